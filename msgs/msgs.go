@@ -1,0 +1,10 @@
+// Package msgs carries the definitions of arfm's own ROS interfaces, so that
+// bags can be written and read where no ROS is installed.
+package msgs
+
+import "embed"
+
+// Definitions holds arfm/msg/*.msg.
+//
+//go:embed arfm/msg/*.msg
+var Definitions embed.FS
