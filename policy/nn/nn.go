@@ -1,0 +1,12 @@
+// Package nn holds the network kernels of the policy, forward and backward, in
+// float32: matrix product, linear layer, layer normalisation, activations,
+// softmax attention, embeddings, and one flat parameter vector with named views.
+//
+// Everything is a plain function over slices. Matrices are row-major, shapes
+// are written in comments in the order (B batch, T tokens, H horizon, D model
+// width). A backward function adds to parameter gradients and says what it
+// does to input gradients. Nothing here allocates, starts a goroutine or keeps
+// state, so a caller may run any number of workers over disjoint buffers, and
+// the same call on the same data gives the same bits. A slice that is too
+// short is a bug of the caller and panics.
+package nn
