@@ -1,0 +1,123 @@
+// Package objective holds the fine-tuning objectives, one file each, and the
+// training step that runs them.
+//
+// An objective is a Gorgonia expression: from the per-sample losses l and the
+// advantages it builds a scalar loss, and Compile differentiates it together
+// with the velocity field. To try another one, implement Objective: with
+// Gorgonia's own operators where gradients shall flow, and with Weigh where the
+// weights are constants in the gradient.
+package objective
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+)
+
+// ErrNotFinite says that a loss or an advantage is NaN or infinite.
+var ErrNotFinite = errors.New("not finite")
+
+// Objective builds a loss. l and adv are nodes of shape (B), float32: the flow
+// matching loss of each sample, in squared normalised actions, and the
+// advantage of its chunk. loss is a scalar node and weights a node of shape (B)
+// that is reported.
+type Objective interface {
+	Name() string
+	Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error)
+}
+
+// Measurer is an Objective that has figures of its own; Measure adds those of
+// the last run.
+type Measurer interface {
+	Measure(m *Metrics)
+}
+
+// Metrics are the figures of one step.
+type Metrics struct {
+	Loss      float64 `json:"loss"`
+	LossMean  float64 `json:"l_mean"` // of the per-sample losses
+	LossStd   float64 `json:"l_std"`
+	Alpha     float64 `json:"alpha"` // strength of the weights; 0 for bc
+	X         float64 `json:"x"`     // alpha^2 s_R^2
+	Residual  float64 `json:"residual"`
+	WeightMin float64 `json:"w_min"`
+	WeightMax float64 `json:"w_max"`
+	ESS       float64 `json:"ess"`     // effective sample size 1 / sum w^2
+	Entropy   float64 `json:"entropy"` // -sum w log w, nats
+}
+
+func (m *Metrics) fill(loss float64, l, w []float32) {
+	*m = Metrics{Loss: loss, WeightMin: math.Inf(1), WeightMax: math.Inf(-1)}
+	var variance float64
+	m.LossMean, variance = moments(l)
+	m.LossStd = math.Sqrt(variance)
+	squares := 0.0
+	for _, w32 := range w {
+		w := float64(w32)
+		m.WeightMin, m.WeightMax = min(m.WeightMin, w), max(m.WeightMax, w)
+		squares += w * w
+		if w > 0 {
+			m.Entropy -= w * math.Log(w)
+		}
+	}
+	if squares > 0 {
+		m.ESS = 1 / squares
+	}
+}
+
+// moments returns the mean and the population variance of x, in float64.
+func moments(x []float32) (mean, variance float64) {
+	n := float64(len(x))
+	for _, v := range x {
+		mean += float64(v) / n
+	}
+	for _, v := range x {
+		d := float64(v) - mean
+		variance += d * d / n
+	}
+	return mean, variance
+}
+
+// weighted returns sum_i w_i l_i.
+func weighted(w, l *gorgonia.Node) (*gorgonia.Node, error) {
+	product, err := gorgonia.HadamardProd(w, l)
+	if err != nil {
+		return nil, err
+	}
+	return gorgonia.Sum(product)
+}
+
+// centre writes adv minus its mean into r and returns the root mean square of
+// the result. Equal advantages give exact zeros.
+func centre(r []float64, adv []float32) (rms float64, err error) {
+	n, first, mean := float64(len(adv)), float64(adv[0]), 0.0
+	for _, a := range adv {
+		mean += (float64(a) - first) / n
+	}
+	for i, a := range adv {
+		r[i] = float64(a) - first - mean
+		rms += r[i] * r[i] / n
+	}
+	if math.IsNaN(rms) || math.IsInf(rms, 0) {
+		return 0, fmt.Errorf("the advantages of a batch are %w; check the rewards", ErrNotFinite)
+	}
+	return math.Sqrt(rms), nil
+}
+
+// softmax writes softmax(beta r) into w. Where all of r are equal every weight
+// is the float32 nearest to 1/B, exactly as in bc.
+func softmax(w []float32, r []float64, beta float64) {
+	top := math.Inf(-1)
+	for _, v := range r {
+		top = max(top, beta*v)
+	}
+	sum := 0.0
+	for _, v := range r {
+		sum += math.Exp(beta*v - top)
+	}
+	for i, v := range r {
+		w[i] = float32(math.Exp(beta*v-top) / sum)
+	}
+}

@@ -1,0 +1,39 @@
+package objective
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+)
+
+// RWR is reward-weighted regression with a fixed strength:
+// w = softmax(Beta R*) over the batch (Peters & Schaal 2007).
+type RWR struct {
+	Beta float64 // per unit of advantage
+}
+
+// Name returns "rwr".
+func (RWR) Name() string { return "rwr" }
+
+// Loss returns sum_i w_i l_i.
+func (o RWR) Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error) {
+	if !(o.Beta >= 0 && o.Beta <= 1e6) {
+		return nil, nil, fmt.Errorf("rwr has beta %v; it must lie in [0, 1e6]", o.Beta)
+	}
+	r := make([]float64, adv.Shape().TotalSize())
+	weights, err = Weigh("rwr", l, adv, func(_, adv, w []float32) error {
+		if _, err := centre(r, adv); err != nil {
+			return err
+		}
+		softmax(w, r, o.Beta)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	loss, err = weighted(weights, l)
+	return loss, weights, err
+}
+
+// Measure reports Beta as the strength.
+func (o RWR) Measure(m *Metrics) { m.Alpha = o.Beta }

@@ -1,0 +1,186 @@
+package objective
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Field is a velocity field and the batch that its owner has loaded into it.
+type Field interface {
+	// Params returns the flat parameters (P), always the same slice.
+	Params() []float32
+	// Velocity fills out (B, H*A) for the loaded batch.
+	Velocity(out []float32)
+	// Backward adds dL/dparams to grad (P), given dL/dout (B, H*A), after
+	// Velocity on the same batch.
+	Backward(dOut, grad []float32)
+}
+
+// Step is a training step, compiled once and run for every batch: velocities,
+// masked squared errors, the objective's loss and the gradient. Fill Target,
+// Mask and Advantage and load the field's batch, then call Run.
+type Step struct {
+	B, H, A   int
+	Target    []float32 // (B, H, A) u = A - eps
+	Mask      []float32 // (B, H) 1 where the action is of the episode, 0 where it is padding
+	Advantage []float32 // (B)
+	Grad      []float32 // (P) Run adds to it; the optimiser clears it
+
+	obj        Objective
+	graph      *gorgonia.ExprGraph
+	vm         gorgonia.VM
+	inputs     []input
+	share      []float32 // (B, H*A) what each squared error counts in its sample's mean
+	loss, l, w gorgonia.Value
+}
+
+type input struct {
+	node  *gorgonia.Node
+	value *tensor.Dense
+}
+
+// Compile builds the graph of one step for batches of b chunks with h actions
+// of dimension a.
+func Compile(field Field, obj Objective, b, h, a int) (*Step, error) {
+	if b < 1 || h < 1 || a < 1 {
+		return nil, fmt.Errorf("a step needs a batch, a horizon and actions; got (%d, %d, %d)", b, h, a)
+	}
+	params := field.Params()
+	s := &Step{
+		B: b, H: h, A: a, obj: obj, graph: gorgonia.NewGraph(),
+		Target: make([]float32, b*h*a), Mask: make([]float32, b*h), Advantage: make([]float32, b),
+		Grad: make([]float32, len(params)), share: make([]float32, b*h*a),
+	}
+	theta := s.input("theta", params, len(params))
+	target, share := s.input("target", s.Target, b, h*a), s.input("share", s.share, b, h*a)
+	adv := s.input("advantage", s.Advantage, b)
+	velocity, err := gorgonia.ApplyOp(&velocityOp{
+		base: newBase("velocity", 1), field: field,
+		out:  tensor.New(tensor.WithShape(b, h*a), tensor.Of(tensor.Float32)),
+		grad: tensor.New(tensor.WithShape(len(params)), tensor.WithBacking(s.Grad)),
+	}, theta)
+	if err != nil {
+		return nil, fmt.Errorf("compile the training step: %w", err)
+	}
+	l, err := sampleLosses(velocity, target, share)
+	if err != nil {
+		return nil, fmt.Errorf("compile the training step: %w", err)
+	}
+	if err := s.differentiate(l, adv, theta); err != nil {
+		return nil, fmt.Errorf("compile objective %s: %w", obj.Name(), err)
+	}
+	s.vm = gorgonia.NewTapeMachine(s.graph)
+	return s, nil
+}
+
+func (s *Step) input(name string, backing []float32, shape ...int) *gorgonia.Node {
+	n := gorgonia.NewTensor(s.graph, gorgonia.Float32, len(shape), gorgonia.WithName(name), gorgonia.WithShape(shape...))
+	s.inputs = append(s.inputs, input{n, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing))})
+	return n
+}
+
+// sampleLosses returns l (B): the mean over the unmasked (h, d) of (v - u)^2,
+// as sum share (v - u)^2 with share = mask / (A sum_h mask).
+func sampleLosses(v, u, share *gorgonia.Node) (*gorgonia.Node, error) {
+	diff, err := gorgonia.Sub(v, u)
+	if err != nil {
+		return nil, err
+	}
+	square, err := gorgonia.Square(diff)
+	if err != nil {
+		return nil, err
+	}
+	counted, err := gorgonia.HadamardProd(square, share)
+	if err != nil {
+		return nil, err
+	}
+	return gorgonia.Sum(counted, 1)
+}
+
+func (s *Step) differentiate(l, adv, theta *gorgonia.Node) error {
+	loss, weights, err := s.obj.Loss(l, adv)
+	if err != nil {
+		return err
+	}
+	if !loss.IsScalar() || !weights.Shape().Eq(l.Shape()) {
+		return fmt.Errorf("its loss has shape %v and its weights %v; they must be a scalar and (%d)", loss.Shape(), weights.Shape(), s.B)
+	}
+	// gorgonia.Grad would share one constant among all graphs of the process.
+	one := gorgonia.NodeFromAny(s.graph, float32(1), gorgonia.WithName("one"))
+	if _, err := gorgonia.Backpropagate(gorgonia.Nodes{loss}, gorgonia.Nodes{one}, gorgonia.Nodes{theta}); err != nil {
+		return err
+	}
+	gorgonia.Read(loss, &s.loss)
+	gorgonia.Read(l, &s.l)
+	gorgonia.Read(weights, &s.w)
+	return nil
+}
+
+// Run does one step on what was filled in and adds the gradient to Grad. It
+// returns ErrNotFinite, and then Grad must be cleared, when the loss is not
+// finite.
+func (s *Step) Run() (Metrics, error) {
+	row := s.H * s.A
+	for i := range s.B {
+		spread(s.share[i*row:(i+1)*row], s.Mask[i*s.H:(i+1)*s.H], s.A)
+	}
+	s.vm.Reset()
+	for _, in := range s.inputs {
+		if err := gorgonia.Let(in.node, in.value); err != nil {
+			return Metrics{}, err
+		}
+	}
+	if err := s.vm.RunAll(); err != nil {
+		return Metrics{}, fmt.Errorf("objective %s: %w", s.obj.Name(), s.cause(err))
+	}
+	var m Metrics
+	loss := float64(s.loss.Data().(float32))
+	m.fill(loss, floats(s.l), floats(s.w))
+	if measurer, ok := s.obj.(Measurer); ok {
+		measurer.Measure(&m)
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return m, fmt.Errorf("the loss is %w; lower the learning rate or look for bad actions in the data", ErrNotFinite)
+	}
+	return m, nil
+}
+
+// cause returns the error of the Weigh that failed, or else err.
+func (s *Step) cause(err error) error {
+	for _, n := range s.graph.AllNodes() {
+		if op, ok := n.Op().(*weighOp); ok && op.err != nil {
+			return op.err
+		}
+	}
+	return err
+}
+
+// Losses returns the per-sample losses (B) of the last Run.
+func (s *Step) Losses() []float32 { return floats(s.l) }
+
+// Weights returns the weights (B) of the last Run.
+func (s *Step) Weights() []float32 { return floats(s.w) }
+
+// Close releases the machine.
+func (s *Step) Close() error { return s.vm.Close() }
+
+// spread fills share (H, A) from mask (H); a chunk that is all padding counts
+// nowhere.
+func spread(share, mask []float32, a int) {
+	var sum float32
+	for _, m := range mask {
+		sum += m
+	}
+	for h, m := range mask {
+		var each float32
+		if sum > 0 {
+			each = m / (sum * float32(a))
+		}
+		for d := range a {
+			share[h*a+d] = each
+		}
+	}
+}
