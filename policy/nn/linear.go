@@ -87,3 +87,11 @@ func EmbedBackward(dtable, dy []float32, ids []int32, d int) {
 		Add(dtable[int(id)*d:(int(id)+1)*d], dy[i*d:(i+1)*d])
 	}
 }
+
+// Axpy computes dst += alpha x.
+func Axpy(dst []float32, alpha float32, x []float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += alpha * x[i]
+	}
+}

@@ -1,0 +1,196 @@
+package vla
+
+import (
+	"math"
+
+	"arfm/policy/nn"
+)
+
+// timeFeatures writes the sinusoids of 1000 tau: cosines, then sines, at D/2
+// frequencies from 1 down to 1/10000 (exclusive), as in the PyTorch twin.
+func timeFeatures(feat []float32, tau float32, d int) {
+	half := d / 2
+	for i := range half {
+		f := math.Exp(-math.Log(10000) * float64(i) / float64(half))
+		s, c := math.Sincos(1000 * float64(tau) * f)
+		feat[i], feat[half+i] = float32(c), float32(s)
+	}
+}
+
+// forward computes SiLU of the time embedding, se (n, D), for n flow times.
+func (t *timeActs) forward(w *weights, tau []float32, n, d int) {
+	for i, v := range tau[:n] {
+		timeFeatures(t.feat[i*d:(i+1)*d], v, d)
+	}
+	w.t1.forward(t.h, t.feat, n)
+	nn.SiLU(t.a[:n*d], t.h[:n*d])
+	w.t2.forward(t.e, t.a, n)
+	nn.SiLU(t.se[:n*d], t.e[:n*d])
+}
+
+// velocityForward computes out (B, H, A), this worker's share of it.
+func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32) {
+	n, d, rows := w.n, c.D, c.Horizon*c.ActionDim
+	t := &w.time
+	t.forward(p, b.Tau[w.lo:w.lo+n], n, d)
+	w.embed(c, p, b.Noisy[w.lo*rows:(w.lo+n)*rows])
+	for l := range p.blocks {
+		a := w.layers[l]
+		p.blocks[l].ada.forward(a.mod, t.se, n)
+		w.keys(c, p, l)
+		w.block(c, &p.blocks[l], a, a.mod, 9*d)
+	}
+	p.ada.forward(t.mod, t.se, n)
+	w.head(c, p, t.mod, 2*d, out[w.lo*rows:(w.lo+n)*rows])
+}
+
+// embed sets x = Linear(noisy) + position.
+func (w *worker) embed(c *Config, p *weights, noisy []float32) {
+	p.inp.forward(w.x, noisy, w.n*c.Horizon)
+	for i, k := 0, c.Horizon*c.D; i < w.n; i++ {
+		nn.Add(w.x[i*k:(i+1)*k], p.pos)
+	}
+}
+
+// keys computes the context's keys and values for block l.
+func (w *worker) keys(c *Config, p *weights, l int) {
+	p.blocks[l].kv.forward(w.layers[l].kv, w.ctx, w.n*c.ContextTokens())
+}
+
+// modulated normalises x and applies shift k and scale k+1 of each item's
+// modulation, found every stride elements (0: one for all).
+func (w *worker) modulated(c *Config, a *normActs, mod []float32, stride, k int) {
+	d, h := c.D, c.Horizon
+	nn.LayerNorm(a.xhat, a.rstd, w.x, w.n*h, d)
+	for i := range w.n {
+		m, lo, hi := mod[i*stride:], i*h*d, (i+1)*h*d
+		nn.Modulate(a.y[lo:hi], a.xhat[lo:hi], m[k*d:(k+1)*d], m[(k+1)*d:(k+2)*d], h)
+	}
+}
+
+// gated adds s times gate k to x.
+func (w *worker) gated(c *Config, s, mod []float32, stride, k int) {
+	d, h := c.D, c.Horizon
+	for i := range w.n {
+		lo, hi := i*h*d, (i+1)*h*d
+		nn.Gate(w.x[lo:hi], s[lo:hi], mod[i*stride+k*d:i*stride+(k+1)*d], h)
+	}
+}
+
+func (c *Config) selfHeads(n int) nn.Heads {
+	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.Horizon, N: c.Heads, D: c.D, LdQ: 3 * c.D, LdK: 3 * c.D, LdV: 3 * c.D}
+}
+
+func (c *Config) crossHeads(n int) nn.Heads {
+	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.ContextTokens(), N: c.Heads, D: c.D, LdQ: c.D, LdK: 2 * c.D, LdV: 2 * c.D}
+}
+
+// block runs one block on x, with the keys and values already in a.
+func (w *worker) block(c *Config, p *block, a *layerActs, mod []float32, stride int) {
+	n, d, rows := w.n, c.D, w.n*c.Horizon
+
+	w.modulated(c, &a.norm[0], mod, stride, 0)
+	p.qkv.forward(a.qkv, a.norm[0].y, rows)
+	c.selfHeads(n).Attention(a.a1, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
+	p.o1.forward(a.s1, a.a1, rows)
+	w.gated(c, a.s1, mod, stride, 2)
+
+	w.modulated(c, &a.norm[1], mod, stride, 3)
+	p.q.forward(a.q, a.norm[1].y, rows)
+	c.crossHeads(n).Attention(a.a2, a.p2, a.q, a.kv, a.kv[d:])
+	p.o2.forward(a.s2, a.a2, rows)
+	w.gated(c, a.s2, mod, stride, 5)
+
+	w.modulated(c, &a.norm[2], mod, stride, 6)
+	p.f1.forward(a.f, a.norm[2].y, rows)
+	nn.GELU(a.g[:rows*4*d], a.f[:rows*4*d])
+	p.f2.forward(a.s3, a.g, rows)
+	w.gated(c, a.s3, mod, stride, 8)
+}
+
+// head applies the final modulation (shift, scale) and the output layer.
+func (w *worker) head(c *Config, p *weights, mod []float32, stride int, out []float32) {
+	f := normActs{w.xhat, w.rstd, w.y}
+	w.modulated(c, &f, mod, stride, 0)
+	p.out.forward(out, w.y, w.n*c.Horizon)
+}
+
+// velocityBackward adds the expert's gradients to g and leaves the gradient of
+// the context in dctx.
+func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []float32) {
+	n, d, h, rows := w.n, c.D, c.Horizon, c.Horizon*c.ActionDim
+	t := &w.time
+	dOut = dOut[w.lo*rows : (w.lo+n)*rows]
+	dx, dse := w.dx[:n*h*d], t.dse[:n*d]
+	clear(dx)
+
+	p.out.backward(&g.out, w.dy, dOut, w.y, n*h, 0)
+	dmod := w.dmod[:n*2*d]
+	clear(dmod)
+	f := normActs{w.xhat, w.rstd, w.y}
+	w.modulatedBackward(c, &f, t.mod, dmod, 2*d, 0)
+	p.ada.backward(&g.ada, dse, dmod, t.se, n, 0)
+
+	for l := len(p.blocks) - 1; l >= 0; l-- {
+		w.blockBackward(c, &p.blocks[l], &g.blocks[l], w.layers[l])
+		beta := float32(1)
+		if l == len(p.blocks)-1 {
+			beta = 0 // the first to write dctx
+		}
+		p.blocks[l].kv.backward(&g.blocks[l].kv, w.dctx, w.dkv, w.ctx, n*c.ContextTokens(), beta)
+		p.blocks[l].ada.backward(&g.blocks[l].ada, dse, w.dmod, t.se, n, 1)
+	}
+
+	p.inp.backward(&g.inp, nil, dx, b.Noisy[w.lo*rows:(w.lo+n)*rows], n*h, 0)
+	nn.AddRows(g.pos, dx, n)
+	nn.SiLUBackward(dse, dse, t.e[:n*d])
+	dh := w.dy[:n*d]
+	p.t2.backward(&g.t2, dh, dse, t.a, n, 0)
+	nn.SiLUBackward(dh, dh, t.h[:n*d])
+	p.t1.backward(&g.t1, nil, dh, t.feat, n, 0)
+}
+
+// modulatedBackward takes dy, the gradient of a.y, into dmod and dx.
+func (w *worker) modulatedBackward(c *Config, a *normActs, mod, dmod []float32, stride, k int) {
+	d, h := c.D, c.Horizon
+	for i := range w.n {
+		m, dm, lo, hi := mod[i*stride:], dmod[i*stride:], i*h*d, (i+1)*h*d
+		nn.ModulateBackward(w.dy[lo:hi], dm[k*d:(k+1)*d], dm[(k+1)*d:(k+2)*d], w.dy[lo:hi], a.xhat[lo:hi], m[(k+1)*d:(k+2)*d], h)
+	}
+	nn.LayerNormBackward(w.dx, w.dy, a.xhat, a.rstd, w.n*h, d)
+}
+
+// gatedBackward takes dx into ds, the gradient of the branch s, and dmod.
+func (w *worker) gatedBackward(c *Config, a *layerActs, s []float32, k int) {
+	d, h := c.D, c.Horizon
+	for i := range w.n {
+		lo, hi, m := i*h*d, (i+1)*h*d, (9*i+k)*d
+		nn.GateBackward(w.ds[lo:hi], w.dmod[m:m+d], w.dx[lo:hi], s[lo:hi], a.mod[m:m+d], h)
+	}
+}
+
+// blockBackward takes dx through one block, leaving dmod and dkv to be taken
+// further.
+func (w *worker) blockBackward(c *Config, p, g *block, a *layerActs) {
+	n, d, rows := w.n, c.D, w.n*c.Horizon
+	clear(w.dmod[:n*9*d])
+
+	w.gatedBackward(c, a, a.s3, 8)
+	p.f2.backward(&g.f2, w.df, w.ds, a.g, rows, 0)
+	nn.GELUBackward(w.df[:rows*4*d], w.df[:rows*4*d], a.f[:rows*4*d])
+	p.f1.backward(&g.f1, w.dy, w.df, a.norm[2].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[2], a.mod, w.dmod, 9*d, 6)
+
+	w.gatedBackward(c, a, a.s2, 5)
+	p.o2.backward(&g.o2, w.da, w.ds, a.a2, rows, 0)
+	dq := w.dqkv[:rows*d]
+	c.crossHeads(n).AttentionBackward(dq, w.dkv, w.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
+	p.q.backward(&g.q, w.dy, dq, a.norm[1].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[1], a.mod, w.dmod, 9*d, 3)
+
+	w.gatedBackward(c, a, a.s1, 2)
+	p.o1.backward(&g.o1, w.da, w.ds, a.a1, rows, 0)
+	c.selfHeads(n).AttentionBackward(w.dqkv, w.dqkv[d:], w.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
+	p.qkv.backward(&g.qkv, w.dy, w.dqkv, a.norm[0].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[0], a.mod, w.dmod, 9*d, 0)
+}

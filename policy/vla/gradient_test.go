@@ -1,0 +1,139 @@
+package vla
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// testConfig has every part: state, language, two cameras of different size,
+// one of which is no multiple of the patch.
+func testConfig() Config {
+	return Config{
+		D: 16, Layers: 2, Heads: 2, Horizon: 4, ActionDim: 3, StateDim: 5,
+		Cameras: []Camera{{"front", 8, 12}, {"wrist", 7, 4}},
+		Patch:   4, VisionD: 8, VisionLayers: 2, VisionHeads: 2,
+		Language: true, Vocab: 11, MaxWords: 3, Steps: 5,
+	}
+}
+
+// testModel has random weights everywhere: with adaLN-zero's own start most
+// gradients are 0.
+func testModel(t testing.TB, c Config, seed uint64) *Model {
+	t.Helper()
+	m, err := New(c, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for _, s := range c.layout() {
+		v := m.Params.View(s.Name)
+		switch tensorKind(s) {
+		case "zero":
+			for i := range v {
+				v[i] = float32(0.3 * rng.NormFloat64())
+			}
+		case "gain":
+			for i := range v {
+				v[i] += float32(0.3 * rng.NormFloat64())
+			}
+		}
+	}
+	return m
+}
+
+func testBatch(c Config, n int, seed uint64) *Batch {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	b := c.NewBatch(n)
+	for i := range b.State {
+		b.State[i] = float32(rng.NormFloat64())
+	}
+	for i := range b.Noisy {
+		b.Noisy[i] = float32(rng.NormFloat64())
+	}
+	for i := range b.Tau {
+		b.Tau[i] = rng.Float32()
+	}
+	for i := range b.Words {
+		b.Words[i] = int32(rng.IntN(c.Vocab+1)) - 1
+	}
+	for _, img := range b.Images {
+		for i := range img {
+			img[i] = uint8(rng.IntN(256))
+		}
+	}
+	return b
+}
+
+func randoms(n int, seed uint64) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
+
+func inner(x, y []float32) float64 {
+	s := 0.0
+	for i := range x {
+		s += float64(x[i]) * float64(y[i])
+	}
+	return s
+}
+
+// TestFiniteDifferences compares the gradient of <out, r> by every named tensor
+// with central differences along the gradient itself (its length), along a
+// random direction, and along single elements.
+func TestFiniteDifferences(t *testing.T) {
+	c := testConfig()
+	m, b := testModel(t, c, 1), testBatch(c, 3, 1)
+	ws := m.NewWorkspaceN(3, true, 2)
+	out := make([]float32, len(b.Noisy))
+	r := randoms(len(out), 1)
+	loss := func() float64 {
+		m.Velocity(ws, b, out)
+		return inner(out, r)
+	}
+	loss()
+	grad := make([]float32, len(m.Params.Data))
+	m.Backward(ws, b, r, grad)
+	g := m.Params.Like(grad)
+	rng := rand.New(rand.NewPCG(5, 5))
+	for _, name := range m.Params.Names() {
+		v, gv := m.Params.View(name), g.View(name)
+		length := math.Sqrt(inner(gv, gv))
+		if length == 0 {
+			t.Errorf("%s: no gradient", name)
+			continue
+		}
+		keep := append([]float32(nil), v...)
+		along := func(dir []float32, eps float64) float64 {
+			shift := func(h float64) float64 {
+				for i := range v {
+					v[i] = keep[i] + float32(h*float64(dir[i]))
+				}
+				return loss()
+			}
+			// Richardson's step removes the error in eps^2.
+			d1 := (shift(eps) - shift(-eps)) / (2 * eps)
+			d2 := (shift(2*eps) - shift(-2*eps)) / (4 * eps)
+			copy(v, keep)
+			return (4*d1 - d2) / 3
+		}
+		check := func(what string, dir []float32) {
+			size := math.Sqrt(inner(dir, dir))
+			want := inner(gv, dir)
+			if got := along(dir, 5e-3/size); math.Abs(got-want) > 2e-3*length*size {
+				t.Errorf("%s %s: finite difference %.5g, gradient %.5g (length %.3g)", name, what, got, want, length)
+			}
+		}
+		check("along its gradient", gv)
+		check("along a random direction", randoms(len(v), rng.Uint64()))
+		for range 2 {
+			dir := make([]float32, len(v))
+			dir[rng.IntN(len(v))] = 1
+			check("element", dir)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package vla
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"arfm/policy/nn"
+)
+
+// channels of an image.
+const channels = 3
+
+// layout lists every tensor in the order of the parameter vector. The expert's
+// names are those of its PyTorch twin under the prefix "expert.".
+func (c Config) layout() []nn.Spec {
+	var s []nn.Spec
+	add := func(name string, shape ...int) { s = append(s, nn.Spec{Name: name, Shape: shape}) }
+	linear := func(name string, in, out int) {
+		add(name+".weight", out, in)
+		add(name+".bias", out)
+	}
+	norm := func(name string, d int) {
+		add(name+".weight", d)
+		add(name+".bias", d)
+	}
+	if c.StateDim > 0 {
+		linear("state.l1", c.StateDim, c.D)
+		linear("state.l2", c.D, c.D)
+		add("state.type", c.D)
+	}
+	if c.Language {
+		add("language.table", c.Vocab+1, c.D) // the last row stands for "no word"
+		add("language.pos", c.MaxWords, c.D)
+		add("language.type", c.D)
+	}
+	if len(c.Cameras) > 0 {
+		v := c.VisionD
+		linear("vision.patch", c.Patch*c.Patch*channels, v)
+		for i, cam := range c.Cameras {
+			rows, cols := c.patches(cam)
+			add(fmt.Sprintf("vision.pos.%d", i), rows*cols, v)
+		}
+		for l := range c.VisionLayers {
+			p := fmt.Sprintf("vision.b.%d.", l)
+			norm(p+"n1", v)
+			linear(p+"qkv", v, 3*v)
+			linear(p+"o", v, v)
+			norm(p+"n2", v)
+			linear(p+"f1", v, 4*v)
+			linear(p+"f2", 4*v, v)
+		}
+		norm("vision.norm", v)
+		linear("vision.proj", v, c.D)
+		add("vision.camera", len(c.Cameras), c.D)
+		add("vision.type", c.D)
+	}
+	linear("expert.inp", c.ActionDim, c.D)
+	add("expert.pos", c.Horizon, c.D)
+	linear("expert.t1", c.D, c.D)
+	linear("expert.t2", c.D, c.D)
+	for l := range c.Layers {
+		p := fmt.Sprintf("expert.b.%d.", l)
+		linear(p+"ada", c.D, 9*c.D)
+		linear(p+"qkv", c.D, 3*c.D)
+		linear(p+"o1", c.D, c.D)
+		linear(p+"q", c.D, c.D)
+		linear(p+"kv", c.D, 2*c.D)
+		linear(p+"o2", c.D, c.D)
+		linear(p+"f1", c.D, 4*c.D)
+		linear(p+"f2", 4*c.D, c.D)
+	}
+	linear("expert.ada", c.D, 2*c.D)
+	linear("expert.out", c.D, c.ActionDim)
+	return s
+}
+
+// initialise draws the weights: linear layers uniform in +-sqrt(6/(in+out))
+// (Glorot and Bengio 2010), biases 0, norm gains 1, learned positions, types
+// and cameras N(0, 0.2^2), words N(0, 0.5^2). As in adaLN-zero, every ada layer
+// and the output layer are 0, so that each block starts as the identity and
+// the velocity as 0.
+func (c Config) initialise(p *nn.Params, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 0x766c61)) // stream "vla"
+	for _, s := range c.layout() {
+		v := p.View(s.Name)
+		switch kind := tensorKind(s); kind {
+		case "gain":
+			for i := range v {
+				v[i] = 1
+			}
+		case "linear":
+			a := math.Sqrt(6 / float64(s.Shape[0]+s.Shape[1]))
+			for i := range v {
+				v[i] = float32(a * (2*rng.Float64() - 1))
+			}
+		case "embedding", "words":
+			std := 0.2
+			if kind == "words" {
+				std = 0.5
+			}
+			for i := range v {
+				v[i] = float32(std * rng.NormFloat64())
+			}
+		}
+	}
+}
+
+// block holds the views of one block of the expert.
+type block struct{ ada, qkv, o1, q, kv, o2, f1, f2 linear }
+
+// visionBlock holds the views of one block of the ViT.
+type visionBlock struct {
+	n1, n2         affine
+	qkv, o, f1, f2 linear
+}
+
+// weights are the views of a parameter vector, or of a gradient, by role.
+type weights struct {
+	state1, state2               linear
+	stateType                    []float32
+	table, wordPos, languageType []float32
+	patch                        linear
+	visionPos                    [][]float32 // per camera (P, VD)
+	vision                       []visionBlock
+	visionNorm                   affine
+	proj                         linear
+	camera, visionType           []float32 // (cameras, D), (D)
+	inp, t1, t2, ada, out        linear
+	pos                          []float32 // (H, D)
+	blocks                       []block
+}
+
+// linear is the weight (out, in) and bias (out) of a layer.
+type linear struct {
+	w, b    []float32
+	in, out int
+}
+
+// forward computes y (n, out) from x (n, in).
+func (l *linear) forward(y, x []float32, n int) { nn.Linear(y, x, l.w, l.b, n, l.in, l.out) }
+
+// backward adds to the gradients g and sets dx = dy W + beta dx, unless nil.
+func (l *linear) backward(g *linear, dx, dy, x []float32, n int, beta float32) {
+	nn.LinearBackward(dx, g.w, g.b, dy, x, l.w, n, l.in, l.out, beta)
+}
+
+// affine is the gain and bias of a layer normalisation.
+type affine struct{ gain, bias []float32 }
+
+// bind resolves the names once.
+func (c Config) bind(p *nn.Params) *weights {
+	lin := func(name string) linear {
+		s := p.Shape(name + ".weight")
+		return linear{p.View(name + ".weight"), p.View(name + ".bias"), s[1], s[0]}
+	}
+	norm := func(name string) affine { return affine{p.View(name + ".weight"), p.View(name + ".bias")} }
+	w := &weights{}
+	if c.StateDim > 0 {
+		w.state1, w.state2, w.stateType = lin("state.l1"), lin("state.l2"), p.View("state.type")
+	}
+	if c.Language {
+		w.table, w.wordPos, w.languageType = p.View("language.table"), p.View("language.pos"), p.View("language.type")
+	}
+	if len(c.Cameras) > 0 {
+		w.patch, w.visionNorm, w.proj = lin("vision.patch"), norm("vision.norm"), lin("vision.proj")
+		w.camera, w.visionType = p.View("vision.camera"), p.View("vision.type")
+		for i := range c.Cameras {
+			w.visionPos = append(w.visionPos, p.View(fmt.Sprintf("vision.pos.%d", i)))
+		}
+		for l := range c.VisionLayers {
+			n := fmt.Sprintf("vision.b.%d.", l)
+			w.vision = append(w.vision, visionBlock{norm(n + "n1"), norm(n + "n2"), lin(n + "qkv"), lin(n + "o"), lin(n + "f1"), lin(n + "f2")})
+		}
+	}
+	w.inp, w.pos, w.t1, w.t2 = lin("expert.inp"), p.View("expert.pos"), lin("expert.t1"), lin("expert.t2")
+	for l := range c.Layers {
+		n := fmt.Sprintf("expert.b.%d.", l)
+		w.blocks = append(w.blocks, block{lin(n + "ada"), lin(n + "qkv"), lin(n + "o1"), lin(n + "q"), lin(n + "kv"), lin(n + "o2"), lin(n + "f1"), lin(n + "f2")})
+	}
+	w.ada, w.out = lin("expert.ada"), lin("expert.out")
+	return w
+}

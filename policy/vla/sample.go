@@ -1,0 +1,70 @@
+package vla
+
+import "arfm/policy/nn"
+
+// modulations are the outputs of all ada layers at the flow times of an Euler
+// integration: they depend on the weights and the number of steps only.
+type modulations struct {
+	steps  int         // 0: nothing computed
+	layers [][]float32 // per block (steps, 9D)
+	final  []float32   // (steps, 2D)
+	time   timeActs
+	tau    []float32
+}
+
+// fill computes the modulations at tau = 0, 1/steps, ..., (steps-1)/steps.
+func (m *modulations) fill(c *Config, p *weights, steps int) {
+	d := c.D
+	if len(m.tau) < steps {
+		f := func(k int) []float32 { return make([]float32, steps*k) }
+		m.tau, m.final = f(1), f(2*d)
+		m.time = timeActs{feat: f(d), h: f(d), a: f(d), e: f(d), se: f(d)}
+		m.layers = make([][]float32, c.Layers)
+		for l := range m.layers {
+			m.layers[l] = f(9 * d)
+		}
+	}
+	for i := range steps {
+		m.tau[i] = float32(i) / float32(steps)
+	}
+	m.time.forward(p, m.tau, steps, d)
+	for l := range p.blocks {
+		p.blocks[l].ada.forward(m.layers[l], m.time.se, steps)
+	}
+	p.ada.forward(m.final, m.time.se, steps)
+	m.steps = steps
+}
+
+// Sample integrates the velocity field from Noisy (noise, tau = 0) to actions
+// (tau = 1) by steps Euler steps and leaves the chunk in Noisy. The context and
+// its keys and values are computed once; the time modulations once per
+// workspace, until Reset or another number of steps (a training workspace,
+// whose weights move, computes them on each call).
+func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
+	m.check(ws, b, false)
+	if steps < 1 {
+		panic("vla: Sample needs at least one step")
+	}
+	if ws.mods.steps != steps || ws.train {
+		ws.mods.fill(&m.Config, m.w, steps)
+	}
+	ws.run(job{phase: phaseSample, b: b, steps: steps})
+}
+
+func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
+	n, d, rows := w.n, c.D, c.Horizon*c.ActionDim
+	w.encode(c, p, b)
+	for l := range p.blocks {
+		w.keys(c, p, l)
+	}
+	x, v := b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows]
+	dt := 1 / float32(mods.steps)
+	for s := range mods.steps {
+		w.embed(c, p, x)
+		for l := range p.blocks {
+			w.block(c, &p.blocks[l], w.layers[l], mods.layers[l][s*9*d:(s+1)*9*d], 0)
+		}
+		w.head(c, p, mods.final[s*2*d:(s+1)*2*d], 0, v)
+		nn.Axpy(x, dt, v)
+	}
+}
