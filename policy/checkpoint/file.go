@@ -1,0 +1,273 @@
+package checkpoint
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// file is an open safetensors file whose header has been read and whose size
+// fits it.
+type file struct {
+	path string
+	f    *os.File
+	head *header
+}
+
+// open opens path and reads its header. It never blocks on a pipe or a device
+// and allocates no more than the header takes, MaxHeader at most.
+func open(path string) (*file, error) {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	head, err := readHeader(f, size, path)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &file{path, f, head}, nil
+}
+
+// openRegular opens a regular file. Opening a device can move it and opening a
+// pipe can wait for ever: both are refused before, and O_NONBLOCK covers a
+// path that changes in between.
+func openRegular(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, readError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fail(path, ErrNotRegular, "%s", kindOf(info.Mode()))
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, readError(path, err)
+	}
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, 0, readError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		f.Close()
+		return nil, 0, fail(path, ErrNotRegular, "%s", kindOf(info.Mode()))
+	}
+	return f, info.Size(), nil
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
+}
+
+func readHeader(f *os.File, size int64, path string) (*header, error) {
+	var length [lengthBytes]byte
+	switch {
+	case size == 0:
+		return nil, fail(path, ErrEmpty, "")
+	case size < lengthBytes:
+		return nil, fail(path, ErrTruncated, "%d bytes are no header", size)
+	}
+	if _, err := io.ReadFull(f, length[:]); err != nil {
+		return nil, shortRead(path, err)
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	switch {
+	case n > MaxHeader:
+		return nil, fail(path, ErrHeaderTooLarge, "%d bytes", n)
+	case int64(n) > size-lengthBytes:
+		return nil, fail(path, ErrTruncated, "the header takes %d bytes, the file has %d", n, size)
+	}
+	text := make([]byte, n)
+	if _, err := io.ReadFull(f, text); err != nil {
+		return nil, shortRead(path, err)
+	}
+	h, err := parseHeader(text)
+	if err != nil {
+		return nil, named(path, err)
+	}
+	switch want := h.size + h.dataBytes(); {
+	case size < want:
+		return nil, fail(path, ErrTruncated, "%d of %d bytes", size, want)
+	case size > want:
+		return nil, fail(path, ErrTrailing, "%d bytes, %d expected", size, want)
+	}
+	return h, nil
+}
+
+// named puts the file's name before a sentence that lacks it.
+func named(path string, err error) error { return &fileError{path, err} }
+
+type fileError struct {
+	path string
+	err  error
+}
+
+func (e *fileError) Error() string { return "checkpoint " + e.path + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// shortRead tells a file that shrank while it was read from a bad disk.
+func shortRead(path string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fail(path, ErrTruncated, "it ended while it was read")
+	}
+	return readError(path, err)
+}
+
+// read streams the tensors' bytes in the order of the file: sink gets each
+// chunk, the entry that it belongs to and the chunk's first element. It
+// returns the SHA-256 of all bytes, hex.
+func (x *file) read(sink func(e *entry, at int, b []byte) error) (string, error) {
+	sum := sha256.New()
+	buf := make([]byte, chunkBytes)
+	for i := range x.head.entries {
+		e := &x.head.entries[i]
+		for at := e.begin; at < e.end; {
+			b := buf[:min(int64(len(buf)), e.end-at)]
+			if _, err := io.ReadFull(x.f, b); err != nil {
+				return "", shortRead(x.path, err)
+			}
+			sum.Write(b)
+			if err := sink(e, int((at-e.begin)/e.dtype.size()), b); err != nil {
+				return "", err
+			}
+			at += int64(len(b))
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// checkSum compares what was read with the file's metadata. A file without
+// sums passes unless they are asked for.
+func (x *file) checkSum(sum string, must bool) error {
+	want, ok := x.head.meta[keySum]
+	if !ok && !must {
+		return nil
+	}
+	if want != sum {
+		return fail(x.path, ErrHash, "the tensors have %.12s..., stored is %.12s...", sum, want)
+	}
+	if got := metaSum(x.head.meta); x.head.meta[keyMetaSum] != got {
+		return fail(x.path, ErrHash, "the metadata have %.12s..., stored is %.12s...", got, x.head.meta[keyMetaSum])
+	}
+	return nil
+}
+
+// Metadata that every file of this package carries.
+const (
+	keySum     = "sha256"          // of the tensors' bytes, hex
+	keyMetaSum = "metadata_sha256" // of the other metadata, hex
+)
+
+// metaSum hashes the metadata without keyMetaSum: for each key in byte order
+// the key, a zero byte, the value, a zero byte.
+func metaSum(meta map[string]string) string {
+	sum := sha256.New()
+	keys := make([]string, 0, len(meta))
+	for k := range meta {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if k != keyMetaSum {
+			io.WriteString(sum, k+"\x00"+meta[k]+"\x00")
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// staleAfter is the age at which a temporary file is taken to belong to a
+// writer that was killed.
+const staleAfter = time.Hour
+
+// replace writes a file so that path has either its old or its new contents,
+// whatever happens in between: a temporary file in the same folder, whose name
+// starts with a dot so that no watcher takes it up, fsync, rename, fsync of
+// the folder. When it fails nothing is left behind.
+func replace(path string, write func(io.Writer) error) error {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	prefix := "." + base + ".tmp-"
+	removeStale(dir, prefix)
+	temp := filepath.Join(dir, prefix+strconv.FormatUint(rand.Uint64(), 36))
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return writeError(path, err)
+	}
+	if err = write(f); err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+		return writeError(path, err)
+	}
+	if err := syncDir(dir); err != nil {
+		return fail(path, ErrNotDurable, "%v", cause(err))
+	}
+	return nil
+}
+
+func removeStale(dir, prefix string) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return // the write that follows says why
+	}
+	for _, d := range list {
+		if !strings.HasPrefix(d.Name(), prefix) {
+			continue
+		}
+		if info, err := d.Info(); err == nil && time.Since(info.ModTime()) > staleAfter {
+			os.Remove(filepath.Join(dir, d.Name()))
+		}
+	}
+}
+
+// syncDir makes a rename durable. Some file systems have no fsync for folders.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// hashTensors returns the SHA-256 of the tensors' bytes in order, hex.
+func hashTensors(sum hash.Hash, tensors []Tensor, buf []byte) (string, error) {
+	for i := range tensors {
+		if err := encodeTensor(tensors[i].Data, buf, func(b []byte) error { _, err := sum.Write(b); return err }); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
