@@ -1,0 +1,154 @@
+package vla
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"arfm/policy"
+	"arfm/policy/contract"
+	"arfm/policy/flow"
+)
+
+// ErrObservation is wrapped by Act's refusals: the observation does not have
+// the contract's form, or a number in it is not finite.
+var ErrObservation = errors.New("vla: the observation does not fit the policy")
+
+// For fills in what the contract fixes: state, action, horizon and cameras,
+// and whether there is an instruction to read.
+func (c Config) For(ct *contract.Contract) Config {
+	c.StateDim, c.ActionDim, c.Horizon = ct.StateDim(), ct.ActionDim(), ct.Horizon()
+	c.Cameras = nil
+	for _, cam := range ct.Cameras() {
+		c.Cameras = append(c.Cameras, Camera{Name: cam.Name, Height: cam.Height, Width: cam.Width})
+	}
+	in := ct.Observation.Instruction
+	c.Language = in.Topic != "" || in.Default != ""
+	return c
+}
+
+// Fits says, with an error that wraps ErrConfig, whether the architecture has
+// the contract's inputs and outputs.
+func (c Config) Fits(ct *contract.Contract) error {
+	want := c.For(ct)
+	for _, d := range []struct {
+		what      string
+		got, want int
+	}{
+		{"state dimension", c.StateDim, want.StateDim}, {"action dimension", c.ActionDim, want.ActionDim},
+		{"horizon", c.Horizon, want.Horizon}, {"number of cameras", len(c.Cameras), len(want.Cameras)},
+	} {
+		if d.got != d.want {
+			return fmt.Errorf("%w: %s %d of the weights, %d of the contract; use the contract they were trained with", ErrConfig, d.what, d.got, d.want)
+		}
+	}
+	for i, cam := range c.Cameras {
+		if cam != want.Cameras[i] {
+			return fmt.Errorf("%w: camera %v of the weights, %v of the contract; use the contract they were trained with", ErrConfig, cam, want.Cameras[i])
+		}
+	}
+	return nil
+}
+
+// Policy runs a model on observations: it implements policy.Policy. It owns
+// its workspace, so one goroutine at a time may use it; several Policies may
+// share one Model whose weights do not change.
+type Policy struct {
+	// NoiseScale multiplies the starting noise: 1 samples, 0 starts from zero
+	// and gives the same chunk for the same observation.
+	NoiseScale float32
+	// Steps is the number of Euler steps, from Config.Steps at the start.
+	Steps int
+
+	model  *Model
+	norm   *contract.Normalizer
+	info   policy.Info
+	period int64
+	rel    []int // per action element the state element it is relative to; nil: absolute
+	ws     *Workspace
+	batch  *Batch
+	noise  *flow.Stream
+}
+
+var _ policy.Policy = (*Policy)(nil)
+
+// NewPolicy joins a model to the contract and statistics that it was trained
+// with. Noise comes from the stream "noise" of the seed. The error wraps
+// ErrConfig or contract.ErrStats.
+func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, info policy.Info, seed uint64) (*Policy, error) {
+	if err := m.Config.Fits(c); err != nil {
+		return nil, err
+	}
+	norm, err := contract.NewNormalizer(c, s)
+	if err != nil {
+		return nil, fmt.Errorf("vla: %w", err)
+	}
+	return &Policy{
+		NoiseScale: 1, Steps: m.Config.Steps,
+		model: m, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
+		ws: m.NewWorkspaceN(1, false, 1), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"),
+	}, nil
+}
+
+// Info names the weights.
+func (p *Policy) Info() policy.Info { return p.info }
+
+// Act samples a chunk of H absolute actions. It allocates nothing once chunk
+// has room. The error wraps ErrObservation; then chunk is as it was.
+func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
+	c, b := &p.model.Config, p.batch
+	if err := p.fits(obs); err != nil {
+		return err
+	}
+	if c.StateDim > 0 {
+		p.norm.State(b.State, obs.State)
+	}
+	for i := range c.Cameras {
+		copy(b.Images[i], obs.Images[i].Pix)
+	}
+	if c.Language {
+		words(b.Words, obs.Instruction, c.Vocab)
+	}
+	p.noise.Normal(b.Noisy) // drawn whatever the scale, so that the stream moves alike
+	for i := range b.Noisy {
+		b.Noisy[i] *= p.NoiseScale
+	}
+	p.model.Sample(p.ws, b, p.Steps)
+
+	chunk.Stamp, chunk.Period, chunk.Dim = obs.Stamp, p.period, c.ActionDim
+	n := c.Horizon * c.ActionDim
+	if cap(chunk.Values) < n {
+		chunk.Values = make([]float32, n)
+	}
+	chunk.Values = chunk.Values[:n]
+	p.norm.InverseAction(chunk.Values, b.Noisy)
+	for a, s := range p.rel {
+		for k := a; k < n; k += c.ActionDim {
+			chunk.Values[k] += obs.State[s]
+		}
+	}
+	return nil
+}
+
+// fits checks an observation.
+func (p *Policy) fits(obs *policy.Observation) error {
+	c := &p.model.Config
+	if len(obs.State) != c.StateDim {
+		return fmt.Errorf("%w: state of %d elements, the contract has %d", ErrObservation, len(obs.State), c.StateDim)
+	}
+	for i, v := range obs.State {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("%w: state element %d is %v, look at the sensor", ErrObservation, i, v)
+		}
+	}
+	if len(obs.Images) != len(c.Cameras) {
+		return fmt.Errorf("%w: %d images, the contract has %d", ErrObservation, len(obs.Images), len(c.Cameras))
+	}
+	for i, cam := range c.Cameras {
+		im := &obs.Images[i]
+		if im.Height != cam.Height || im.Width != cam.Width || len(im.Pix) != cam.Height*cam.Width*channels {
+			return fmt.Errorf("%w: image of camera %q is %dx%d with %d bytes, it should be %dx%d RGB", ErrObservation, cam.Name, im.Width, im.Height, len(im.Pix), cam.Width, cam.Height)
+		}
+	}
+	return nil
+}
