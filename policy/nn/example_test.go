@@ -1,0 +1,23 @@
+package nn_test
+
+import (
+	"fmt"
+
+	"arfm/policy/nn"
+)
+
+// A linear layer over a flat parameter vector, and its gradient in another.
+func Example() {
+	p := nn.NewParams([]nn.Spec{{Name: "l.weight", Shape: []int{2, 3}}, {Name: "l.bias", Shape: []int{2}}})
+	copy(p.Data, []float32{1, 0, -1, 2, 2, 2, 0.5, 0})
+	x, y := []float32{1, 2, 3}, make([]float32, 2)
+	nn.Linear(y, x, p.View("l.weight"), p.View("l.bias"), 1, 3, 2)
+	fmt.Println(y)
+
+	g := p.Like(make([]float32, len(p.Data)))
+	nn.LinearBackward(nil, g.View("l.weight"), g.View("l.bias"), []float32{1, -1}, x, p.View("l.weight"), 1, 3, 2, 0)
+	fmt.Println(g.Data)
+	// Output:
+	// [-1.5 12]
+	// [1 2 3 -1 -2 -3 1 -1]
+}
