@@ -1,0 +1,327 @@
+package rosbag2
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Topic is a stream of a bag. Two publishers of one name with different types
+// are two topics.
+type Topic struct {
+	Name, Type         string // "/joint_states", "sensor_msgs/msg/JointState"
+	Format             string // serialization format, "cdr" for all that can be decoded
+	Count              int64  // messages
+	Definition         string // text of the message definition, "" if the bag does not store it
+	DefinitionEncoding string // "ros2msg" or "ros2idl"
+	QoS                string // offered QoS profiles, a YAML list, as stored
+	TypeHash           string // REP-2011 hash, "" if unknown
+}
+
+// Readable is nil for a CDR topic, else an error that wraps ErrFormat.
+func (t *Topic) Readable() error {
+	if t.Format == "cdr" {
+		return nil
+	}
+	return fmt.Errorf("topic %s (%s): %w but %q; record it again with a CDR middleware, or convert the bag", t.Name, t.Type, ErrFormat, t.Format)
+}
+
+// IsServiceEvent tells the introspection stream of a service from an ordinary topic.
+func (t *Topic) IsServiceEvent() bool { return strings.HasSuffix(t.Name, "/_service_event") }
+
+// FileInfo is one file of a bag.
+type FileInfo struct {
+	Path       string // as the user knows it
+	Size       int64  // bytes on disk
+	Start, End int64  // log time in ns of the first and the last message, 0 if there is none
+	Messages   int64  // -1: not counted
+	Err        error  // why it, or its tail, cannot be read; nil for an intact file
+}
+
+// Info is what is known of a bag without reading its messages.
+type Info struct {
+	Path        string
+	Storage     string // "mcap" or "sqlite3"
+	Version     int    // of metadata.yaml, 0 without one
+	Schema      int    // of the sqlite3 database, 1 to 4
+	Distro      string // ROS distribution, "" if unknown
+	Start, End  int64  // log time in ns of the first and the last message
+	Duration    int64  // ns
+	Messages    int64
+	CountSource string // "storage", or "metadata" where counting would read the whole bag
+	Topics      []Topic
+	Files       []FileInfo
+	Compression string // "zstd file", "zstd message", "" or, of MCAP chunks, "zstd chunk", "lz4 chunk"
+	Custom      map[string]string
+	Missing     []string // files that metadata.yaml names and the folder does not have
+	Mismatch    []string // where metadata.yaml disagrees with the storage, one sentence each
+}
+
+// split is one file of an open bag.
+type split struct {
+	storage
+	name   string // as the user knows it
+	topics map[int64]*Topic
+	desc   fileDescription
+	tail   error // the compressed file ended or broke here
+	fatal  error // cannot be read at all
+	size   int64
+}
+
+// Bag is a recording opened for reading. Its methods may be called from several
+// goroutines; each Iterator belongs to one.
+type Bag struct {
+	path   string
+	opts   options
+	meta   *metadata // nil without one
+	splits []*split
+	topics []*Topic
+	info   Info
+	temp   tempFiles
+	mu     sync.Mutex
+	closed bool
+}
+
+// Open opens a bag folder, or a single .mcap or .db3 file, either of them
+// possibly compressed as .zstd. Nothing is written beside it; compressed files
+// and databases with an unfinished log are copied to the temporary folder until
+// Close. A damaged bag opens as long as one file of it can be read: see
+// FileInfo.Err. Errors: ErrNotBag, ErrMetadata, ErrCorrupt, ErrTruncated,
+// ErrTooLarge, ErrNoSpace, ErrPermission.
+func Open(path string, opts ...Option) (*Bag, error) {
+	b := &Bag{path: path, opts: newOptions(opts)}
+	b.temp = tempFiles{parent: b.opts.tempDir, limit: b.opts.Temp}
+	if err := b.open(); err != nil {
+		return nil, errors.Join(err, b.temp.close())
+	}
+	return b, nil
+}
+
+func (b *Bag) open() error {
+	info, err := os.Stat(b.path)
+	if err != nil {
+		return ioError("open", b.path, err)
+	}
+	files := []string{b.path}
+	if info.IsDir() {
+		if files, err = b.listFolder(); err != nil {
+			return err
+		}
+	}
+	var failed []error
+	for _, f := range files {
+		s, err := b.openSplit(f)
+		if err != nil {
+			if errors.Is(err, ErrNoSpace) || len(files) == 1 {
+				return err
+			}
+			failed = append(failed, err)
+			s.fatal = err
+		}
+		b.splits = append(b.splits, s)
+	}
+	if len(failed) == len(files) {
+		return fmt.Errorf("%s: none of its files can be read: %w", b.path, errors.Join(failed...))
+	}
+	if b.meta == nil {
+		b.meta = b.splits[len(b.splits)-1].desc.meta
+	} else {
+		b.info.Version = b.meta.Version
+	}
+	b.merge()
+	b.compare()
+	return b.checkCompression()
+}
+
+// listFolder names the files of a bag folder, with or without metadata.yaml.
+func (b *Bag) listFolder() ([]string, error) {
+	meta, err := readMetadata(b.path)
+	if err != nil {
+		return nil, err
+	}
+	if meta == nil || len(meta.paths()) == 0 {
+		b.meta = meta
+		return guessFiles(b.path)
+	}
+	b.meta = meta
+	var files []string
+	for _, rel := range meta.paths() {
+		path, ok := locate(b.path, rel)
+		if !ok {
+			b.info.Missing = append(b.info.Missing, rel)
+		} else if !slices.Contains(files, path) {
+			files = append(files, path)
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: %w: none of the %d files that its metadata.yaml names is there; copy them beside it", b.path, ErrNotBag, len(b.info.Missing))
+	}
+	return files, nil
+}
+
+var storageSuffixes = []string{".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".mcap.zst", ".db3.zst"}
+
+// splitStem takes NAME off NAME_3.mcap.
+func splitStem(file string) (stem, suffix string, ok bool) {
+	for _, s := range storageSuffixes {
+		if stem, found := strings.CutSuffix(file, s); found {
+			if i := strings.LastIndexByte(stem, '_'); i >= 0 && i+1 < len(stem) && strings.Trim(stem[i+1:], "0123456789") == "" {
+				stem = stem[:i]
+			}
+			return stem, s, true
+		}
+	}
+	return "", "", false
+}
+
+// guessFiles lists the splits in a folder without metadata.yaml, as a recorder
+// that was killed leaves it.
+func guessFiles(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, ioError("read", dir, err)
+	}
+	var files []string
+	stems := map[[2]string]bool{}
+	for _, e := range list {
+		stem, suffix, ok := splitStem(e.Name())
+		if !ok || e.IsDir() {
+			continue
+		}
+		stems[[2]string{stem, strings.TrimSuffix(strings.TrimSuffix(suffix, ".zstd"), ".zst")}] = true
+		files = append(files, filepath.Join(dir, e.Name()))
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: %w: it holds no .mcap or .db3 file", dir, ErrNotBag)
+	}
+	if len(stems) > 1 {
+		return nil, fmt.Errorf("%s: %w: it holds %d recordings and no metadata.yaml; open its files one by one", dir, ErrNotBag, len(stems))
+	}
+	slices.SortFunc(files, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) // _10 after _9
+	})
+	return files, nil
+}
+
+var (
+	sqliteMagic = []byte("SQLite format 3\x00")
+	zstdMagic   = []byte{0x28, 0xb5, 0x2f, 0xfd}
+)
+
+// openSplit opens one file by what it contains, whatever its name says.
+func (b *Bag) openSplit(name string) (*split, error) {
+	s := &split{name: name}
+	path, head, err := name, []byte(nil), error(nil)
+	if info, err := os.Stat(name); err == nil {
+		s.size = info.Size()
+	}
+	if head, err = fileHead(name); err != nil {
+		return s, err
+	}
+	private := false
+	if strings.HasPrefix(string(head), string(zstdMagic)) {
+		if path, s.tail, err = b.temp.decompress(name); err != nil {
+			return s, err
+		}
+		b.info.Compression, private = "zstd file", true
+		if head, err = fileHead(path); err != nil {
+			return s, err
+		}
+	}
+	switch {
+	case strings.HasPrefix(string(head), string(sqliteMagic)):
+		err = s.openSQLite(b, path, private)
+	case strings.HasPrefix(string(head), "\x89MCAP0\r\n"):
+		var m *mcapFile
+		if m, err = openMCAP(path, &b.opts); err == nil {
+			s.storage = m
+		}
+	case s.size == 0:
+		err = fmt.Errorf("%s: %w: the file is empty", name, ErrTruncated)
+	case s.tail != nil:
+		err = fmt.Errorf("%s: %w", name, s.tail)
+	default:
+		err = fmt.Errorf("%s: %w: it is neither MCAP nor a SQLite database", name, ErrNotBag)
+	}
+	if err != nil {
+		return s, err
+	}
+	s.desc = s.describe()
+	return s, nil
+}
+
+func (s *split) openSQLite(b *Bag, path string, private bool) error {
+	countBelow := int64(math.MaxInt64)
+	if b.meta != nil && len(b.meta.Topics) > 0 {
+		countBelow = 256 << 20
+	}
+	if !private {
+		copied, err := b.temp.copyWithLog(path)
+		if err != nil {
+			return err
+		}
+		if copied != "" {
+			path, private = copied, true
+		}
+	}
+	q, err := openSQLite(path, s.name, private, countBelow, &b.opts)
+	if err == nil {
+		s.storage = q
+	}
+	return err
+}
+
+func fileHead(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, ioError("open", path, err)
+	}
+	defer f.Close()
+	head := make([]byte, 16)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, ioError("read", path, err)
+	}
+	return head[:n], nil
+}
+
+// checkCompression refuses what rosbag2 has no decompressor for.
+func (b *Bag) checkCompression() error {
+	if b.meta == nil || b.meta.Mode == "" {
+		return nil
+	}
+	if b.meta.Mode != "FILE" && b.meta.Mode != "MESSAGE" {
+		return fmt.Errorf("%s: %w: compression_mode %q", b.path, ErrCompression, b.meta.Mode)
+	}
+	if b.meta.Compression != "zstd" {
+		return fmt.Errorf("%s: %w: compression_format %q, only zstd is known", b.path, ErrCompression, b.meta.Compression)
+	}
+	if b.meta.Mode == "MESSAGE" {
+		b.info.Compression = "zstd message"
+	}
+	return nil
+}
+
+// Close removes the bag's temporary files. Iterators end with ErrClosed.
+func (b *Bag) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	return b.temp.close()
+}
+
+func (b *Bag) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}

@@ -1,0 +1,79 @@
+package rosbag2
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Errors that callers tell apart with errors.Is. Those returned by this package
+// wrap one of them and name the file or topic.
+var (
+	// ErrNotBag: the path holds no recording that this package knows.
+	ErrNotBag = errors.New("not a rosbag2 recording")
+	// ErrMetadata: metadata.yaml cannot be used.
+	ErrMetadata = errors.New("bad metadata.yaml")
+	// ErrTruncated: a file ends, or can no longer be read, before its proper end.
+	ErrTruncated = errors.New("recording is cut off")
+	// ErrCorrupt: a record, page or frame contradicts its format.
+	ErrCorrupt = errors.New("corrupt recording")
+	// ErrTooLarge: something exceeds a bound of Limits.
+	ErrTooLarge = errors.New("exceeds the configured limit")
+	// ErrFormat: a topic is not serialized as CDR.
+	ErrFormat = errors.New("serialization format is not cdr")
+	// ErrCompression: a compression that rosbag2 does not write.
+	ErrCompression = errors.New("unsupported compression")
+	// ErrNoSpace: the disk or quota is full.
+	ErrNoSpace = errors.New("no space left")
+	// ErrPermission: the folder or file may not be read or written.
+	ErrPermission = errors.New("permission denied")
+	// ErrExists: the bag to be written is there already.
+	ErrExists = errors.New("already exists")
+	// ErrClosed: the bag, iterator or writer has been closed.
+	ErrClosed = errors.New("already closed")
+	// ErrTopic: a topic is not known, declared twice or incomplete.
+	ErrTopic = errors.New("bad topic")
+)
+
+// BreakError says where a file of a bag stops being readable. Reading may go
+// on: with the next intact part, the next split, or io.EOF.
+type BreakError struct {
+	File     string // path as the user knows it
+	Offset   int64  // bytes from the start of the (decompressed) file, -1 where the storage cannot say
+	LastTime int64  // log time in ns of the last message delivered from this file
+	Messages int64  // messages delivered from this file so far; LastTime means nothing if 0
+	Err      error  // what was found there
+}
+
+// Error names the file, the place and the cause.
+func (e *BreakError) Error() string {
+	place, last := "", "before any message"
+	if e.Offset >= 0 {
+		place = fmt.Sprintf(" at byte %d", e.Offset)
+	}
+	if e.Messages > 0 {
+		last = fmt.Sprintf("after %d messages, the last of time %d ns", e.Messages, e.LastTime)
+	}
+	return fmt.Sprintf("%s breaks off%s, %s: %v; what lies before can be used", e.File, place, last, e.Err)
+}
+
+// Unwrap makes every BreakError match ErrTruncated and its cause.
+func (e *BreakError) Unwrap() []error { return []error{ErrTruncated, e.Err} }
+
+// ioError turns an operating system error into one sentence with a sentinel.
+func ioError(doing, path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%s %s: %w on that disk; free some or choose another folder", doing, path, ErrNoSpace)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%s %s: %w; check the rights of the folder", doing, path, ErrPermission)
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("%s %s: %w", doing, path, err)
+}

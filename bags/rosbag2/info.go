@@ -1,0 +1,140 @@
+package rosbag2
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Info describes the bag: counts and times are the storage's own where they
+// are cheap, else metadata.yaml's, as CountSource says. The caller owns it.
+func (b *Bag) Info() Info {
+	i := b.info
+	i.Topics = make([]Topic, len(b.topics))
+	for k, t := range b.topics {
+		i.Topics[k] = *t
+	}
+	i.Files, i.Missing, i.Mismatch = slices.Clone(i.Files), slices.Clone(i.Missing), slices.Clone(i.Mismatch)
+	i.Custom = maps.Clone(i.Custom)
+	return i
+}
+
+// fullTypeName inserts the "msg" that old writers leave out.
+func fullTypeName(name, format string) string {
+	if pkg, base, ok := strings.Cut(name, "/"); ok && format == "cdr" && !strings.Contains(base, "/") {
+		return pkg + "/msg/" + base
+	}
+	return name
+}
+
+// merge joins the topics, times and counts of the splits.
+func (b *Bag) merge() {
+	type key struct{ name, kind, format string }
+	byKey := map[key]*Topic{}
+	i := &b.info
+	i.Path, i.CountSource = b.path, "storage"
+	timed := false
+	for _, s := range b.splits {
+		d := &s.desc
+		s.topics = make(map[int64]*Topic, len(d.topics))
+		for k := range d.topics {
+			ft := d.topics[k]
+			ft.Type = fullTypeName(ft.Type, ft.Format)
+			id := key{ft.Name, ft.Type, ft.Format}
+			t := byKey[id]
+			if t == nil {
+				t = &Topic{Name: ft.Name, Type: ft.Type, Format: ft.Format}
+				byKey[id] = t
+				b.topics = append(b.topics, t)
+			}
+			t.Count += ft.Count
+			t.QoS, t.TypeHash = cmp.Or(t.QoS, ft.QoS), cmp.Or(t.TypeHash, ft.TypeHash)
+			if t.Definition == "" {
+				t.Definition, t.DefinitionEncoding = ft.Definition, ft.DefinitionEncoding
+			}
+			s.topics[ft.id] = t
+		}
+		fi := FileInfo{Path: s.name, Size: s.size, Start: d.start, End: d.end, Messages: d.messages, Err: cmp.Or(s.fatal, s.tail)}
+		if fi.Err == nil && d.cut != nil {
+			fi.Err = &BreakError{File: s.name, Offset: d.cut.offset, LastTime: d.end, Messages: max(d.messages, 0), Err: d.cut.err}
+		}
+		i.Files = append(i.Files, fi)
+		if s.fatal != nil {
+			continue
+		}
+		i.Storage, i.Schema, i.Distro = cmp.Or(i.Storage, d.storage), max(i.Schema, d.schema), cmp.Or(i.Distro, d.distro)
+		if d.compression != "" && d.compression != "none" && i.Compression == "" {
+			i.Compression = d.compression + " chunk"
+		}
+		if d.messages < 0 {
+			i.CountSource = "metadata"
+		}
+		i.Messages += max(d.messages, 0)
+		if d.messages != 0 {
+			if !timed || d.start < i.Start {
+				i.Start = d.start
+			}
+			if !timed || d.end > i.End {
+				i.End = d.end
+			}
+			timed = true
+		}
+	}
+	i.Duration = i.End - i.Start
+	slices.SortStableFunc(b.topics, func(a, c *Topic) int {
+		return cmp.Or(cmp.Compare(a.Name, c.Name), cmp.Compare(a.Type, c.Type))
+	})
+}
+
+// compare fills in what only metadata.yaml knows, and notes where it disagrees.
+func (b *Bag) compare() {
+	m, i := b.meta, &b.info
+	if m == nil {
+		if i.CountSource == "metadata" { // nothing to fall back on
+			i.CountSource = "none"
+		}
+		return
+	}
+	i.Distro, i.Custom = cmp.Or(i.Distro, m.Distro), m.Custom
+	if i.CountSource == "metadata" {
+		i.Messages = m.Count
+	}
+	if m.Storage != "" && i.Storage != m.Storage {
+		i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml says storage %s, the files are %s", m.Storage, i.Storage))
+	}
+	listed := map[string]bool{}
+	for k := range m.Topics {
+		mt := &m.Topics[k]
+		name := mt.Topic.Name
+		listed[name] = true
+		at := slices.IndexFunc(b.topics, func(t *Topic) bool { return t.Name == name })
+		if at < 0 {
+			if mt.Count > 0 {
+				i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml counts %d messages of %s, the storage does not have that topic", mt.Count, name))
+			}
+			continue
+		}
+		t := b.topics[at]
+		t.QoS, t.TypeHash = cmp.Or(t.QoS, qosText(&mt.Topic.QoS)), cmp.Or(t.TypeHash, mt.Topic.TypeHash)
+		// A recorder that converts writes the true format here only; rosbag2
+		// goes by it as well.
+		if f := mt.Topic.Format; f != "" && f != t.Format {
+			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml gives %s the serialization format %q, the storage %q", name, f, t.Format))
+			if t.Format == "cdr" {
+				t.Format = f
+			}
+		}
+		if i.CountSource == "metadata" {
+			t.Count = mt.Count
+		} else if t.Count != mt.Count {
+			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml counts %d messages of %s, the storage has %d", mt.Count, name, t.Count))
+		}
+	}
+	for _, t := range b.topics {
+		if !listed[t.Name] && t.Count > 0 {
+			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml does not list %s, the storage has %d messages of it", t.Name, t.Count))
+		}
+	}
+}
