@@ -122,7 +122,11 @@ type fileError struct {
 	err  error
 }
 
-func (e *fileError) Error() string { return "checkpoint " + e.path + ": " + e.err.Error() }
+// Error joins the lines of a multi-line cause: one error is one sentence.
+func (e *fileError) Error() string {
+	return "checkpoint " + e.path + ": " + strings.ReplaceAll(e.err.Error(), "\n", "; ")
+}
+
 func (e *fileError) Unwrap() error { return e.err }
 
 // shortRead tells a file that shrank while it was read from a bad disk.
@@ -166,8 +170,12 @@ func (x *file) checkSum(sum string, must bool) error {
 	if want != sum {
 		return fail(x.path, ErrHash, "the tensors have %.12s..., stored is %.12s...", sum, want)
 	}
-	if got := metaSum(x.head.meta); x.head.meta[keyMetaSum] != got {
-		return fail(x.path, ErrHash, "the metadata have %.12s..., stored is %.12s...", got, x.head.meta[keyMetaSum])
+	return x.checkMetaSum()
+}
+
+func (x *file) checkMetaSum() error {
+	if got, want := metaSum(x.head.meta), x.head.meta[keyMetaSum]; got != want {
+		return fail(x.path, ErrHash, "the metadata have %.12s..., stored is %.12s...", got, want)
 	}
 	return nil
 }

@@ -1,0 +1,63 @@
+package checkpoint
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+
+	"arfm/policy/contract"
+	"arfm/policy/vla"
+)
+
+// Matches says, with an error that wraps ErrArchitecture or ErrContract, why
+// the checkpoint cannot take the place of a running policy with this
+// architecture and contract. The contracts are compared in canonical form,
+// without reward and episode, which only training reads; of the architecture
+// the name of the preset does not count.
+func (i Info) Matches(c vla.Config, ct *contract.Contract) error {
+	if a, b := bare(i.Config), bare(c); !reflect.DeepEqual(a, b) {
+		return fmt.Errorf("%w (%s)", ErrArchitecture, fieldDiff(a, b))
+	}
+	a, b := running(i.Contract), running(ct)
+	if !bytes.Equal(a, b) {
+		return fmt.Errorf("%w (%s)", ErrContract, lineDiff(a, b))
+	}
+	return nil
+}
+
+func bare(c vla.Config) vla.Config {
+	c.Preset = ""
+	if len(c.Cameras) == 0 {
+		c.Cameras = nil
+	}
+	return c
+}
+
+// running is the part of a contract that a running policy reads, as YAML.
+func running(ct *contract.Contract) []byte {
+	c := *ct
+	c.Reward, c.Episode = contract.Reward{}, contract.Episode{}
+	return c.YAML()
+}
+
+// fieldDiff names the first field in which two structures differ.
+func fieldDiff(a, b vla.Config) string {
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range va.NumField() {
+		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !reflect.DeepEqual(x, y) {
+			return fmt.Sprintf("%s is %v, running is %v", va.Type().Field(i).Tag.Get("json"), x, y)
+		}
+	}
+	return "they differ"
+}
+
+// lineDiff names the first line in which two texts differ.
+func lineDiff(a, b []byte) string {
+	la, lb := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(la), len(lb)) {
+		if !bytes.Equal(la[i], lb[i]) {
+			return fmt.Sprintf("%.80q, running is %.80q", bytes.TrimSpace(la[i]), bytes.TrimSpace(lb[i]))
+		}
+	}
+	return "one is longer than the other"
+}
