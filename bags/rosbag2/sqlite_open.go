@@ -299,7 +299,7 @@ func (s *sqliteFile) count(db *sql.DB, all bool) error {
 
 // tally counts row by row as far as a short file allows, else in SQLite.
 func (s *sqliteFile) tally(db *sql.DB) error {
-	text := "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages GROUP BY topic_id"
+	text := "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages WHERE typeof(timestamp) = 'integer' GROUP BY topic_id"
 	if s.missing > 0 {
 		text = "SELECT topic_id, 1, timestamp, timestamp FROM messages NOT INDEXED ORDER BY rowid"
 	}
