@@ -1,0 +1,66 @@
+# make demo   the whole story on this machine, in about three minutes
+# make test   formatting, vet, staticcheck, import table, builds, all tests
+# make build  bin/arfm with every tag that this machine can carry
+# make bench  Go benchmarks, and the arfm bench commands
+# make fuzz   every fuzz target for FUZZTIME each
+GO ?= go
+FUZZTIME ?= 60s
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# Tags are found by .ci/setup; OpenBLAS is linked through gonum's netlib, which
+# takes its library from the environment.
+TAGS = $(shell cat build/tags 2>/dev/null)
+export CGO_LDFLAGS ?= $(if $(findstring openblas,$(TAGS)),-lopenblas)
+export OPENBLAS_NUM_THREADS ?= 1
+
+# The packages whose tests run under the race detector: those with goroutines.
+RACE = ./policy/hotswap/... ./policy/checkpoint/... ./nodes/... ./bags/...
+
+.PHONY: setup build demo test lint cross unit race bench fuzz clean
+setup:
+	@.ci/setup
+
+build: setup
+	@$(MAKE) --no-print-directory bin/arfm
+
+.PHONY: bin/arfm
+bin/arfm:
+	$(GO) build -tags "$(TAGS)" -o bin/arfm ./nodes/arfm
+
+demo: build
+	@bin/arfm demo --out demo --force
+
+test: setup
+	@$(MAKE) --no-print-directory lint cross unit race
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+cross:
+	CGO_ENABLED=0 $(GO) build ./...
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) build ./...
+
+unit:
+	$(GO) test -tags "$(TAGS)" ./...
+	$(if $(TAGS),$(GO) test ./policy/nn/... ./policy/vla/...)
+
+race:
+	$(if $(shell command -v gcc),$(GO) test -race -short $(RACE),@echo "no C compiler: the race detector is left out")
+
+bench: build
+	$(GO) test -tags "$(TAGS)" -run '^$$' -bench . -benchmem ./...
+	for b in infer train ingest swap; do bin/arfm bench $$b --json; done
+
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+	  done; \
+	done
+
+clean:
+	rm -rf bin build demo report

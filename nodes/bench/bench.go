@@ -1,0 +1,135 @@
+// Package bench measures the parts of arfm on the machine at hand: inference,
+// training, ingest and hot swap. Each measurement returns a report that prints
+// as text and as JSON.
+package bench
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"arfm/policy/contract"
+	"arfm/policy/nn"
+	"arfm/policy/vla"
+)
+
+// Machine is what a figure depends on beside the code.
+type Machine struct {
+	OS    string `json:"os"`
+	Arch  string `json:"arch"`
+	CPUs  int    `json:"cpus"`
+	BLAS  string `json:"blas"`
+	GoVer string `json:"go"`
+}
+
+func machine() Machine {
+	return Machine{runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), nn.Backend, runtime.Version()}
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%s/%s, %d CPUs, %s, %s", m.OS, m.Arch, m.CPUs, m.BLAS, m.GoVer)
+}
+
+// Times sums up repeated runs, in milliseconds.
+type Times struct {
+	Runs   int     `json:"runs"`
+	Min    float64 `json:"min_ms"`
+	Median float64 `json:"median_ms"`
+	P90    float64 `json:"p90_ms"`
+	Max    float64 `json:"max_ms"`
+}
+
+func (t Times) String() string {
+	return fmt.Sprintf("median %.2f ms (min %.2f, p90 %.2f, max %.2f, %d runs)", t.Median, t.Min, t.P90, t.Max, t.Runs)
+}
+
+// timed runs f once to warm up and then runs times; f's error ends it.
+func timed(runs int, f func() error) (Times, error) {
+	if runs < 1 {
+		return Times{}, fmt.Errorf("the number of runs is %d, it must be at least 1", runs)
+	}
+	if err := f(); err != nil {
+		return Times{}, err
+	}
+	ms := make([]float64, runs)
+	for i := range ms {
+		start := time.Now()
+		if err := f(); err != nil {
+			return Times{}, err
+		}
+		ms[i] = float64(time.Since(start)) / 1e6
+	}
+	slices.Sort(ms)
+	return Times{Runs: runs, Min: ms[0], Median: ms[runs/2], P90: ms[min(runs*9/10, runs-1)], Max: ms[runs-1]}, nil
+}
+
+// Setup is the policy that inference and training are measured with.
+type Setup struct {
+	Preset     string // nano, base, large
+	Cameras    int    // number of cameras
+	ImageSize  int    // side of their images, pixels
+	StateDim   int    // S
+	ActionDim  int    // A
+	Horizon    int    // H; 0: 16
+	Language   bool   // an instruction is read
+	Runs, Seed int
+}
+
+// contract returns a contract with the setup's inputs and outputs.
+func (s Setup) contract() (*contract.Contract, error) {
+	if s.StateDim < 1 || s.ActionDim < 1 || s.Cameras < 0 {
+		return nil, fmt.Errorf("a benchmark needs at least one state and one action and no negative number of cameras: %d, %d, %d given", s.StateDim, s.ActionDim, s.Cameras)
+	}
+	indices := func(n int) []int {
+		x := make([]int, n)
+		for i := range x {
+			x[i] = i
+		}
+		return x
+	}
+	horizon := s.Horizon
+	if horizon == 0 {
+		horizon = 16
+	}
+	c := &contract.Contract{
+		Version: 1, RateHz: 20,
+		Observation: contract.Observation{
+			State: []contract.StateField{{
+				Topic: "/state", Type: "std_msgs/msg/Float64MultiArray",
+				Selection: contract.Selection{Field: "data", Indices: indices(s.StateDim)},
+			}},
+		},
+		Action: contract.Action{
+			Topic: "/command", Type: "std_msgs/msg/Float64MultiArray",
+			Selection: contract.Selection{Field: "data", Indices: indices(s.ActionDim)},
+			Unit:      contract.UnitPosition, Horizon: horizon,
+		},
+	}
+	if s.Language {
+		c.Observation.Instruction.Default = "put the red block into the bowl"
+	}
+	if s.Cameras > 0 {
+		c.Observation.Images = map[string]contract.ImageField{}
+	}
+	for i := range s.Cameras {
+		c.Observation.Images[fmt.Sprintf("camera_%d", i)] = contract.ImageField{
+			Topic: fmt.Sprintf("/camera_%d/image_raw", i), Type: "sensor_msgs/msg/Image", Size: [2]int{s.ImageSize, s.ImageSize},
+		}
+	}
+	return c, c.Validate()
+}
+
+// model returns a freshly drawn model for the setup.
+func (s Setup) model() (*vla.Model, *contract.Contract, error) {
+	c, err := s.contract()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := vla.Preset(s.Preset)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := vla.New(cfg.For(c), uint64(s.Seed))
+	return m, c, err
+}
