@@ -12,14 +12,11 @@ import (
 func parseInterface(name, text string, defs map[string]*definition) error {
 	parts := splitParts(text)
 	base := name
-	for _, suffix := range []string{
-		"_Request", "_Response", "_Event", "_SendGoal", "_GetResult", "_FeedbackMessage",
-		"_Goal", "_Result", "_Feedback",
-	} {
-		// One type has several: Name_SendGoal_Request is cut from the right.
-		if i := strings.Index(base, suffix); i > 0 && len(parts) > 1 {
-			base = base[:i]
-		}
+	if len(parts) > 1 {
+		base = trimOne(base, "_Request", "_Response", "_Event")
+	}
+	if len(parts) == 3 {
+		base = trimOne(base, "_SendGoal", "_GetResult", "_FeedbackMessage", "_Goal", "_Result", "_Feedback")
 	}
 	var names []string
 	switch len(parts) {
@@ -46,6 +43,16 @@ func parseInterface(name, text string, defs map[string]*definition) error {
 		addAction(base, defs)
 	}
 	return nil
+}
+
+// trimOne cuts off the first of the suffixes that s has.
+func trimOne(s string, suffixes ...string) string {
+	for _, suffix := range suffixes {
+		if base, ok := strings.CutSuffix(s, suffix); ok {
+			return base
+		}
+	}
+	return s
 }
 
 // splitParts cuts at lines of three dashes.
