@@ -44,7 +44,7 @@ func (s *mcapScan) records() error {
 	for {
 		err := rr.header()
 		if rr.op != mcap.OpMessageIndex || err != nil {
-			s.settle()
+			s.settle(err == nil)
 		}
 		if err == io.EOF {
 			return cutf(rr.start, ErrTruncated, "the file ends without its end record")
@@ -54,7 +54,7 @@ func (s *mcapScan) records() error {
 		}
 		done, err := s.record(rr)
 		if done || err != nil {
-			s.settle()
+			s.settle(err == nil)
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (s *mcapScan) chunk(rr *recordReader) error {
 	c := chunkRef{offset: rr.start}
 	if !rr.whole() {
 		s.pending = &c
-		s.settle()
+		s.settle(false)
 		return rr.skip() // says how much is missing
 	}
 	head, err := rr.prefix(min(rr.length, maxChunkHead))
@@ -150,15 +150,16 @@ func (s *mcapScan) messageIndex(rr *recordReader) error {
 	return nil
 }
 
-// settle closes the account of the last chunk. Damage inside of it is reported
+// settle closes the account of the last chunk; intact if the message indexes
+// behind it are all there. Damage inside of it is reported
 // by whoever reads it; here it must not hide the chunks that follow.
-func (s *mcapScan) settle() {
+func (s *mcapScan) settle(intact bool) {
 	c := s.pending
 	if c == nil {
 		return
 	}
 	s.pending = nil
-	indexed := len(s.tally) > 0
+	indexed := intact && len(s.tally) > 0
 	for id := range s.tally {
 		indexed = indexed && s.channels[id] != nil
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"modernc.org/sqlite" // also registers the driver "sqlite"
+	"modernc.org/sqlite/vfs"
 )
 
 const (
@@ -31,6 +32,7 @@ type sqliteFile struct {
 	opts    *options
 	private bool  // a copy of ours, which SQLite may write to
 	size    int64 // bytes
+	page    int64 // bytes of a page
 	missing int64 // bytes that the header counts and the file does not have
 	desc    fileDescription
 	sent    bool // messages have a send_timestamp
@@ -50,8 +52,9 @@ func openSQLite(path, name string, private bool, countBelow int64, opts *options
 	}
 	defer db.Close()
 	s.desc = fileDescription{storage: "sqlite3"}
-	for _, step := range []func(*sql.DB) error{s.readSchema, s.readTopics, s.readDefinitions, s.readMetadata} {
-		if err := step(db); err != nil {
+	for _, step := range []func(*database) error{s.readSchema, s.readTopics, s.readDefinitions, s.readMetadata} {
+		// Of a short file, whatever can be had once the topics are known.
+		if err := step(db); err != nil && (s.missing == 0 || len(s.desc.topics) == 0) {
 			return nil, s.explain(err)
 		}
 	}
@@ -83,40 +86,46 @@ func (s *sqliteFile) measure() error {
 	if _, err := io.ReadFull(f, h[:]); err != nil {
 		return fmt.Errorf("%s: %w: the file ends in the database header", s.name, ErrTruncated)
 	}
-	page := int64(binary.BigEndian.Uint16(h[16:]))
-	if page == 1 {
-		page = 65536
+	if s.page = int64(binary.BigEndian.Uint16(h[16:])); s.page == 1 {
+		s.page = 65536
+	}
+	if s.page < 512 {
+		return fmt.Errorf("%s: %w: a page size of %d", s.name, ErrCorrupt, s.page)
 	}
 	// The page count only holds when its version stamp equals the change counter.
 	if binary.BigEndian.Uint32(h[24:]) == binary.BigEndian.Uint32(h[92:]) {
-		s.missing = max(0, page*int64(binary.BigEndian.Uint32(h[28:]))-s.size)
+		s.missing = max(0, s.page*int64(binary.BigEndian.Uint32(h[28:]))-s.size)
 	}
 	return nil
 }
 
 // connect opens the database so that SQLite neither writes nor locks beside it.
-func (s *sqliteFile) connect() (*sql.DB, error) {
+func (s *sqliteFile) connect() (*database, error) {
 	abs, err := filepath.Abs(s.path)
 	if err != nil {
 		return nil, ioError("open", s.name, err)
 	}
-	v := url.Values{"_pragma": {"trusted_schema(0)", "cell_size_check(1)", "temp_store(1)"}}
-	if s.private {
+	d := &database{}
+	v := url.Values{"_pragma": {"trusted_schema(0)", "cell_size_check(1)", "temp_store(1)"}, "mode": {"ro"}, "immutable": {"1"}}
+	name := (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()
+	switch {
+	case s.missing > 0:
+		var system string
+		if system, d.vfs, err = vfs.New(shortFS{abs, s.size - s.size%s.page}); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		name = shortName
+		v.Set("vfs", system)
+		v.Add("_pragma", "writable_schema(1)") // else SQLite refuses a short file altogether
+	case s.private:
 		v.Set("mode", "rw")
-	} else {
-		v.Set("mode", "ro")
-		v.Set("immutable", "1")
+		v.Del("immutable")
 	}
-	if s.missing > 0 {
-		// Otherwise SQLite refuses a short file altogether.
-		v.Add("_pragma", "writable_schema(1)")
-	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()+"?"+v.Encode())
-	if err != nil {
+	if d.DB, err = sql.Open("sqlite", "file:"+name+"?"+v.Encode()); err != nil {
 		return nil, s.explain(err)
 	}
-	db.SetMaxOpenConns(1)
-	return db, nil
+	d.SetMaxOpenConns(1)
+	return d, nil
 }
 
 func sqliteCode(err error) int {
@@ -146,7 +155,7 @@ func (s *sqliteFile) explain(err error) error {
 
 // columns of a table, empty where it is none. A view of that name could make
 // SQLite compute for ever and is not a table.
-func columns(db *sql.DB, table string) ([]string, error) {
+func columns(db *database, table string) ([]string, error) {
 	var kind string
 	err := db.QueryRow("SELECT type FROM sqlite_master WHERE name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'", table).Scan(&kind)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && kind != "table" {
@@ -171,7 +180,7 @@ func columns(db *sql.DB, table string) ([]string, error) {
 	return cols, rows.Err()
 }
 
-func (s *sqliteFile) readSchema(db *sql.DB) error {
+func (s *sqliteFile) readSchema(db *database) error {
 	cols, err := columns(db, "messages")
 	if err != nil {
 		return err
@@ -201,7 +210,7 @@ func (s *sqliteFile) readSchema(db *sql.DB) error {
 	return err
 }
 
-func (s *sqliteFile) readTopics(db *sql.DB) error {
+func (s *sqliteFile) readTopics(db *database) error {
 	cols, err := columns(db, "topics")
 	if err != nil {
 		return err
@@ -234,7 +243,7 @@ func (s *sqliteFile) readTopics(db *sql.DB) error {
 	return rows.Err()
 }
 
-func (s *sqliteFile) readDefinitions(db *sql.DB) error {
+func (s *sqliteFile) readDefinitions(db *database) error {
 	cols, err := columns(db, "message_definitions")
 	if err != nil || len(cols) == 0 {
 		return err
@@ -258,7 +267,7 @@ func (s *sqliteFile) readDefinitions(db *sql.DB) error {
 	return rows.Err()
 }
 
-func (s *sqliteFile) readMetadata(db *sql.DB) error {
+func (s *sqliteFile) readMetadata(db *database) error {
 	cols, err := columns(db, "metadata")
 	if err != nil || !slices.Contains(cols, "metadata") {
 		return err
@@ -279,7 +288,7 @@ func (s *sqliteFile) readMetadata(db *sql.DB) error {
 
 // count finds the span, and the messages per topic if all is set: that reads
 // every page of the table, so it is left out for large files.
-func (s *sqliteFile) count(db *sql.DB, all bool) error {
+func (s *sqliteFile) count(db *database, all bool) error {
 	s.desc.messages = -1
 	var first, last sql.NullInt64
 	if s.missing == 0 && s.sorted {
@@ -298,7 +307,7 @@ func (s *sqliteFile) count(db *sql.DB, all bool) error {
 }
 
 // tally counts row by row as far as a short file allows, else in SQLite.
-func (s *sqliteFile) tally(db *sql.DB) error {
+func (s *sqliteFile) tally(db *database) error {
 	text := "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages WHERE typeof(timestamp) = 'integer' GROUP BY topic_id"
 	if s.missing > 0 {
 		text = "SELECT topic_id, 1, timestamp, timestamp FROM messages NOT INDEXED ORDER BY rowid"

@@ -14,7 +14,7 @@ import (
 // the table lie nearly in that order and the index's pages anywhere.
 type sqliteSource struct {
 	file  *sqliteFile
-	db    *sql.DB
+	db    *database
 	rows  *sql.Rows
 	q     query
 	ended bool
