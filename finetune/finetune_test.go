@@ -1,0 +1,368 @@
+package finetune
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"arfm/bags"
+	"arfm/finetune/reward"
+	"arfm/policy/checkpoint"
+)
+
+func train(t *testing.T, o Options) *Result {
+	t.Helper()
+	c := newContract(t, true, true)
+	r, err := Train(context.Background(), episodes(c, 9, 20), c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func sum(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// logged returns the steps and the held-out evaluations in a log.
+func logged(t *testing.T, dir string) (steps []int64, evaluations int) {
+	t.Helper()
+	for _, line := range bytes.Split(bytes.TrimSpace(sum(t, filepath.Join(dir, logFile))), []byte("\n")) {
+		var l struct {
+			Line
+			HeldOut *HeldOut `json:"held_out"`
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("log line %q: %v", line, err)
+		}
+		if l.HeldOut != nil {
+			evaluations++
+			continue
+		}
+		if !(l.Loss > 0 && l.ESS > 0 && l.WeightMax >= l.WeightMin && l.GradNorm > 0 && l.LearningRate > 0) {
+			t.Errorf("log line %q lacks figures", line)
+		}
+		steps = append(steps, l.Step)
+	}
+	return steps, evaluations
+}
+
+func TestTrainingBeatsTheBaselines(t *testing.T) {
+	o := testOptions(t, 1500)
+	o.SaveEvery, o.EvalEvery, o.Objective, o.Optim.EMA = 500, 1, "bc", 0.99
+	o.EvalEvery = 500
+	var first *HeldOut
+	o.Progress = func(p Progress) {
+		if p.HeldOut != nil && first == nil {
+			first = p.HeldOut
+		}
+	}
+	c := newContract(t, false, true)
+	eps := slices.DeleteFunc(episodes(c, 18, 30), func(e bags.Episode) bool { return e.Outcome == bags.Failure })
+	o.Model.D, o.Batch = 32, 16
+	r, err := Train(context.Background(), eps, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := r.Evaluation
+	t.Logf("\n%s", r)
+	if e == nil || first == nil || !(e.Loss < first.Loss) {
+		t.Fatalf("held-out loss does not fall: %+v, then %+v", first, e)
+	}
+	for _, p := range []ChunkError{e.Policy, e.ZeroNoise} {
+		if p.Normalised > 0.7*e.MeanAction.Normalised || p.Normalised > 0.7*e.HoldLast.Normalised {
+			t.Errorf("the policy's chunk error %.3f is no better than mean action %.3f and hold last %.3f", p.Normalised, e.MeanAction.Normalised, e.HoldLast.Normalised)
+		}
+	}
+	ck, err := checkpoint.Load(r.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ck.Verify(); err != nil {
+		t.Error(err)
+	}
+	if ck.Objective != "bc" || ck.Step != 1500 || ck.Hash != r.Hash {
+		t.Errorf("the checkpoint is of objective %q, step %d, hash %s", ck.Objective, ck.Step, ck.Hash)
+	}
+}
+
+// TestStepEqualsTheNetwork compares the trainer's compiled step with the
+// network called directly.
+func TestStepEqualsTheNetwork(t *testing.T) {
+	o := testOptions(t, 10)
+	c := newContract(t, true, true)
+	tr := &trainer{o: o, contract: c}
+	if err := tr.setUp(episodes(c, 9, 20), nil); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.step.Close()
+	for range 5 { // away from the zero weights that a model starts with
+		if _, err := tr.advance(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tr.step.Run(); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Clone(tr.step.Grad)
+	row := tr.step.H * tr.step.A
+	v, dv := make([]float32, len(tr.step.Target)), make([]float32, len(tr.step.Target))
+	tr.model.Velocity(tr.field.ws, tr.batch.in, v)
+	for i := range v {
+		n := float32(tr.batch.valid[i/row] * tr.step.A)
+		dv[i] = tr.step.Mask[i/tr.step.A] / n * 2 * (v[i] - tr.step.Target[i]) * tr.step.Weights()[i/row]
+	}
+	want, norm := make([]float32, len(got)), 0.0
+	tr.model.Backward(tr.field.ws, tr.batch.in, dv, want)
+	for _, g := range want {
+		norm += float64(g) * float64(g)
+	}
+	if norm == 0 {
+		t.Fatal("the gradient is zero")
+	}
+	for i := range want {
+		if math.Abs(float64(got[i]-want[i])) > 1e-6*math.Sqrt(norm) {
+			t.Fatalf("gradient %d is %v in the graph and %v directly", i, got[i], want[i])
+		}
+	}
+}
+
+// stopAt trains until a step and then stops as on a signal.
+func stopAt(t *testing.T, o Options, step int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o.Progress = func(p Progress) {
+		if p.Step == step {
+			cancel()
+		}
+	}
+	c := newContract(t, true, true)
+	r, err := Train(ctx, episodes(c, 9, 20), c, o)
+	if !errors.Is(err, context.Canceled) || r.Step != step {
+		t.Fatalf("stopped at step %d with %v", r.Step, err)
+	}
+}
+
+func TestResumeEqualsTheUnbrokenRun(t *testing.T) {
+	for _, ema := range []float64{0, 0.9} {
+		o := testOptions(t, 24)
+		o.Optim.EMA = ema
+		whole := train(t, o)
+		broken := o
+		broken.Out, broken.Resume = t.TempDir(), true
+		stopAt(t, broken, 7)
+		stopAt(t, broken, 18)
+		resumed := train(t, broken)
+		if whole.Hash != resumed.Hash {
+			t.Errorf("EMA %v: the resumed run ends with other weights", ema)
+		}
+		if !bytes.Equal(sum(t, o.statePath()), sum(t, broken.statePath())) {
+			t.Errorf("EMA %v: the resumed run ends in another state", ema)
+		}
+		steps, evaluations := logged(t, broken.Out)
+		if len(steps) != 24 || !slices.IsSorted(steps) || steps[23] != 24 || evaluations != 3 {
+			t.Errorf("EMA %v: the log has steps %v and %d evaluations", ema, steps, evaluations)
+		}
+		again := train(t, broken) // at its end already
+		if again.Hash != whole.Hash || again.Step != 24 {
+			t.Errorf("EMA %v: resuming a finished run gives %+v", ema, again)
+		}
+	}
+}
+
+func TestResumeRefusesAnotherRun(t *testing.T) {
+	o := testOptions(t, 10)
+	train(t, o)
+	c := newContract(t, true, true)
+	for name, change := range map[string]func(*Options, []bags.Episode){
+		"settings": func(o *Options, _ []bags.Episode) { o.Batch = 9 },
+		"nested":   func(o *Options, _ []bags.Episode) { o.Optim.Beta1 = 0.5 },
+		"model":    func(o *Options, _ []bags.Episode) { o.Model.D = 32 },
+		"data":     func(_ *Options, e []bags.Episode) { e[0].Frames[0].Action[0]++ },
+	} {
+		again, eps := o, episodes(c, 9, 20)
+		again.Resume = true
+		change(&again, eps)
+		if _, err := Train(context.Background(), eps, c, again); !errors.Is(err, ErrResume) {
+			t.Errorf("resuming with other %s gives %v", name, err)
+		}
+	}
+	if _, err := Train(context.Background(), episodes(c, 9, 20), c, o); !errors.Is(err, ErrOptions) {
+		t.Errorf("beginning anew in a used folder gives %v", err)
+	}
+	data := sum(t, o.statePath())
+	if err := os.WriteFile(o.statePath(), data[:len(data)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume = true
+	if _, err := Train(context.Background(), episodes(c, 9, 20), c, o); !errors.Is(err, checkpoint.ErrTruncated) {
+		t.Errorf("half a state gives %v", err)
+	}
+}
+
+func TestSameSeedSameWeights(t *testing.T) {
+	o := testOptions(t, 8)
+	a := train(t, o)
+	o.Out = t.TempDir()
+	b := train(t, o)
+	o.Out, o.Seed = t.TempDir(), 43
+	other := train(t, o)
+	if a.Hash != b.Hash || a.Hash == other.Hash {
+		t.Errorf("hashes: %s, %s with the same seed, %s with another", a.Hash, b.Hash, other.Hash)
+	}
+}
+
+func TestFineTuneFromACheckpoint(t *testing.T) {
+	o := testOptions(t, 6)
+	o.Objective = "bc"
+	base := train(t, o)
+	before, err := checkpoint.Load(base.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newContract(t, true, true)
+	fine := testOptions(t, 6)
+	fine.Init, fine.Model.D = base.Checkpoint, 64 // the checkpoint's architecture counts
+	eps := episodes(c, 6, 25)                     // other data: the statistics stay
+	r, err := Train(context.Background(), eps, nil, fine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := checkpoint.Load(r.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Parent != before.Hash || r.Parent != before.Hash {
+		t.Errorf("the parent is %q, want %q", after.Parent, before.Hash)
+	}
+	if !slices.Equal(after.Stats.Action, before.Stats.Action) || after.Model.Config.D != 16 {
+		t.Error("statistics or architecture changed")
+	}
+	fine.Resume, fine.Init = true, ""
+	if again, err := Train(context.Background(), eps, nil, fine); err != nil || again.Hash != r.Hash {
+		t.Errorf("resuming without the checkpoint gives %v", err)
+	}
+	fine.Out, fine.Init = t.TempDir(), base.Checkpoint
+	other := newContract(t, true, false)
+	if _, err := Train(context.Background(), eps, other, fine); !errors.Is(err, ErrOptions) {
+		t.Errorf("another contract gives %v", err)
+	}
+	c.Reward.File = "labels.csv" // where rewards come from is no part of the tensors
+	fine.Steps = 1
+	if _, err := Train(context.Background(), eps, c, fine); err != nil {
+		t.Errorf("the same tensors with another reward file give %v", err)
+	}
+}
+
+func TestKeepsTheNewestCheckpoints(t *testing.T) {
+	o := testOptions(t, 23)
+	o.Keep, o.SaveEvery = 2, 4
+	stranger := filepath.Join(o.Out, "policy-x.safetensors")
+	if err := os.WriteFile(stranger, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := train(t, o)
+	steps, err := o.saved()
+	if err != nil || !slices.Equal(steps, []int64{20, 23}) {
+		t.Errorf("kept %v (%v), want [20 23]", steps, err)
+	}
+	if _, err := os.Stat(stranger); err != nil || !strings.HasSuffix(r.Checkpoint, "policy-00000023.safetensors") {
+		t.Errorf("stranger: %v; newest %s", err, r.Checkpoint)
+	}
+}
+
+func TestRewards(t *testing.T) {
+	o := testOptions(t, 2)
+	c := newContract(t, false, true)
+	eps := episodes(c, 6, 10)
+	eps[0].RewardSource = "topic"
+	r, err := Train(context.Background(), eps, c, o)
+	if err != nil || r.Rewards[reward.Success]+r.Rewards[reward.Topic] == 0 {
+		t.Errorf("rewards are %v (%v)", r.Rewards, err)
+	}
+	for i := range eps {
+		eps[i].RewardSource, eps[i].Outcome = "", bags.Unknown
+	}
+	o.Out = t.TempDir()
+	if _, err := Train(context.Background(), eps, c, o); !errors.Is(err, ErrNoReward) {
+		t.Errorf("arfm without rewards gives %v", err)
+	}
+	o.Out, o.Objective = t.TempDir(), "bc"
+	if _, err := Train(context.Background(), eps, c, o); err != nil {
+		t.Errorf("bc without rewards gives %v", err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	c := newContract(t, false, true)
+	for name, change := range map[string]func(*Options){
+		"objective": func(o *Options) { o.Objective = "sft" },
+		"steps":     func(o *Options) { o.Steps = 0 },
+		"batch":     func(o *Options) { o.Batch = 0 },
+		"held out":  func(o *Options) { o.HeldOut = math.NaN() },
+		"out":       func(o *Options) { o.Out = "" },
+		"name":      func(o *Options) { o.Name = "../x" },
+		"keep":      func(o *Options) { o.Keep = -1 },
+		"tau":       func(o *Options) { o.Tau = "normal" },
+		"scale":     func(o *Options) { o.Scale = "loud" },
+		"optimiser": func(o *Options) { o.Optim.Beta1 = 2 },
+		"noise":     func(o *Options) { o.NoiseScale = -1 },
+		"workers":   func(o *Options) { o.Workers = 0 },
+	} {
+		o := testOptions(t, 2)
+		change(&o)
+		if _, err := Train(context.Background(), episodes(c, 4, 8), c, o); !errors.Is(err, ErrOptions) {
+			t.Errorf("a bad %s gives %v", name, err)
+		}
+	}
+	o := testOptions(t, 2)
+	if _, err := Train(context.Background(), episodes(c, 4, 8), nil, o); !errors.Is(err, ErrOptions) {
+		t.Errorf("no contract gives %v", err)
+	}
+}
+
+func TestOneRunPerFolder(t *testing.T) {
+	o := testOptions(t, 4)
+	l, err := openLog(o.logPath(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	c := newContract(t, false, true)
+	if _, err := Train(context.Background(), episodes(c, 4, 8), c, o); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second run in the folder gives %v", err)
+	}
+}
+
+func TestTheLogIsCutToTheState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), logFile)
+	text := "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"held_out\":{}}\n{\"step\":3}\n{\"ste"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLog(path, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if err := l.append(map[string]int{"step": 3}); err != nil {
+		t.Fatal(err)
+	}
+	want := "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"held_out\":{}}\n{\"step\":3}\n"
+	if got := string(sum(t, path)); got != want {
+		t.Errorf("the log is %q", got)
+	}
+}

@@ -1,0 +1,159 @@
+package finetune
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"arfm/finetune/advantage"
+	"arfm/finetune/objective"
+	"arfm/finetune/optim"
+	"arfm/policy/vla"
+)
+
+// ErrOptions is wrapped by every error about options that cannot be used.
+var ErrOptions = errors.New("unusable training options")
+
+// Objectives are the names that Settings.Objective knows.
+var Objectives = []string{"bc", "rwr", "arfm"}
+
+// Settings are what the weights depend on, beside the data. A resumed run must
+// have those of the run that it resumes.
+type Settings struct {
+	Objective string                 `json:"objective"`
+	Beta      float64                `json:"beta"`  // of rwr, per unit of advantage
+	Alpha     objective.AlphaOptions `json:"alpha"` // of arfm
+	Scale     objective.Scale        `json:"scale"` // of arfm
+	Advantage advantage.Options      `json:"advantage"`
+	Model     vla.Config             `json:"model"`    // a preset; the contract fills in the dimensions
+	Steps     int64                  `json:"steps"`    // optimiser steps of the whole run
+	Batch     int                    `json:"batch"`    // B, chunks
+	Optim     optim.Config           `json:"optim"`    // learning rate, EMA and so on
+	Tau       string                 `json:"tau"`      // flow times: uniform | beta
+	Seed      uint64                 `json:"seed"`     // of every random stream
+	Workers   int                    `json:"workers"`  // goroutines; part of the result to the last bit
+	HeldOut   float64                `json:"held_out"` // share of the episodes, or of the frames of a single one
+}
+
+// Options are Settings and what is done beside training.
+type Options struct {
+	Settings
+	Out        string         // folder of checkpoints, state and log; made if it is missing
+	Name       string         // checkpoints are <Name>-<step>.safetensors
+	Init       string         // checkpoint to start from: weights, architecture and statistics
+	Resume     bool           // go on from Out's state, or begin where there is none
+	EvalEvery  int64          // steps between held-out evaluations, 0 for the last step only
+	SaveEvery  int64          // steps between saves, 0 for the last step only
+	Keep       int            // newest checkpoints that are kept, 0 for all
+	EvalChunks int            // held-out chunks of an evaluation, evenly spread
+	NoiseScale float64        // starting noise of held-out samples; 1 samples, 0 is deterministic
+	Progress   func(Progress) // called after every step, from the training goroutine
+}
+
+// Progress is where a run stands.
+type Progress struct {
+	Line
+	Steps      int64    // of the whole run
+	HeldOut    *HeldOut // of this step, where it was evaluated
+	Checkpoint string   // path of the checkpoint that this step saved, if it did
+}
+
+// Defaults returns options for a run of the given length: ARFM with relative
+// scale on the base preset, batches of 64, a learning rate of 5e-4.
+func Defaults(steps int64) Options {
+	model, err := vla.Preset("base")
+	if err != nil {
+		panic("finetune: " + err.Error()) // the preset is a constant
+	}
+	return Options{
+		Settings: Settings{
+			Objective: "arfm", Beta: 1, Alpha: objective.DefaultAlpha(), Scale: objective.Relative,
+			Advantage: advantage.Options{Standardize: advantage.None, GroupBy: advantage.ByTask},
+			Model:     model, Steps: steps, Batch: 64, Optim: optim.Defaults(5e-4, steps),
+			Tau: "uniform", Workers: runtime.GOMAXPROCS(0), HeldOut: 0.1,
+		},
+		Name: "policy", EvalEvery: max(1, steps/10), SaveEvery: max(1, steps/10), Keep: 5,
+		EvalChunks: 128, NoiseScale: 1,
+	}
+}
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
+
+// Validate returns what cannot be used, wrapping ErrOptions, or nil.
+func (o *Options) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrOptions, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !slices.Contains(Objectives, o.Objective):
+		return bad("objective %q is unknown; use one of %s", o.Objective, strings.Join(Objectives, ", "))
+	case o.Steps < 1 || o.Steps > 1e12:
+		return bad("steps is %d; it must be at least 1", o.Steps)
+	case o.Batch < 1 || o.Batch > 1<<16:
+		return bad("batch is %d; it must lie in [1, 65536]", o.Batch)
+	case o.Workers < 1 || o.Workers > 1024:
+		return bad("workers is %d; it must lie in [1, 1024]", o.Workers)
+	case !(o.HeldOut >= 0 && o.HeldOut <= 0.9):
+		return bad("the held-out share is %v; it must lie in [0, 0.9]", o.HeldOut)
+	case o.Out == "":
+		return bad("there is no output folder")
+	case !nameForm.MatchString(o.Name):
+		return bad("checkpoint name %q; use letters, digits, '.', '_' and '-', at most 100", o.Name)
+	case o.EvalEvery < 0 || o.SaveEvery < 0 || o.Keep < 0:
+		return bad("an interval or the number of checkpoints to keep is negative")
+	case o.EvalChunks < 1 || o.EvalChunks > 1<<20:
+		return bad("an evaluation of %d chunks; it must have 1 to 1048576", o.EvalChunks)
+	case !(o.NoiseScale >= 0 && o.NoiseScale <= 10):
+		return bad("noise scale is %v; it must lie in [0, 10]", o.NoiseScale)
+	}
+	if err := o.Optim.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	return nil
+}
+
+// objective returns the objective of the settings.
+func (s *Settings) objective() objective.Objective {
+	switch s.Objective {
+	case "rwr":
+		return objective.RWR{Beta: s.Beta}
+	case "arfm":
+		return &objective.ARFM{Options: s.Alpha, Scale: s.Scale}
+	}
+	return objective.BC{}
+}
+
+// difference names the first setting in which two runs differ; "" if none.
+func (s *Settings) difference(saved *Settings) (string, error) {
+	var maps [2]map[string]any
+	for i, x := range []*Settings{s, saved} {
+		data, err := json.Marshal(x)
+		if err != nil {
+			return "", err
+		}
+		if err := json.Unmarshal(data, &maps[i]); err != nil {
+			return "", err
+		}
+	}
+	t := reflect.TypeFor[Settings]()
+	for i := range t.NumField() {
+		name := t.Field(i).Tag.Get("json")
+		if now, was := maps[0][name], maps[1][name]; !reflect.DeepEqual(now, was) {
+			return fmt.Sprintf("%s is %v now and was %v", name, now, was), nil
+		}
+	}
+	return "", nil
+}
+
+func (o *Options) checkpointPath(step int64) string {
+	return filepath.Join(o.Out, fmt.Sprintf("%s-%08d.safetensors", o.Name, step))
+}
+
+func (o *Options) statePath() string { return filepath.Join(o.Out, stateFile) }
+func (o *Options) logPath() string   { return filepath.Join(o.Out, logFile) }

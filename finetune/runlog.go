@@ -1,0 +1,108 @@
+package finetune
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"arfm/finetune/objective"
+)
+
+// Files in the output folder, beside the checkpoints.
+const (
+	stateFile = "train_state.safetensors"
+	logFile   = "train.jsonl"
+)
+
+// ErrBusy says that another run writes to the output folder.
+var ErrBusy = errors.New("another run is training in this folder")
+
+// Line is one step in train.jsonl.
+type Line struct {
+	Step int64 `json:"step"`
+	objective.Metrics
+	LearningRate float64 `json:"lr"`
+	GradNorm     float64 `json:"grad_norm"` // before the clip
+	Seconds      float64 `json:"seconds"`   // that the step took
+}
+
+// runLog appends JSON lines to train.jsonl. Its lock keeps two runs out of one
+// folder.
+type runLog struct {
+	f    *os.File
+	size int64
+}
+
+// openLog opens the log of a run that has done the given number of steps and
+// drops the lines of later ones, which a killed run may have left.
+func openLog(path string, step int64) (*runLog, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open the training log: %w", err)
+	}
+	l := &runLog{f: f}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("training log %s: %w; wait for it or use another folder", path, ErrBusy)
+	}
+	if l.size, err = lengthUpTo(f, step); err == nil {
+		if err = f.Truncate(l.size); err == nil {
+			_, err = f.Seek(l.size, io.SeekStart)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cut the training log to step %d: %w", step, err)
+	}
+	return l, nil
+}
+
+// lengthUpTo returns the length of the whole lines up to a step.
+func lengthUpTo(r io.Reader, step int64) (int64, error) {
+	const longest = 1 << 20
+	in, n := bufio.NewReaderSize(r, longest), int64(0)
+	for {
+		line, err := in.ReadSlice('\n')
+		if err == io.EOF || err == bufio.ErrBufferFull {
+			return n, nil // a torn line, or none of ours
+		}
+		if err != nil {
+			return 0, err
+		}
+		var at struct {
+			Step *int64 `json:"step"`
+		}
+		if json.Unmarshal(line, &at) != nil || at.Step == nil || *at.Step > step {
+			return n, nil
+		}
+		n += int64(len(line))
+	}
+}
+
+// append writes one line, whole or not at all.
+func (l *runLog) append(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if _, err := l.f.Write(append(data, '\n')); err != nil {
+		cut := l.f.Truncate(l.size)
+		return errors.Join(fmt.Errorf("write to the training log: %w", err), cut)
+	}
+	l.size += int64(len(data)) + 1
+	return nil
+}
+
+// sync makes the lines durable: the state that is saved next counts on them.
+func (l *runLog) sync() error {
+	if err := l.f.Sync(); err != nil {
+		return fmt.Errorf("write to the training log: %w", err)
+	}
+	return nil
+}
+
+func (l *runLog) close() error { return l.f.Close() }

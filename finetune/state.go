@@ -1,0 +1,198 @@
+package finetune
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"arfm/policy/checkpoint"
+	"arfm/policy/contract"
+	"arfm/policy/vla"
+)
+
+// ErrResume says that a run cannot be resumed as asked.
+var ErrResume = errors.New("the run cannot be resumed")
+
+// stateVersion is raised when a state of before can no longer be read.
+const stateVersion = "1"
+
+// maxStateBytes bounds a training state: four vectors of the largest model.
+const maxStateBytes = 4 << 30
+
+// state is a run between two steps, as its file holds it: with it, the data
+// and the settings, the next step is the one that an unbroken run would take.
+type state struct {
+	step        int64
+	settings    Settings
+	model       vla.Config
+	contract    string // YAML
+	stats       *contract.Stats
+	parent      string // hash of the checkpoint the run started from
+	fingerprint string // of the data
+	streams     []byte // JSON
+	orderStart  []byte
+	orderAt     int
+	tensors     map[string][]float32 // params, m, v and, with EMA, average
+}
+
+func (t *trainer) saveState() error {
+	meta := map[string]string{
+		"arfm": "training state", "version": stateVersion, "step": strconv.FormatInt(t.n, 10),
+		"contract": string(t.contract.YAML()), "parent": t.parent, "fingerprint": t.fingerprint,
+		"order_start": hex.EncodeToString(t.order.start), "order_at": strconv.Itoa(t.order.at),
+	}
+	for key, v := range map[string]any{"settings": &t.o.Settings, "model": t.model.Config, "stats": t.stats, "streams": t.streams} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("training state: %s: %w", key, err)
+		}
+		meta[key] = string(data)
+	}
+	tensors := []checkpoint.Tensor{
+		checkpoint.NewTensor("params", t.model.Params.Data),
+		checkpoint.NewTensor("m", t.adam.M), checkpoint.NewTensor("v", t.adam.V),
+	}
+	if t.adam.Average != nil {
+		tensors = append(tensors, checkpoint.NewTensor("average", t.adam.Average))
+	}
+	return checkpoint.WriteTensors(t.o.statePath(), tensors, meta)
+}
+
+// readState reads the training state at path; nil when there is none.
+func readState(path string) (*state, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	tensors, meta, err := checkpoint.ReadTensors(path, maxStateBytes)
+	if err != nil {
+		return nil, err
+	}
+	if meta["version"] != stateVersion {
+		return nil, fmt.Errorf("%w: %s is no training state of version %s; start anew in another folder", ErrResume, path, stateVersion)
+	}
+	s := &state{contract: meta["contract"], parent: meta["parent"], fingerprint: meta["fingerprint"], streams: []byte(meta["streams"]), tensors: map[string][]float32{}}
+	err = errors.Join(
+		json.Unmarshal([]byte(meta["settings"]), &s.settings), json.Unmarshal([]byte(meta["model"]), &s.model),
+		json.Unmarshal([]byte(meta["stats"]), &s.stats))
+	if err == nil {
+		s.step, err = strconv.ParseInt(meta["step"], 10, 64)
+	}
+	if err == nil {
+		s.orderAt, err = strconv.Atoi(meta["order_at"])
+	}
+	if err == nil {
+		s.orderStart, err = hex.DecodeString(meta["order_start"])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the training state %s is damaged (%v); start anew in another folder", ErrResume, path, err)
+	}
+	for _, t := range tensors {
+		if s.tensors[t.Name], err = checkpoint.Values[float32](t); err != nil {
+			return nil, fmt.Errorf("training state %s: %w", path, err)
+		}
+	}
+	return s, nil
+}
+
+// restore brings a freshly built trainer to a saved state, which must be of the
+// same settings, contract and data.
+func (t *trainer) restore(s *state) error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w from %s: %s", ErrResume, t.o.statePath(), fmt.Sprintf(format, args...))
+	}
+	now, was := t.o.Settings, s.settings
+	now.Model, was.Model = vla.Config{}, vla.Config{} // begin has compared them
+	different, err := now.difference(&was)
+	switch {
+	case err != nil:
+		return err
+	case different != "":
+		return refuse("%s; use the same settings or another folder", different)
+	case s.contract != string(t.contract.YAML()):
+		return refuse("the contract is another; use the same one or another folder")
+	case s.fingerprint != t.fingerprint:
+		return refuse("the episodes are others; use the same bags or another folder")
+	}
+	vectors := map[string][]float32{"params": t.model.Params.Data, "m": t.adam.M, "v": t.adam.V}
+	if t.adam.Average != nil {
+		vectors["average"] = t.adam.Average
+	}
+	for name, dst := range vectors {
+		if len(s.tensors[name]) != len(dst) || !finite(s.tensors[name]) {
+			return refuse("its tensor %q does not fit or is not finite; start anew in another folder", name)
+		}
+	}
+	if err := json.Unmarshal(s.streams, t.streams); err != nil {
+		return refuse("its random streams are damaged (%v); start anew in another folder", err)
+	}
+	t.order.s = t.streams.Get(streamOrder)
+	if err := t.order.restore(s.orderStart, s.orderAt); err != nil {
+		return refuse("its data order is damaged (%v); start anew in another folder", err)
+	}
+	for name, dst := range vectors {
+		copy(dst, s.tensors[name])
+	}
+	t.n, t.adam.Step, t.saved = s.step, s.step, s.step
+	return nil
+}
+
+// clean removes what killed runs left half-written. The caller holds the
+// folder's lock.
+func (o *Options) clean() error {
+	list, err := os.ReadDir(o.Out)
+	if err != nil {
+		return fmt.Errorf("look for half-written files: %w", err)
+	}
+	for _, d := range list {
+		name := d.Name()
+		ours := strings.HasPrefix(name, "."+o.Name+"-") || strings.HasPrefix(name, "."+stateFile)
+		if ours && strings.Contains(name, ".safetensors.tmp-") {
+			if err := os.Remove(filepath.Join(o.Out, name)); err != nil {
+				return fmt.Errorf("remove a half-written file: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// saved returns the steps of the checkpoints of this name, rising.
+func (o *Options) saved() ([]int64, error) {
+	list, err := os.ReadDir(o.Out)
+	if err != nil {
+		return nil, fmt.Errorf("look for old checkpoints: %w", err)
+	}
+	var steps []int64
+	for _, d := range list {
+		middle, ok := strings.CutPrefix(d.Name(), o.Name+"-")
+		middle, ok2 := strings.CutSuffix(middle, ".safetensors")
+		step, err := strconv.ParseInt(middle, 10, 64)
+		if ok && ok2 && err == nil && filepath.Base(o.checkpointPath(step)) == d.Name() {
+			steps = append(steps, step)
+		}
+	}
+	slices.Sort(steps)
+	return steps, nil
+}
+
+// prune removes all but the newest Keep checkpoints of this name up to a step.
+// Later ones are of a killed run and are left to be written again.
+func (o *Options) prune(step int64) error {
+	steps, err := o.saved()
+	if err != nil || o.Keep == 0 {
+		return err
+	}
+	steps = slices.DeleteFunc(steps, func(s int64) bool { return s > step })
+	for _, s := range steps[:max(0, len(steps)-o.Keep)] {
+		if err := os.Remove(o.checkpointPath(s)); err != nil {
+			return fmt.Errorf("remove an old checkpoint: %w", err)
+		}
+	}
+	return nil
+}
