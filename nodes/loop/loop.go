@@ -1,0 +1,352 @@
+// Package loop is the shell around the step machine of package runner: it has
+// the clock, the inference goroutine and the slot that weights are swapped in.
+// Where observations come from and commands go to is up to a Source and a
+// Sink: a ROS node, a recording, a simulated arm.
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"arfm/nodes/runner"
+	"arfm/policy"
+	"arfm/policy/contract"
+	"arfm/policy/hotswap"
+)
+
+// Source gives observations and the time they are of. Its methods are called
+// from one goroutine, a few times per tick; they should not block.
+type Source interface {
+	// Now returns the source's time, ns: ROS time, a bag's time, a
+	// simulation's. It may be set back.
+	Now() int64
+	// Observe fills obs, reusing its storage, with the frame at t, a multiple
+	// of the frame period that is not after Now. An error says why there is no
+	// usable frame, such as contract's; io.EOF ends the loop.
+	Observe(t int64, obs *policy.Observation) error
+}
+
+// Virtual is a Source whose time moves as fast as it is asked to.
+type Virtual interface {
+	Source
+	// Advance moves the time on to t and returns the time that it then is: t,
+	// or an earlier one where a recording starts again. io.EOF ends the loop.
+	Advance(t int64) (int64, error)
+}
+
+// Paced is a Source whose time runs at another speed than the wall clock's,
+// such as a recording played twice as fast.
+type Paced interface {
+	Source
+	Speed() float64 // source seconds per second
+}
+
+// Sink takes what each tick decides. The effects are valid during the call,
+// which should not block. An error ends the loop.
+type Sink interface {
+	Command(fx *runner.Effects) error
+}
+
+// Config says how the loop runs.
+type Config struct {
+	Runner      runner.Config
+	FramePeriod int64                 // time between observations, ns; 0: the runner's row period
+	Virtual     bool                  // no waiting: the source must be Virtual, inference is waited for
+	Ticks       int64                 // stop after so many; 0: at the source's end or with the context
+	Guard       *hotswap.GuardOptions // roll back weights that need more interventions; nil: never
+	Control     <-chan runner.Event   // Hold, Resume, Stop, Rearm from elsewhere; may be nil
+	Report      func(runner.Report)   // diagnostics, called between ticks: must not block; may be nil
+	Rollback    func(error)           // the guard rolled back (nil), or could not; must not block; may be nil
+}
+
+// RunnerConfig returns the runner's configuration for a contract, with a tick
+// for each frame. Limits are matched to the action's names.
+func RunnerConfig(c *contract.Contract, limits runner.Limits) runner.Config {
+	cfg := runner.Config{Names: c.ActionNames(), Period: c.Period(), RowPeriod: c.Period(), Limits: limits}
+	if c.Action.Unit == contract.UnitVelocity || c.Action.Unit == contract.UnitTwist {
+		cfg.Kind = runner.Rate
+		return cfg
+	}
+	// Where the measured position of a column stands in the state is what a
+	// relative action of that column alone would be relative to.
+	one := *c
+	one.Action.Relative = true
+	for _, name := range cfg.Names {
+		one.Action.Selection = contract.Selection{Names: []string{name}}
+		at := -1
+		if idx := one.RelativeTo(); idx != nil {
+			at = idx[0]
+		}
+		cfg.StateIndex = append(cfg.StateIndex, at)
+	}
+	return cfg
+}
+
+// Errors of Run.
+var (
+	ErrNotVirtual = errors.New("loop: virtual time needs a source that can be advanced")
+	ErrHung       = errors.New("loop: inference did not end within 2 s of the loop's end")
+)
+
+// shutdown bounds how long a stopping arm is braked, in the source's time.
+const shutdown = 800 * time.Millisecond
+
+type machine struct {
+	src  Source
+	sink Sink
+	slot *hotswap.Slot
+	cfg  Config
+	run  *runner.Runner
+	inf  *inference
+
+	obs        policy.Observation
+	guard      *hotswap.Guard
+	policy     policy.Policy
+	generation uint64 // of the policy, as the slot counts and the runner was told
+	answered   uint64 // generation of the last answer
+	marks      uint64 // interventions counted before this tick
+	stopping   bool
+	stats      collector
+}
+
+// Run ticks until the context is done, the source is at its end or a sink
+// fails. When the context is done it brakes the arm, for up to 0.8 s, before it
+// returns. The source's end and the context's are no errors.
+func Run(ctx context.Context, src Source, sink Sink, slot *hotswap.Slot, cfg Config) (Stats, error) {
+	if cfg.FramePeriod == 0 {
+		cfg.FramePeriod = cfg.Runner.RowPeriod
+	}
+	if _, ok := src.(Virtual); cfg.Virtual && !ok {
+		return Stats{}, ErrNotVirtual
+	}
+	if cfg.Runner.Period <= 0 || cfg.FramePeriod%cfg.Runner.Period != 0 {
+		return Stats{}, fmt.Errorf("loop: frames every %d ns do not fall on ticks every %d ns, make one a multiple of the other", cfg.FramePeriod, cfg.Runner.Period)
+	}
+	r, err := runner.New(cfg.Runner)
+	if err != nil {
+		return Stats{}, err
+	}
+	m := &machine{src: src, sink: sink, slot: slot, cfg: cfg, run: r, inf: startInference()}
+	if cfg.Guard != nil {
+		m.guard = hotswap.NewGuard(*cfg.Guard)
+	}
+	// A thread of its own keeps the tick from queueing behind a training step
+	// on the same one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	begin := time.Now()
+	if cfg.Virtual {
+		err = m.virtual(ctx)
+	} else {
+		err = m.real(ctx)
+	}
+	m.stats.wall = time.Since(begin)
+	if e := m.inf.stop(); err == nil {
+		err = e
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return m.stats.result(r.Counters()), err
+}
+
+// virtual ticks as fast as the source and the policy allow.
+func (m *machine) virtual(ctx context.Context) error {
+	src, period := m.src.(Virtual), m.cfg.Runner.Period
+	t := gridUp(src.Now(), period)
+	end := int64(0)
+	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; n++ {
+		if ctx.Err() != nil && !m.stopping {
+			m.stop()
+			end = t + int64(shutdown)
+		}
+		now, err := src.Advance(t)
+		if err != nil {
+			return err
+		}
+		if now < t {
+			t = gridUp(now, period)
+			continue
+		}
+		if idle, err := m.tick(t); err != nil || m.stopping && (idle || t >= end) {
+			return err
+		}
+		t += period
+	}
+	return nil
+}
+
+// real ticks when the source's time comes to multiples of the control period.
+func (m *machine) real(ctx context.Context) error {
+	period := m.cfg.Runner.Period
+	t := gridUp(m.src.Now()+1, period)
+	speed := 1.0
+	if p, ok := m.src.(Paced); ok && p.Speed() > 0 {
+		speed = p.Speed()
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	done := ctx.Done()
+	var end time.Time
+	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; {
+		now := m.src.Now()
+		if now < t-2*period { // set back
+			t = gridUp(now, period)
+		}
+		if wait := t - now; wait > 0 {
+			// Where time runs at another pace than ours, look again soon.
+			timer.Reset(time.Duration(float64(min(wait, period)) / speed))
+			select {
+			case <-timer.C:
+			case res := <-m.inf.results:
+				m.answer(res)
+			case <-done:
+				m.stop()
+				done, end = nil, time.Now().Add(shutdown)
+			}
+			continue
+		}
+		select {
+		case <-done:
+			m.stop()
+			done, end = nil, time.Now().Add(shutdown)
+		default:
+		}
+		if late := now - t; late > period {
+			m.stats.missed += late / period
+			t += late / period * period
+		}
+		m.stats.late.add(int64(float64(now-t) / speed))
+		if idle, err := m.tick(t); err != nil || m.stopping && (idle || time.Now().After(end)) {
+			return err
+		}
+		n++
+		t += period
+	}
+	return nil
+}
+
+func (m *machine) stop() {
+	m.stopping = true
+	m.step(runner.Stop("the loop is ending"))
+}
+
+// step feeds an event and hands its reports on.
+func (m *machine) step(ev runner.Event) *runner.Effects {
+	fx := m.run.Step(ev)
+	if m.cfg.Report != nil {
+		for _, rep := range fx.Reports {
+			m.cfg.Report(rep)
+		}
+	}
+	return fx
+}
+
+// tick is one control period. idle says that nothing is commanded any more.
+func (m *machine) tick(t int64) (idle bool, err error) {
+	m.control()
+	if !m.cfg.Virtual {
+		select {
+		case res := <-m.inf.results:
+			m.answer(res)
+		default:
+		}
+	}
+	if p, g := m.slot.Load(); g != m.generation {
+		m.stats.swap(m.generation, g)
+		m.policy, m.generation = p, g
+		m.step(runner.NewPolicy(g))
+	}
+	if t%m.cfg.FramePeriod == 0 {
+		if err := m.observe(t); err != nil {
+			return false, err
+		}
+	}
+	fx := m.step(runner.Tick(t))
+	m.stats.tick(fx)
+	m.judge(fx)
+	if err := m.sink.Command(fx); err != nil {
+		return false, fmt.Errorf("loop: sink: %w", err)
+	}
+	return fx.Command == nil, nil
+}
+
+func (m *machine) control() {
+	for range 16 {
+		select {
+		case ev, ok := <-m.cfg.Control:
+			if !ok {
+				m.cfg.Control = nil
+				return
+			}
+			if !m.stopping { // nothing re-arms a loop that ends
+				m.step(ev)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (m *machine) observe(t int64) error {
+	err := m.src.Observe(t, &m.obs)
+	switch {
+	case errors.Is(err, io.EOF):
+		return err
+	case err != nil:
+		m.stats.frames.Failed++
+		m.step(runner.ObservationFailed(err))
+		return nil
+	}
+	m.stats.frames.Used++
+	fx := m.step(runner.Observed(&m.obs))
+	if fx.Infer == nil {
+		return nil
+	}
+	m.inf.begin(fx.Infer, m.policy, m.generation)
+	if m.cfg.Virtual {
+		m.answer(<-m.inf.results)
+	}
+	return nil
+}
+
+func (m *machine) answer(res result) {
+	m.answered = res.generation
+	m.stats.answer(&res)
+	m.step(runner.ChunkReady(res.seq, &m.inf.chunk, res.err))
+}
+
+// judge feeds the guard with ticks on which the envelope had to intervene.
+func (m *machine) judge(fx *runner.Effects) {
+	c := m.run.Counters()
+	marks := uint64(0)
+	for i := runner.NotReady; i < runner.Held; i++ {
+		marks += c[i].Events + c[i].Ticks
+	}
+	bad := int64(0)
+	if marks != m.marks {
+		bad = 1
+	}
+	m.marks = marks
+	if m.guard == nil || m.answered == 0 || fx.Holding >= runner.Held {
+		return
+	}
+	if !m.guard.Observe(m.answered, bad, 1) {
+		return
+	}
+	err := m.slot.RollbackFrom(m.answered)
+	if err == nil {
+		m.guard.RolledBack()
+		m.stats.rollbacks++
+	}
+	if m.cfg.Rollback != nil {
+		m.cfg.Rollback(err)
+	}
+}
+
+// gridUp rounds t up to a multiple of period.
+func gridUp(t, period int64) int64 { return (t + period - 1) / period * period }
