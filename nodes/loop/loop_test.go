@@ -1,0 +1,272 @@
+package loop_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"arfm/nodes/loop"
+	"arfm/nodes/reach"
+	"arfm/nodes/runner"
+	"arfm/policy"
+	"arfm/policy/contract"
+	"arfm/policy/hotswap"
+)
+
+func setup(t testing.TB, wall bool) (*contract.Contract, *reach.Live, *reach.ExpertPolicy, loop.Config) {
+	t.Helper()
+	c, err := contract.Load("../../launch/contracts/reach_2dof.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Observation.Images = nil // the expert does not look
+	live, err := reach.NewLive(c, 1, wall, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expert, err := reach.NewExpertPolicy(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, live, expert, live.LoopConfig(c, 8)
+}
+
+// TestVirtual drives the simulated arm: the expert does its episodes.
+func TestVirtual(t *testing.T) {
+	_, live, expert, cfg := setup(t, false)
+	cfg.Ticks = 1000
+	s, err := loop.Run(t.Context(), live, live, hotswap.NewSlot(expert), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Ticks != 1000 || s.Commands != 1000 || s.Missed != 0 || s.Frames.Used != 1000 || s.Inferences != 125 || s.Inference.Count != 125 {
+		t.Errorf("%+v", s)
+	}
+	if r := live.Results(); r.Episodes < 20 || r.Successes < r.Episodes*9/10 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// wrapped is the expert under other weights' name, with a change to its chunk.
+type wrapped struct {
+	policy.Policy
+	hash   string
+	change func(*policy.Observation, *policy.ActionChunk) error
+}
+
+func (w wrapped) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
+	if err := w.Policy.Act(obs, chunk); err != nil {
+		return err
+	}
+	if w.change == nil {
+		return nil
+	}
+	return w.change(obs, chunk)
+}
+func (w wrapped) Info() policy.Info { return policy.Info{Hash: w.hash} }
+
+// TestGuardRollsBack: weights that answer NaN, shake, fail or panic are taken
+// out again, and the arm goes on under the ones before.
+func TestGuardRollsBack(t *testing.T) {
+	for name, change := range map[string]func(*policy.Observation, *policy.ActionChunk) error{
+		"NaN": func(_ *policy.Observation, c *policy.ActionChunk) error {
+			c.Values[3] = float32(math.NaN())
+			return nil
+		},
+		"shaking": func(_ *policy.Observation, c *policy.ActionChunk) error {
+			for i := range c.Values {
+				c.Values[i] += float32(0.4 * float64(1-2*(i/2%2)))
+			}
+			return nil
+		},
+		"failing":   func(*policy.Observation, *policy.ActionChunk) error { return errors.New("out of memory") },
+		"panicking": func(o *policy.Observation, c *policy.ActionChunk) error { c.Values[len(c.Values)] = 0; return nil },
+	} {
+		_, live, expert, cfg := setup(t, false)
+		slot := hotswap.NewSlot(wrapped{expert, "good", nil})
+		cfg.Guard = &hotswap.GuardOptions{MinTicks: 50}
+		told := 0
+		cfg.Rollback = func(err error) {
+			told++
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		n := 0
+		cfg.Ticks = 1500
+		seen := map[uint64]int{}
+		s, err := loop.Run(t.Context(), live, sinkFunc(func(fx *runner.Effects) error {
+			if n++; n == 300 {
+				slot.Swap(wrapped{expert, "bad", change})
+			}
+			if fx.Command != nil {
+				seen[fx.Command.Generation]++
+			}
+			return live.Command(fx)
+		}), slot, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told != 1 || s.Rollbacks != 1 || s.Swaps != 2 || slot.Current().Info().Hash != "good" || s.Policy.Hash != "good" || !slot.Rejected("bad") {
+			t.Errorf("%s: told %d times, %+v", name, told, s)
+		}
+		if seen[1] < 250 || seen[3] < 500 {
+			t.Errorf("%s: ticks by generation: %v", name, seen)
+		}
+	}
+}
+
+type sinkFunc func(*runner.Effects) error
+
+func (f sinkFunc) Command(fx *runner.Effects) error { return f(fx) }
+
+// TestRealTime runs by the clock, swaps weights on the way, and ends with the
+// context: the arm is braked and the goroutine is gone.
+func TestRealTime(t *testing.T) {
+	_, live, expert, cfg := setup(t, true)
+	slot := hotswap.NewSlot(wrapped{expert, "a", nil})
+	ctx, cancel := context.WithCancel(t.Context())
+	n, lastCommanded, after := 0, false, 0
+	s, err := loop.Run(ctx, live, sinkFunc(func(fx *runner.Effects) error {
+		switch n++; n {
+		case 8:
+			slot.Swap(wrapped{expert, "b", nil})
+		case 25:
+			cancel()
+		}
+		if n > 25 {
+			after++
+			if fx.Holding != runner.Stopped {
+				t.Errorf("holding %s after the end", fx.Holding)
+			}
+		}
+		lastCommanded = fx.Command != nil
+		return live.Command(fx)
+	}), slot, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Swaps != 1 || s.Policy.Hash != "b" || s.Inferences < 2 || s.Lateness.Count != s.Ticks {
+		t.Errorf("%+v", s)
+	}
+	if after < 1 || after > 17 || lastCommanded && after < 16 {
+		t.Errorf("%d ticks after the end, last commanded: %v", after, lastCommanded)
+	}
+}
+
+// TestShutdownDuringInference: a policy that blocks holds up neither ticks nor
+// the end.
+func TestShutdownDuringInference(t *testing.T) {
+	_, live, expert, cfg := setup(t, true)
+	release := make(chan struct{})
+	var once sync.Once
+	slow := wrapped{expert, "slow", func(*policy.Observation, *policy.ActionChunk) error {
+		<-release
+		return nil
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	s, err := loop.Run(ctx, live, sinkFunc(func(fx *runner.Effects) error {
+		if n++; n == 5 {
+			cancel()
+			time.AfterFunc(10*time.Millisecond, func() { once.Do(func() { close(release) }) })
+		}
+		return live.Command(fx)
+	}), hotswap.NewSlot(slow), cfg)
+	if err != nil || s.Ticks < 5 || s.Interventions["NotReady"].Ticks == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestControl: hold and resume from elsewhere.
+func TestControl(t *testing.T) {
+	_, live, expert, cfg := setup(t, false)
+	events := make(chan runner.Event, 4)
+	cfg.Control, cfg.Ticks = events, 100
+	n, holding := 0, 0
+	_, err := loop.Run(t.Context(), live, sinkFunc(func(fx *runner.Effects) error {
+		switch n++; n {
+		case 20:
+			events <- runner.Hold("operator")
+		case 60:
+			events <- runner.Resume()
+		}
+		if fx.Holding == runner.Held {
+			holding++
+		}
+		return live.Command(fx)
+	}), hotswap.NewSlot(expert), cfg)
+	if err != nil || holding != 40 {
+		t.Errorf("held for %d ticks (%v)", holding, err)
+	}
+}
+
+func TestEnds(t *testing.T) {
+	c, live, expert, cfg := setup(t, false)
+	broken := errors.New("bus is off")
+	_, err := loop.Run(t.Context(), live, sinkFunc(func(*runner.Effects) error { return broken }), hotswap.NewSlot(expert), cfg)
+	if !errors.Is(err, broken) {
+		t.Errorf("a sink that fails: %v", err)
+	}
+	s, err := loop.Run(t.Context(), &ending{live, 30}, live, hotswap.NewSlot(expert), cfg)
+	if err != nil || s.Ticks != 29 {
+		t.Errorf("a source at its end: %v, %+v", err, s)
+	}
+	cfg.FramePeriod = c.Period() + 1
+	if _, err := loop.Run(t.Context(), live, live, hotswap.NewSlot(expert), cfg); err == nil {
+		t.Error("frames between ticks")
+	}
+	cfg.FramePeriod = 0
+	if _, err := loop.Run(t.Context(), struct{ loop.Source }{live}, live, hotswap.NewSlot(expert), cfg); !errors.Is(err, loop.ErrNotVirtual) {
+		t.Errorf("a source without virtual time: %v", err)
+	}
+	// No policy at all: hold, ask for nothing, and take the first one.
+	slot, n := hotswap.NewSlot(nil), 0
+	cfg.Ticks = 50
+	s, err = loop.Run(t.Context(), live, sinkFunc(func(fx *runner.Effects) error {
+		if n++; n == 20 {
+			slot.Swap(expert)
+		}
+		return live.Command(fx)
+	}), slot, cfg)
+	if err != nil || s.Swaps != 0 || s.Commands != 30 || s.Interventions["NotReady"].Ticks != 20 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// ending is the arm with an end.
+type ending struct {
+	*reach.Live
+	left int
+}
+
+func (e *ending) Advance(t int64) (int64, error) {
+	if e.left--; e.left == 0 {
+		return t, io.EOF
+	}
+	return e.Live.Advance(t)
+}
+
+func TestRunnerConfig(t *testing.T) {
+	c, err := contract.Load("../../launch/contracts/reach_2dof.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := loop.RunnerConfig(c, reach.Limits())
+	if cfg.Kind != runner.Position || len(cfg.StateIndex) != 2 || cfg.StateIndex[0] != 0 || cfg.StateIndex[1] != 1 {
+		t.Errorf("%+v", cfg)
+	}
+	c.Action.Names = []string{"joint_2", "gripper"}
+	c.Action.Relative = false
+	if cfg := loop.RunnerConfig(c, runner.Limits{}); cfg.StateIndex[0] != 1 || cfg.StateIndex[1] != -1 {
+		t.Errorf("%+v", cfg)
+	}
+	c.Action.Unit = contract.UnitTwist
+	if cfg := loop.RunnerConfig(c, runner.Limits{}); cfg.Kind != runner.Rate || cfg.StateIndex != nil {
+		t.Errorf("%+v", cfg)
+	}
+}
