@@ -1,0 +1,128 @@
+package hotswap
+
+import (
+	"math"
+	"testing"
+)
+
+// feed gives the guard n calls of ten ticks each with k interventions and
+// returns the number of calls that asked for a rollback.
+func feed(g *Guard, gen uint64, n int, k int64) (asked int) {
+	for range n {
+		if g.Observe(gen, k, 10) {
+			asked++
+		}
+	}
+	return asked
+}
+
+func TestGuard(t *testing.T) {
+	o := GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400}
+	for _, c := range []struct {
+		name                string
+		before, after       int64 // interventions in ten ticks
+		nBefore, nAfter     int
+		want                int
+		rateBefore, onTrial float64
+	}{
+		{"much worse", 1, 5, 40, 40, 1, 0.1, 0},
+		{"no worse", 1, 1, 40, 20, 0, 0.1, 0.1},
+		{"better", 5, 0, 40, 20, 0, 0.5, 0},
+		{"within the margin", 1, 2, 40, 20, 0, 0.1, 0.2},
+		{"above the margin", 1, 3, 40, 20, 1, 0.1, 0},
+		{"too few ticks after", 0, 10, 40, 4, 0, 0, 1},
+		{"just enough ticks after", 0, 10, 40, 5, 1, 0, 0},
+		{"too few ticks before", 0, 10, 4, 30, 0, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := NewGuard(o)
+			if n := feed(g, 1, c.nBefore, c.before); n != 0 {
+				t.Fatalf("the first weights were rolled back")
+			}
+			if n := feed(g, 2, c.nAfter, c.after); n != c.want {
+				t.Errorf("asked %d times, want %d", n, c.want)
+			}
+			before, after, _ := g.Rates()
+			if math.Abs(before-c.rateBefore) > 1e-9 || math.Abs(after-c.onTrial) > 1e-9 {
+				t.Errorf("rates %g and %g, want %g and %g", before, after, c.rateBefore, c.onTrial)
+			}
+		})
+	}
+}
+
+// TestGuardForgetsOldTicks: the rate before is that of the last window.
+func TestGuardForgetsOldTicks(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 100, 9)
+	feed(g, 1, 60, 0)
+	if n := feed(g, 2, 10, 3); n != 1 {
+		t.Errorf("asked %d times: the bad start long ago still counts", n)
+	}
+	if n := len(g.before.buckets); n > 32 {
+		t.Errorf("%d buckets", n)
+	}
+}
+
+// TestGuardAfterRollback: the restored weights are not on trial, and the rate
+// of the failed ones is not what the next are measured against.
+func TestGuardAfterRollback(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 40, 0)
+	if feed(g, 2, 10, 10) != 1 {
+		t.Fatal("no rollback")
+	}
+	g.RolledBack()
+	feed(g, 2, 3, 10) // ticks until the slot's next chunk
+	if feed(g, 3, 20, 0) != 0 {
+		t.Error("the restored weights were rolled back")
+	}
+	if before, _, _ := g.Rates(); before != 0 {
+		t.Errorf("rate before is %g", before)
+	}
+	if feed(g, 4, 10, 5) != 1 {
+		t.Error("the next bad weights stay")
+	}
+}
+
+// TestGuardWithoutRollback: the rollback came too late because other weights
+// were swapped in; those are on trial against the proven ones.
+func TestGuardWithoutRollback(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 40, 0)
+	feed(g, 2, 10, 10)
+	if feed(g, 3, 10, 5) != 1 {
+		t.Error("weights that followed failed ones were not judged")
+	}
+}
+
+// TestGuardQuickSwaps: weights that were in use for a moment only are no
+// measure for those that follow.
+func TestGuardQuickSwaps(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 40, 0)
+	feed(g, 2, 3, 10)
+	feed(g, 3, 3, 10)
+	if feed(g, 4, 10, 5) != 1 {
+		t.Error("bad weights stay after a series of quick swaps")
+	}
+}
+
+// TestGuardPasses: after a whole window weights have proved themselves, and
+// what happens later is no longer blamed on the swap.
+func TestGuardPasses(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 40, 0)
+	if feed(g, 2, 40, 0) != 0 || feed(g, 2, 20, 10) != 0 {
+		t.Error("proven weights were rolled back")
+	}
+}
+
+func TestGuardDefaults(t *testing.T) {
+	g := NewGuard(GuardOptions{})
+	if g.o.Margin <= 0 || g.o.MinTicks <= 0 || g.o.Window < g.o.MinTicks {
+		t.Errorf("%+v", g.o)
+	}
+	if o := (GuardOptions{MinTicks: 5000}).withDefaults(); o.Window < 5000 {
+		t.Errorf("%+v", o)
+	}
+}
