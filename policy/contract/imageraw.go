@@ -41,7 +41,7 @@ func (c *camera) readRaw(m Message, data []byte, img *rawImage) ([]byte, error) 
 	}
 	var dims [3]int
 	for i, path := range [...]string{"width", "height", "step"} {
-		x, ok := number(m, path)
+		x, ok := Number(m, path)
 		if !ok || x < 0 || x > math.MaxUint32 {
 			return nil, fmt.Errorf("%w: %s of the image", ErrField, path)
 		}
@@ -51,7 +51,7 @@ func (c *camera) readRaw(m Message, data []byte, img *rawImage) ([]byte, error) 
 	if err := checkSize(img.width, img.height); err != nil {
 		return nil, err
 	}
-	big, _ := number(m, "is_bigendian")
+	big, _ := Number(m, "is_bigendian")
 	img.bigEndian = big != 0
 	row := img.width * e.bytes
 	if img.step < row || img.step > maxMessageBytes || len(data) < (img.height-1)*img.step+row {

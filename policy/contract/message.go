@@ -102,9 +102,9 @@ func appendNumbers[T float32 | int64 | int32 | int16 | int8 | uint64 | uint32 | 
 	return dst
 }
 
-// number looks a single number up. data.3 works also where Lookup does not
+// Number looks a single number up. data.3 works also where Lookup does not
 // look into slices.
-func number(m Message, path string) (float64, bool) {
+func Number(m Message, path string) (float64, bool) {
 	if v, ok := m.Lookup(path); ok {
 		return scalar(v)
 	}
@@ -127,8 +127,8 @@ func number(m Message, path string) (float64, bool) {
 	return all[k], true
 }
 
-// stampOf returns the header's stamp in ns, or 0 where there is none.
-func stampOf(m Message) int64 {
+// Stamp returns the header's stamp in ns, or 0 where there is none.
+func Stamp(m Message) int64 {
 	sec, ok1 := m.Lookup("header.stamp.sec")
 	nsec, ok2 := m.Lookup("header.stamp.nanosec")
 	if !ok1 || !ok2 {
@@ -168,7 +168,7 @@ func newExtractor(sel Selection) *extractor {
 func (e *extractor) take(m Message, dst []float32) error {
 	if len(e.sel.Fields) > 0 {
 		for i, path := range e.sel.Fields {
-			v, ok := number(m, path)
+			v, ok := Number(m, path)
 			if !ok {
 				return fmt.Errorf("%w: %s is no number of %s", ErrField, path, m.TypeName())
 			}

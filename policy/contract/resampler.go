@@ -142,7 +142,7 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 		byHeader = byHeader || s.header
 	}
 	if byHeader {
-		if stamp = stampOf(m); stamp == 0 {
+		if stamp = Stamp(m); stamp == 0 {
 			f.Unstamped++
 			stamp = received
 		}

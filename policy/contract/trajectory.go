@@ -46,8 +46,8 @@ func newTrajectory(m Message, names []string, start int64) (*trajectory, error) 
 		if i == maxTrajectoryPoints {
 			return nil, fmt.Errorf("%w: over %d trajectory points", ErrField, maxTrajectoryPoints)
 		}
-		sec, _ := number(m, at+"time_from_start.sec")
-		nsec, _ := number(m, at+"time_from_start.nanosec")
+		sec, _ := Number(m, at+"time_from_start.sec")
+		nsec, _ := Number(m, at+"time_from_start.nanosec")
 		t := int64(sec)*1e9 + int64(nsec)
 		if t < 0 || (i > 0 && t <= tr.times[i-1]) {
 			return nil, fmt.Errorf("%w: time_from_start of point %d does not increase", ErrField, i)

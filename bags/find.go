@@ -1,0 +1,73 @@
+package bags
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Find returns the bags at and below the given paths, sorted, each once: a
+// folder with metadata.yaml and recordings is one bag, a recording in another
+// folder is one by itself, and a path to a file is taken as it is. It fails
+// with ErrNoBag where a path leads to none.
+func Find(paths ...string) ([]string, error) {
+	var out []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("bags: %w", err)
+		}
+		if !info.IsDir() {
+			out = append(out, filepath.Clean(path))
+			continue
+		}
+		found, err := findBelow(path)
+		if err != nil {
+			return nil, fmt.Errorf("bags: %w", err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%w in %s: a bag is a folder with metadata.yaml, or a .mcap or .db3 file", ErrNoBag, path)
+		}
+		out = append(out, found...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func findBelow(root string) ([]string, error) {
+	var out []string
+	clean := filepath.Clean(root)
+	// The trailing separator lets the walk start in a linked folder too.
+	err := filepath.WalkDir(clean+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != clean && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case d.IsDir() && isBagFolder(path):
+			out = append(out, path)
+			return filepath.SkipDir
+		case !d.IsDir() && isRecording(d.Name()):
+			out = append(out, path)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func isBagFolder(path string) bool {
+	if _, err := os.Stat(filepath.Join(path, "metadata.yaml")); err != nil {
+		return false
+	}
+	entries, err := os.ReadDir(path)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && isRecording(e.Name()) })
+}
+
+func isRecording(name string) bool {
+	name = strings.TrimSuffix(name, ".zstd")
+	return strings.HasSuffix(name, ".mcap") || strings.HasSuffix(name, ".db3")
+}

@@ -1,0 +1,162 @@
+package bags
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestSegments(t *testing.T) {
+	const lo, hi = math.MinInt64, math.MaxInt64
+	for _, tc := range []struct {
+		name string
+		in   []mark
+		want []segment
+	}{
+		{"no marks: all is one", nil, []segment{{lo, hi, "", Unknown}}},
+		{"start and end", []mark{{1, EventStart, "x"}, {2, EventSuccess, ""}}, []segment{{1, 2, "x", Success}}},
+		{"two, out of order", []mark{{3, EventStart, "y"}, {4, EventFailure, ""}, {1, EventStart, "x"}, {2, EventEnd, "z"}},
+			[]segment{{1, 2, "x", Unknown}, {3, 4, "y", Failure}}},
+		{"start closes", []mark{{1, EventStart, "x"}, {2, EventStart, "y"}}, []segment{{1, 2, "x", Unknown}, {2, hi, "y", Unknown}}},
+		{"began before the bag", []mark{{1, EventSuccess, ""}, {2, EventStart, ""}}, []segment{{lo, 1, "", Success}, {2, hi, "", Unknown}}},
+		{"an end after the end is nothing", []mark{{1, EventStart, ""}, {2, EventSuccess, ""}, {3, EventEnd, ""}}, []segment{{1, 2, "", Success}}},
+		{"only ends", []mark{{1, EventSuccess, ""}, {2, EventFailure, ""}},
+			[]segment{{lo, 1, "", Success}, {1, 2, "", Failure}, {2, hi, "", Unknown}}},
+	} {
+		if got := segments(tc.in); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestParseSpan(t *testing.T) {
+	for _, tc := range []struct {
+		text   string
+		lo, hi int64 // of a bag from 1000 s to 1100 s, in s
+		ok     bool
+	}{
+		{"0%:80%", 1000, 1080, true}, {"80%:", 1080, math.MaxInt64 / int64(1e9), true}, {":", math.MinInt64 / int64(1e9), math.MaxInt64 / int64(1e9), true},
+		{"10s:1m", 1010, 1060, true}, {"50%:1m", 1050, 1060, true},
+		{"80%", 0, 0, false}, {"80%:20%", 0, 0, false}, {"x:", 0, 0, false}, {"-1s:", 0, 0, false}, {"0%:101%", 0, 0, false}, {"NaN%:", 0, 0, false},
+	} {
+		s, err := ParseSpan(tc.text)
+		if (err == nil) != tc.ok || (err != nil && !errors.Is(err, ErrSpan)) {
+			t.Errorf("%q: error %v", tc.text, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		if lo, hi, err := s.resolve(1000e9, 1100e9); err != nil || lo/1e9 != tc.lo || hi/1e9 != tc.hi {
+			t.Errorf("%q: %d to %d, error %v", tc.text, lo, hi, err)
+		}
+	}
+	both := Span{StartFraction: 0.1, Start: time.Second}
+	if _, _, err := both.resolve(0, 1); !errors.Is(err, ErrSpan) {
+		t.Errorf("fraction and time: error %v", err)
+	}
+}
+
+func TestSidecar(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rewards.csv")
+	v := 0.1
+	in := []Label{{Stamp: 5, Reward: &v}, {Stamp: 2, Event: EventStart, Task: `say "hi", twice`}, {Stamp: 9, Event: EventSuccess, Reward: &v}}
+	if err := WriteSidecar(path, in); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadSidecar(path)
+	if want := []Label{in[1], in[0], in[2]}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, error %v, want %+v", got, err, want)
+	}
+	nan := math.NaN()
+	for _, l := range []Label{{Stamp: -1}, {Reward: &nan}, {Event: "won"}, {Task: "two\nlines"}} {
+		if err := WriteSidecar(path, []Label{l}); !errors.Is(err, ErrSidecar) {
+			t.Errorf("%+v: error %v", l, err)
+		}
+	}
+	if again, err := ReadSidecar(path); err != nil || !reflect.DeepEqual(again, got) {
+		t.Errorf("a refused write changed the file: %+v, %v", again, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// FuzzSidecar: what is read can be written and read again.
+func FuzzSidecar(f *testing.F) {
+	f.Add([]byte("stamp_ns,reward,event,task\n1,0.5,,\n2,,start,\"a, b\"\n"))
+	f.Add([]byte("stamp_ns,reward\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		labels, err := parseSidecar(bytes.NewReader(data))
+		if err != nil {
+			if !errors.Is(err, ErrSidecar) {
+				t.Fatalf("error %v does not wrap ErrSidecar", err)
+			}
+			return
+		}
+		path := filepath.Join(t.TempDir(), "s.csv")
+		if err := WriteSidecar(path, labels); err != nil {
+			t.Fatal(err)
+		}
+		if back, err := ReadSidecar(path); err != nil || len(back) != len(labels) {
+			t.Fatalf("%d labels of %d come back, error %v", len(back), len(labels), err)
+		}
+	})
+}
+
+func TestFind(t *testing.T) {
+	root := t.TempDir()
+	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "meta/metadata.yaml"} {
+		path := filepath.Join(root, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(root, filepath.Join(t.TempDir(), "link")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Find(root, filepath.Join(root, "b"), filepath.Join(root, "a", "one.db3"))
+	want := []string{filepath.Join(root, "a/one.db3"), filepath.Join(root, "b"), filepath.Join(root, "deep/er/z")}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, error %v, want %v", got, err, want)
+	}
+	if _, err := Find(filepath.Join(root, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("wrong path: error %v", err)
+	}
+	if _, err := Find(filepath.Join(root, "meta")); !errors.Is(err, ErrNoBag) {
+		t.Errorf("no bags: error %v", err)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for i := int64(1); i <= 10000; i++ {
+		h.add(i * 1e5)
+	}
+	for _, q := range []float64{0.01, 0.5, 0.9, 0.99, 1} {
+		want := q * 1e9
+		if got := float64(h.quantile(q)); math.Abs(got-want) > 0.02*want {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
+	}
+	if n := h.above(5e8); n < 4900 || n > 5000 {
+		t.Errorf("%d values above the middle", n)
+	}
+	for _, v := range []int64{0, 1, 63, 64, 127, 128, 1000, 1 << 40, math.MaxInt64} {
+		if m := middle(bin(v)); math.Abs(float64(m)-float64(v)) > 0.01*float64(v) {
+			t.Errorf("%d is counted as %d", v, m)
+		}
+	}
+	if (&histogram{}).quantile(0.5) != 0 {
+		t.Error("quantile of nothing")
+	}
+}

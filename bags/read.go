@@ -1,0 +1,436 @@
+package bags
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"arfm/bags/cdr"
+	"arfm/bags/rosbag2"
+	"arfm/policy"
+	"arfm/policy/contract"
+)
+
+// maxTicks bounds the clock grid of one bag: 115 days at 1 Hz.
+const maxTicks = 1e7
+
+// ReadEpisodes reads the episodes of a bag through a contract. Topics that the
+// contract does not name are not read, and a frame is there only if every
+// input and the action are usable. The report comes with the error too, unless
+// the bag cannot be opened; errors wrap ErrTopic, ErrType, ErrNoFrame,
+// ErrTooLarge, ErrSpan, ErrSidecar or those of package rosbag2. A recording
+// that breaks off is read up to there, with a note in the report.
+func ReadEpisodes(path string, c *contract.Contract, opts Options) ([]Episode, *CheckReport, error) {
+	s, err := newReader(path, c, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.bag.Close()
+	if err := s.report.Err(); err != nil {
+		return nil, s.report, err
+	}
+	if err := s.scan(); err != nil {
+		return nil, s.report, err
+	}
+	eps, err := s.episodes()
+	if err != nil {
+		return nil, s.report, err
+	}
+	s.summary(eps)
+	if err := s.report.Err(); err != nil {
+		return nil, s.report, err
+	}
+	return eps, s.report, nil
+}
+
+// Check reports how a contract fits a bag: what ReadEpisodes would make of it,
+// without keeping the frames. Where the contract does not fit, the report says
+// why (CheckReport.Err); the error is about a bag that cannot be read.
+func Check(path string, c *contract.Contract) (*CheckReport, error) {
+	s, err := newReader(path, c, Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.bag.Close()
+	s.light = true
+	if err := s.scan(); err != nil {
+		return s.report, err
+	}
+	eps, err := s.episodes()
+	if err != nil {
+		return s.report, err
+	}
+	s.summary(eps)
+	return s.report, nil
+}
+
+// reader makes frames of one bag's messages.
+type reader struct {
+	path   string
+	c      *contract.Contract
+	opts   Options
+	bag    *rosbag2.Bag
+	report *CheckReport
+	period int64
+	lo, hi int64 // frames lie in [lo, hi)
+	light  bool  // keep no states, images and actions
+
+	feeds   map[string]*feed
+	sampler *contract.Resampler
+	obs     policy.Observation
+	pending *Frame // waits for its action, at its stamp + period
+	frames  []Frame
+	bytes   int64
+	marks   []mark
+	rewards []point
+}
+
+// feed is a topic that is read.
+type feed struct {
+	typ     *cdr.Type
+	report  *TopicReport
+	push    bool // to the resampler
+	reward  bool
+	episode bool
+	seen    int // last tick + 1 that it spoilt
+}
+
+func newReader(path string, c *contract.Contract, opts Options) (*reader, error) {
+	bag, err := rosbag2.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info := bag.Info()
+	s := &reader{
+		path: path, c: c, opts: opts, bag: bag, period: c.Period(), sampler: contract.NewResampler(c), feeds: map[string]*feed{},
+		report: &CheckReport{Bag: path, Seconds: round3(float64(info.Duration) * 1e-9), RateHz: c.RateHz, Outcomes: map[string]int{}, Rewards: map[string]int{}},
+	}
+	s.opts.MaxBytes = cmp.Or(opts.MaxBytes, DefaultMaxBytes)
+	if s.lo, s.hi, err = opts.Span.resolve(info.Start, info.End); err != nil {
+		bag.Close()
+		return nil, err
+	}
+	for _, name := range info.Missing {
+		s.report.note("%s: the file %s of the bag is missing", path, name)
+	}
+	for _, m := range info.Mismatch {
+		s.report.note("%s", m)
+	}
+	reg, err := bag.Registry()
+	if err != nil {
+		s.report.note("%v", err)
+	}
+	for _, use := range c.Topics() {
+		f := s.feeds[use.Topic]
+		if f == nil {
+			f = &feed{report: &TopicReport{Topic: use.Topic, Type: use.Type, Dropped: map[string]int{}}}
+			s.feeds[use.Topic] = f
+			s.report.Topics = append(s.report.Topics, f.report)
+		}
+		f.report.Roles = append(f.report.Roles, string(use.Role))
+		f.report.needed = f.report.needed || required(use.Role)
+		topic, err := fit(path, info.Topics, reg, use)
+		switch {
+		case err == nil:
+			f.typ, _ = reg.Type(topic.Type) // fit has compiled it
+			f.use(use.Role)
+		case required(use.Role) || errors.Is(err, ErrType):
+			s.report.fail(err)
+		default:
+			s.report.note("%v", err)
+		}
+	}
+	for _, t := range info.Topics {
+		if s.feeds[t.Name] == nil {
+			s.report.Unused = append(s.report.Unused, t.Name)
+		}
+	}
+	return s, nil
+}
+
+func (f *feed) use(role contract.Role) {
+	switch role {
+	case contract.RoleReward:
+		f.reward = true
+	case contract.RoleEpisode:
+		f.episode = true
+	default:
+		f.push = true
+	}
+}
+
+// scan reads the messages once and fills frames, marks and rewards.
+func (s *reader) scan() error {
+	var topics []string
+	for name, f := range s.feeds {
+		if f.typ != nil {
+			topics = append(topics, name)
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	it, err := s.bag.Messages(rosbag2.Filter{Topics: topics})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	next, last, started := int64(0), int64(0), false
+	for {
+		m, err := it.Next()
+		var cut *rosbag2.BreakError
+		switch {
+		case errors.Is(err, io.EOF):
+			err = s.ticks(&next, last+1)
+			if s.pending != nil { // the recording ends before its action
+				s.report.Ticks--
+			}
+			return err
+		case errors.As(err, &cut):
+			s.report.note("%v", err)
+			continue
+		case err != nil:
+			return err
+		}
+		if m.LogTime < 0 || m.LogTime > 1<<62 {
+			s.refuse(m, fmt.Errorf("it was received at %d ns", m.LogTime))
+			continue
+		}
+		if !started {
+			next, started = (m.LogTime+s.period-1)/s.period*s.period, true
+		}
+		// Frames before this message know nothing of it.
+		if err := s.ticks(&next, m.LogTime); err != nil {
+			return err
+		}
+		last = m.LogTime
+		s.take(m, next > s.hi && s.pending == nil)
+	}
+}
+
+// refuse counts a message that is not used.
+func (s *reader) refuse(m *rosbag2.Message, err error) {
+	f := s.feeds[m.Topic.Name]
+	f.report.Refused++
+	f.report.Reason = fmt.Sprintf("topic %s: %v", m.Topic.Name, err)
+}
+
+// take decodes one message and passes it to those who read it. After the span
+// only rewards and the ends of episodes count.
+func (s *reader) take(m *rosbag2.Message, after bool) {
+	f := s.feeds[m.Topic.Name]
+	if f == nil || f.typ == nil || contract.NormalType(m.Topic.Type) != f.report.Type {
+		return // the topic is there under a second type
+	}
+	if after && !f.reward && !f.episode {
+		return
+	}
+	f.report.arrived(m.LogTime)
+	rec, err := f.typ.Decode(m.Data)
+	if err != nil {
+		s.refuse(m, err)
+		return
+	}
+	if f.push {
+		_ = s.sampler.Push(m.Topic.Name, m.LogTime, rec) // refusals are counted there
+	}
+	stamp := m.LogTime
+	if s.c.Clock == contract.ClockHeader {
+		stamp = cmp.Or(contract.Stamp(rec), stamp)
+	}
+	if f.reward {
+		v, ok := contract.Number(rec, s.c.Reward.Field)
+		if !ok || math.IsNaN(v) || math.IsInf(v, 0) {
+			s.refuse(m, fmt.Errorf("%s is no finite number", s.c.Reward.Field))
+			return
+		}
+		s.rewards = append(s.rewards, point{stamp, v})
+		s.bytes += 16
+	}
+	if f.episode {
+		event, _ := contract.Number(rec, "event")
+		task, _ := rec.Lookup("task")
+		text, ok := task.(string)
+		if !ok || !validTask(text) || event < 0 || event > 3 {
+			s.refuse(m, fmt.Errorf("event %v, task %.40q", event, text))
+			return
+		}
+		name := [...]Event{EventStart, EventEnd, EventSuccess, EventFailure}[int(event)]
+		s.marks = append(s.marks, mark{stamp, name, text})
+		s.bytes += 32 + int64(len(text))
+	}
+}
+
+// ticks makes the frames before the time end.
+func (s *reader) ticks(next *int64, end int64) error {
+	if (end-*next)/s.period > maxTicks-int64(s.report.Ticks) {
+		return fmt.Errorf("%s: %w: its messages span over %d frames at %g Hz; check its times or lower rate_hz", s.path, ErrTooLarge, int(maxTicks), s.c.RateHz)
+	}
+	for ; *next < end; *next += s.period {
+		s.act(*next)
+		if *next >= s.lo && *next < s.hi {
+			s.look(*next)
+		}
+		if s.bytes > s.opts.MaxBytes {
+			return fmt.Errorf("%s: %w: its frames take over %d MiB; read a span of it, shrink the images, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
+		}
+	}
+	return nil
+}
+
+// look makes the frame at t, which then waits for its action.
+func (s *reader) look(t int64) {
+	obs := policy.Observation{}
+	if s.light {
+		obs = s.obs
+	}
+	err := s.sampler.Observe(t, &obs)
+	s.report.Ticks++
+	for _, u := range s.sampler.Samples() {
+		f := s.feeds[u.Topic]
+		if u.Age >= 0 {
+			f.report.ages.add(int64(u.Age))
+		}
+		if u.Err != nil {
+			s.spoil(f, u.Err)
+		}
+	}
+	if err != nil {
+		return
+	}
+	if s.light {
+		s.obs = obs
+		obs = policy.Observation{Stamp: t, Instruction: obs.Instruction}
+	}
+	s.pending = &Frame{Observation: obs, Action: make([]float32, s.c.ActionDim())}
+}
+
+// spoil counts a tick without a frame, once per topic.
+func (s *reader) spoil(f *feed, err error) {
+	if f.seen == s.report.Ticks {
+		return
+	}
+	f.seen = s.report.Ticks
+	var stale *contract.StaleError
+	switch {
+	case errors.As(err, &stale):
+		f.report.Dropped["stale"]++
+	case errors.Is(err, contract.ErrNoSample):
+		f.report.Dropped["no message yet"]++
+	case errors.Is(err, contract.ErrImage):
+		f.report.Dropped["undecodable"]++
+	default:
+		f.report.Dropped["unusable"]++
+	}
+}
+
+// act completes the waiting frame with the action at t.
+func (s *reader) act(t int64) {
+	f := s.pending
+	s.pending = nil
+	if f == nil {
+		return
+	}
+	if err := s.sampler.Action(t, f.Action); err != nil {
+		topic := s.c.Action.Topic
+		var stale *contract.StaleError
+		if errors.As(err, &stale) { // also of the state that a next_state action is
+			topic = stale.Topic
+		}
+		if f := s.feeds[topic]; f != nil {
+			s.spoil(f, err)
+		}
+		return
+	}
+	if s.light {
+		f.Action = nil
+	}
+	s.frames = append(s.frames, *f)
+	s.bytes += 160 + int64(4*(len(f.State)+len(f.Action)))
+	for _, img := range f.Images {
+		s.bytes += 48 + int64(len(img.Pix))
+	}
+}
+
+// episodes cuts the frames into episodes and gives them their rewards.
+func (s *reader) episodes() ([]Episode, error) {
+	source := RewardNone
+	if len(s.rewards) > 0 {
+		source = RewardTopic
+	}
+	path := SidecarPath(s.path, s.c.Reward.File)
+	labels, err := ReadSidecar(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if s.c.Reward.File != "" {
+			s.report.note("there is no sidecar file %s; arfm bag label writes it", path)
+		}
+	case err != nil:
+		return nil, err
+	}
+	marked := len(s.marks) > 0
+	for _, l := range labels {
+		if l.Reward != nil && source != RewardTopic {
+			source = RewardFile
+			s.rewards = append(s.rewards, point{l.Stamp, *l.Reward})
+		}
+		if l.Event != EventNone && !marked {
+			s.marks = append(s.marks, mark{l.Stamp, l.Event, l.Task})
+		}
+	}
+	eps, outside := split(s.path, s.frames, segments(s.marks))
+	s.report.Outside = outside
+	if lost := reward(eps, s.rewards, source, s.period); lost > 0 && s.opts.Span == (Span{}) {
+		s.report.note("%d of %d rewards belong to no frame", lost, len(s.rewards))
+	}
+	return eps, nil
+}
+
+// summary completes the report.
+func (s *reader) summary(eps []Episode) {
+	r := s.report
+	r.Frames = len(s.frames)
+	r.Episodes = len(eps)
+	for _, e := range eps {
+		r.Outcomes[e.Outcome.String()]++
+		r.Rewards[e.RewardSource]++
+	}
+	for _, n := range s.sampler.Counts() {
+		t := s.feeds[n.Topic].report
+		t.Unstamped, t.OutOfOrder, t.Skipped = n.Unstamped, n.OutOfOrder, n.Skipped
+		t.Refused += n.Refused
+		t.Reason = cmp.Or(n.Reason, t.Reason)
+	}
+	worst, drops := "", 0
+	for _, t := range r.Topics {
+		t.finish()
+		for _, reason := range slices.Sorted(maps.Keys(t.Dropped)) {
+			if n := t.Dropped[reason]; n > drops {
+				worst, drops = fmt.Sprintf("%d lack %s (%s)", n, t.Topic, reason), n
+			}
+		}
+		if t.Count > 0 && t.Refused == t.Count && t.needed {
+			r.fail(fmt.Errorf("%s: %w: every message is refused: %s", s.path, ErrType, t.Reason))
+		} else if t.Refused > 0 {
+			r.note("%d of %d messages are refused: %s", t.Refused, t.Count, t.Reason)
+		}
+		if t.Count > 0 && t.Skipped == t.Count {
+			r.fail(fmt.Errorf("%s: %w: no message of %s names the contract's joints", s.path, ErrType, t.Topic))
+		}
+		if t.ages.n > 0 && t.ages.quantile(0.5) > int64(time.Hour) {
+			r.note("the stamps of %s are far from their receive times: another clock, or simulated time? set clock: receive", t.Topic)
+		}
+	}
+	if len(eps) == 0 && r.problem == nil {
+		if worst == "" {
+			worst = "the recording is too short, the span is empty, or no frame lies in an episode"
+		}
+		r.fail(fmt.Errorf("%s: %w: of %d frames, %s", s.path, ErrNoFrame, r.Ticks, worst))
+	}
+}
