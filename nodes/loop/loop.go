@@ -60,7 +60,10 @@ type Config struct {
 	Guard       *hotswap.GuardOptions // roll back weights that need more interventions; nil: never
 	Control     <-chan runner.Event   // Hold, Resume, Stop, Rearm from elsewhere; may be nil
 	Report      func(runner.Report)   // diagnostics, called between ticks: must not block; may be nil
-	Rollback    func(error)           // the guard rolled back (nil), or could not; must not block; may be nil
+	// Chunk sees every chunk before the envelope does, with the generation of
+	// its policy; it must copy what it keeps and not block. May be nil.
+	Chunk    func(generation uint64, chunk *policy.ActionChunk)
+	Rollback func(error) // the guard rolled back (nil), or could not; must not block; may be nil
 }
 
 // RunnerConfig returns the runner's configuration for a contract, with a tick
@@ -159,7 +162,7 @@ func (m *machine) virtual(ctx context.Context) error {
 	src, period := m.src.(Virtual), m.cfg.Runner.Period
 	t := gridUp(src.Now(), period)
 	end := int64(0)
-	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; n++ {
+	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; {
 		if ctx.Err() != nil && !m.stopping {
 			m.stop()
 			end = t + int64(shutdown)
@@ -175,6 +178,7 @@ func (m *machine) virtual(ctx context.Context) error {
 		if idle, err := m.tick(t); err != nil || m.stopping && (idle || t >= end) {
 			return err
 		}
+		n++
 		t += period
 	}
 	return nil
@@ -317,6 +321,9 @@ func (m *machine) observe(t int64) error {
 func (m *machine) answer(res result) {
 	m.answered = res.generation
 	m.stats.answer(&res)
+	if m.cfg.Chunk != nil && res.err == nil {
+		m.cfg.Chunk(res.generation, &m.inf.chunk)
+	}
 	m.step(runner.ChunkReady(res.seq, &m.inf.chunk, res.err))
 }
 
