@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"arfm/bags"
 	"arfm/bags/rosbag2"
-	"arfm/policy"
 	"arfm/policy/contract"
 )
 
@@ -63,88 +64,57 @@ func TestRecordIsDeterministic(t *testing.T) {
 	}
 }
 
-// TestRecordedFrames reads a bag back with the contract and compares every
+// TestRecordedFrames reads recordings back as training does and compares every
 // frame with the demonstration played again.
 func TestRecordedFrames(t *testing.T) {
 	c := loadContract(t)
-	dir := t.TempDir()
-	out := record(t, dir, RecordOptions{Episodes: 4, Seed: 11, Quality: Expert})
-	if out.Successes != 4 {
-		t.Fatalf("%+v", out)
+	out := record(t, t.TempDir(), RecordOptions{Episodes: 8, Seed: 11})
+	report, err := bags.Check(out.Bags[0], c)
+	if err != nil || report.Err() != nil {
+		t.Fatal(err, report)
 	}
-	b, err := rosbag2.Open(out.Bags[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	reg, err := b.Registry()
-	if err != nil {
-		t.Fatal(err)
-	}
-	it, err := b.Messages(rosbag2.Filter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer it.Close()
-	use := map[string]bool{}
-	for _, u := range c.Topics() {
-		use[u.Topic] = u.Role != contract.RoleReward && u.Role != contract.RoleEpisode
-	}
-	r := contract.NewResampler(c)
-	var obs policy.Observation
-	frames, t0 := 0, int64(0)
-	check := func(at int64) {
-		if err := r.Observe(at, &obs); err != nil {
-			t.Fatalf("frame at %d: %v", at, err)
+	for _, topic := range report.Topics {
+		if len(topic.Dropped) != 0 || topic.Refused != 0 {
+			t.Errorf("%s: dropped %v, refused %d: %s", topic.Topic, topic.Dropped, topic.Refused, topic.Reason)
 		}
-		action := make([]float32, 2)
-		if err := r.Action(at+Period, action); err != nil {
-			t.Fatalf("action of frame %d: %v", at, err)
+	}
+	episodes, _, err := bags.ReadEpisodes(out.Bags[0], c, bags.Options{})
+	if err != nil || len(episodes) != 8 {
+		t.Fatalf("%d episodes, %v", len(episodes), err)
+	}
+	successes := 0
+	for i, e := range episodes {
+		rng := rand.New(rand.NewPCG(11, uint64(i)))
+		w := NewWorld(rng)
+		demo := newDemonstrator(DefaultShares.draw(rng), w, rng)
+		if e.Task != Instruction || e.RewardSource != bags.RewardTopic {
+			t.Errorf("episode %d: task %q, rewards from %q", i, e.Task, e.RewardSource)
 		}
-		if len(obs.State) != 4 || len(obs.Images) != 1 || obs.Images[0].Width != 48 || obs.Instruction != Instruction {
-			t.Fatalf("frame %+v", obs)
-		}
-		for j := range action { // an expert's arm goes where it was told
-			if d := math.Abs(float64(action[j] - obs.State[j])); d > maxSpeed/RateHz {
-				t.Fatalf("action of frame %d is %g rad from the state", at, d)
+		for k, f := range e.Frames {
+			want := []float32{float32(w.Q[0]), float32(w.Q[1]), float32(w.Target.X), float32(w.Target.Y)}
+			if !slices.Equal(f.State, want) || len(f.Images) != 1 || f.Images[0].Width != ImageSide {
+				t.Fatalf("episode %d frame %d: state %v, want %v", i, k, f.State, want)
+			}
+			set, _ := demo.next()
+			if d := math.Abs(float64(f.Action[0])-set[0]) + math.Abs(float64(f.Action[1])-set[1]); d > 1e-6 {
+				t.Fatalf("episode %d frame %d: action %v, want %v", i, k, f.Action, set)
+			}
+			if r := w.Step(set); math.Abs(r-f.Reward) > 1e-9 {
+				t.Fatalf("episode %d frame %d: reward %g, want %g", i, k, f.Reward, r)
 			}
 		}
-		frames++
-	}
-	for {
-		m, err := it.Next()
-		if errors.Is(err, io.EOF) {
-			break
+		if _, more := demo.next(); more && w.Steps < MaxSteps {
+			t.Errorf("episode %d ends early, after %d frames", i, len(e.Frames))
 		}
-		if err != nil {
-			t.Fatal(err)
+		if w.Success() != (e.Outcome == bags.Success) || !w.Success() != (e.Outcome == bags.Failure) {
+			t.Errorf("episode %d: %s, success %v", i, e.Outcome, w.Success())
 		}
-		if t0 != 0 && m.LogTime > t0+Period {
-			check(t0)
-			t0 = m.LogTime
-		} else if t0 == 0 {
-			t0 = m.LogTime
-		}
-		for t0+Period < m.LogTime {
-			t0 += Period
-		}
-		if !use[m.Topic.Name] {
-			continue
-		}
-		typ, err := reg.Type(m.Topic.Type)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec, err := typ.Decode(m.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Push(m.Topic.Name, m.LogTime, rec); err != nil {
-			t.Fatal(err)
+		if w.Success() {
+			successes++
 		}
 	}
-	if frames < 20 {
-		t.Errorf("%d frames", frames)
+	if successes != out.Successes || successes == 0 || successes == 8 {
+		t.Errorf("%d successes, recorded %d", successes, out.Successes)
 	}
 }
 
