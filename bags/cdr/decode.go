@@ -174,7 +174,7 @@ func (t *Type) pathOf(o *op) string {
 			} else if f.child != nil {
 				size, leaf = f.child.size, o.code
 			}
-			if same := leaf == o.code; same && place(f.at) <= at && at < place(f.at)+place(size) {
+			if leaf == o.code && place(f.at) <= at && at < place(f.at)+place(size) {
 				in = f
 				break
 			}

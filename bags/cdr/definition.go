@@ -7,10 +7,11 @@ import (
 
 // Limits on definitions. The largest found in ROS 2 are far below.
 const (
-	maxText     = 4 << 20 // bytes of one definition with its dependencies
+	maxText     = 1 << 20 // bytes of one definition with its dependencies
 	maxName     = 255     // bytes of one name
 	maxSections = 4096    // types in one text
 	maxDepth    = 32      // messages inside messages
+	maxModules  = 8       // IDL modules inside modules, typedefs of typedefs
 	maxSlots    = 1 << 16 // values in one message, nested messages counted in full
 	maxElements = 1 << 20 // elements of its fixed arrays, likewise
 	maxOps      = 1 << 18 // instructions of a type and all its dependencies

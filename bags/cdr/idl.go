@@ -125,8 +125,8 @@ func (p *idlParser) module() error {
 	if err != nil {
 		return err
 	}
-	if len(p.scope) >= maxDepth {
-		return p.fail("modules are nested deeper than %d: %v", maxDepth, ErrLimit)
+	if len(p.scope) >= maxModules {
+		return p.fail("modules are nested deeper than %d: %v", maxModules, ErrLimit)
 	}
 	if err := p.expect("{"); err != nil {
 		return err
@@ -293,8 +293,8 @@ func (p *idlParser) scopedName() (string, error) {
 			return "", err
 		}
 		parts = append(parts, name)
-		if len(parts) > maxDepth {
-			return "", p.fail("name has more than %d parts", maxDepth)
+		if len(parts) > maxModules {
+			return "", p.fail("name has more than %d parts", maxModules)
 		}
 		if !p.is("::") {
 			return prefix + strings.Join(parts, "/"), nil

@@ -94,8 +94,8 @@ func (p *idlParser) field(d *definition, m idlMember, known map[string]bool) err
 // typeRef resolves the type of a member or typedef.
 func (p *idlParser) typeRef(m idlMember, known map[string]bool, depth int) (typeRef, error) {
 	var t typeRef
-	if depth > maxDepth {
-		return t, fmt.Errorf("typedefs are nested deeper than %d", maxDepth)
+	if depth > maxModules {
+		return t, fmt.Errorf("typedefs are nested deeper than %d", maxModules)
 	}
 	if err := p.baseRef(&t, m, known, depth); err != nil {
 		return t, err
@@ -172,7 +172,7 @@ func (p *idlParser) constantToken(name string, scope []string) (token, []string,
 }
 
 func (p *idlParser) bound(s string, scope []string) (uint32, error) {
-	for range maxDepth {
+	for range maxModules {
 		if isDigit(s[0]) {
 			if n, err := strconv.ParseUint(s, 0, 31); err == nil && n > 0 {
 				return uint32(n), nil
@@ -193,7 +193,7 @@ func (p *idlParser) bound(s string, scope []string) (uint32, error) {
 
 // value turns a literal into a native value.
 func (p *idlParser) value(t typeRef, tok token, scope []string) (any, error) {
-	for range maxDepth {
+	for range maxModules {
 		if tok.kind != tokName {
 			break
 		}

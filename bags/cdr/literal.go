@@ -164,7 +164,7 @@ func parseItems(t typeRef, items []string, text func(string) (string, error)) (a
 func splitList(s string) ([]string, error) {
 	var items []string
 	var quote byte
-	start := 0
+	start, blank := 0, true // nothing but blanks since start
 	for i := range len(s) {
 		c := s[i]
 		switch {
@@ -172,11 +172,13 @@ func splitList(s string) ([]string, error) {
 			if c == quote && s[i-1] != '\\' {
 				quote = 0
 			}
-		case (c == '"' || c == '\'') && strings.TrimSpace(s[start:i]) == "":
-			quote = c
+		case blank && (c == '"' || c == '\''):
+			quote, blank = c, false
 		case c == ',':
 			items = append(items, strings.TrimSpace(s[start:i]))
-			start = i + 1
+			start, blank = i+1, true
+		case c != ' ' && c != '\t':
+			blank = false
 		}
 	}
 	if quote != 0 {
