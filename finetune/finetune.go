@@ -63,13 +63,18 @@ func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, fmt.Errorf("make the output folder: %w", err)
+		return nil, fileError("make the output folder", err)
 	}
+	log, err := openLog(o.logPath())
+	if err != nil {
+		return nil, err
+	}
+	defer log.close()
 	saved, err := o.previous()
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{o: o, contract: c}
+	t := &trainer{o: o, contract: c, log: log}
 	if err := t.setUp(episodes, saved); err != nil {
 		return nil, err
 	}
@@ -79,10 +84,9 @@ func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o
 			return nil, err
 		}
 	}
-	if t.log, err = openLog(o.logPath(), t.n); err != nil {
+	if err := log.cut(t.n); err != nil {
 		return nil, err
 	}
-	defer t.log.close()
 	if err := o.clean(); err != nil {
 		return nil, err
 	}
@@ -232,9 +236,9 @@ func (t *trainer) weigh() error {
 	tasks := make([]string, 0, len(t.data.train.chunks))
 	for _, s := range t.data.train.spans {
 		ep := &t.data.episodes[s.episode]
-		r, source, err := reward.Of(ep)
+		r, source, err := reward.Of(ep, t.o.Success)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrData, err)
 		}
 		t.rewards[source]++
 		for _, g := range reward.ReturnToGo(r)[s.lo:s.hi] {
@@ -277,7 +281,10 @@ func (t *trainer) run(ctx context.Context) error {
 	t.begun = t.n
 	for t.n < t.o.Steps {
 		if err := ctx.Err(); err != nil {
-			return errors.Join(fmt.Errorf("stopped after step %d of %d: %w", t.n, t.o.Steps, err), t.save())
+			if failed := t.save(); failed != nil {
+				return fmt.Errorf("stopped after step %d of %d (%w) without saving it: %w", t.n, t.o.Steps, err, failed)
+			}
+			return fmt.Errorf("stopped after step %d of %d, resume to go on: %w", t.n, t.o.Steps, err)
 		}
 		start := time.Now()
 		line, err := t.advance()

@@ -17,6 +17,10 @@ import (
 	"arfm/policy/checkpoint"
 )
 
+// raceDetector is true in a build with -race, in which training takes ten times
+// as long.
+var raceDetector bool
+
 func train(t *testing.T, o Options) *Result {
 	t.Helper()
 	c := newContract(t, true, true)
@@ -60,9 +64,11 @@ func logged(t *testing.T, dir string) (steps []int64, evaluations int) {
 }
 
 func TestTrainingBeatsTheBaselines(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("trains a network for about 2 s; run without -short and without -race")
+	}
 	o := testOptions(t, 1500)
-	o.SaveEvery, o.EvalEvery, o.Objective, o.Optim.EMA = 500, 1, "bc", 0.99
-	o.EvalEvery = 500
+	o.SaveEvery, o.EvalEvery, o.Objective, o.Optim.EMA = 500, 500, "bc", 0.99
 	var first *HeldOut
 	o.Progress = func(p Progress) {
 		if p.HeldOut != nil && first == nil {
@@ -95,6 +101,50 @@ func TestTrainingBeatsTheBaselines(t *testing.T) {
 	}
 	if ck.Objective != "bc" || ck.Step != 1500 || ck.Hash != r.Hash {
 		t.Errorf("the checkpoint is of objective %q, step %d, hash %s", ck.Objective, ck.Step, ck.Hash)
+	}
+}
+
+// TestARFMPrefersSuccess trains on demonstrations of which a third reach for
+// the wrong goal, and looks at held-out ones that succeed.
+func TestARFMPrefersSuccess(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("trains two networks for about 5 s; run without -short and without -race")
+	}
+	const steps = 1500
+	c := newContract(t, false, true)
+	all := episodes(c, 36, 25)
+	loss := map[string]float64{}
+	for _, name := range []string{"bc", "arfm"} {
+		o := testOptions(t, steps)
+		o.Objective, o.Batch, o.Model.D, o.EvalChunks, o.Optim.EMA = name, 32, 32, 400, 0.99
+		tr := &trainer{o: o, contract: c}
+		if err := tr.setUp(all, nil); err != nil {
+			t.Fatal(err)
+		}
+		ess, alpha := 0.0, 0.0
+		for range steps {
+			line, err := tr.advance()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ess, alpha = ess+line.ESS/steps, alpha+line.Alpha/steps
+		}
+		var good part
+		for _, s := range tr.data.heldOut.spans {
+			if all[s.episode].Outcome == bags.Success {
+				good.add(s)
+			}
+		}
+		tr.data.heldOut = good
+		h := newEvaluator(tr.data, tr.model, &o, tr.tau).run(tr.adam.Weights(tr.model.Params.Data), steps)
+		loss[name] = h.Loss
+		t.Logf("%s: alpha %.2f, effective sample size %.1f of 32, loss %.4f, chunk error %.4f", name, alpha, ess, h.Loss, h.Policy.Normalised)
+		if err := tr.step.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loss["arfm"] > 0.8*loss["bc"] {
+		t.Errorf("held-out successes have loss %.4f under arfm and %.4f under bc", loss["arfm"], loss["bc"])
 	}
 }
 
@@ -316,6 +366,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"out":       func(o *Options) { o.Out = "" },
 		"name":      func(o *Options) { o.Name = "../x" },
 		"keep":      func(o *Options) { o.Keep = -1 },
+		"success":   func(o *Options) { o.Success = "first" },
 		"tau":       func(o *Options) { o.Tau = "normal" },
 		"scale":     func(o *Options) { o.Scale = "loud" },
 		"optimiser": func(o *Options) { o.Optim.Beta1 = 2 },
@@ -336,7 +387,7 @@ func TestOptionsAreChecked(t *testing.T) {
 
 func TestOneRunPerFolder(t *testing.T) {
 	o := testOptions(t, 4)
-	l, err := openLog(o.logPath(), 0)
+	l, err := openLog(o.logPath())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,11 +404,14 @@ func TestTheLogIsCutToTheState(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLog(path, 2)
+	l, err := openLog(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
+	if err := l.cut(2); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.append(map[string]int{"step": 3}); err != nil {
 		t.Fatal(err)
 	}

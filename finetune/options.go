@@ -14,6 +14,7 @@ import (
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
+	"arfm/finetune/reward"
 	"arfm/policy/vla"
 )
 
@@ -31,6 +32,7 @@ type Settings struct {
 	Alpha     objective.AlphaOptions `json:"alpha"` // of arfm
 	Scale     objective.Scale        `json:"scale"` // of arfm
 	Advantage advantage.Options      `json:"advantage"`
+	Success   reward.Placement       `json:"success"`  // frames of a success that its flag rewards
 	Model     vla.Config             `json:"model"`    // a preset; the contract fills in the dimensions
 	Steps     int64                  `json:"steps"`    // optimiser steps of the whole run
 	Batch     int                    `json:"batch"`    // B, chunks
@@ -73,8 +75,9 @@ func Defaults(steps int64) Options {
 	}
 	return Options{
 		Settings: Settings{
-			Objective: "arfm", Beta: 1, Alpha: objective.DefaultAlpha(), Scale: objective.Relative,
+			Objective: "arfm", Beta: 1, Alpha: objective.RelativeAlpha(), Scale: objective.Relative,
 			Advantage: advantage.Options{Standardize: advantage.None, GroupBy: advantage.ByTask},
+			Success:   reward.EveryFrame,
 			Model:     model, Steps: steps, Batch: 64, Optim: optim.Defaults(5e-4, steps),
 			Tau: "uniform", Workers: runtime.GOMAXPROCS(0), HeldOut: 0.1,
 		},
@@ -99,6 +102,8 @@ func (o *Options) Validate() error {
 		return bad("batch is %d; it must lie in [1, 65536]", o.Batch)
 	case o.Workers < 1 || o.Workers > 1024:
 		return bad("workers is %d; it must lie in [1, 1024]", o.Workers)
+	case o.Success != reward.EveryFrame && o.Success != reward.LastFrame:
+		return bad("success reward on %q is unknown; use %q or %q", o.Success, reward.EveryFrame, reward.LastFrame)
 	case !(o.HeldOut >= 0 && o.HeldOut <= 0.9):
 		return bad("the held-out share is %v; it must lie in [0, 0.9]", o.HeldOut)
 	case o.Out == "":

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 
@@ -37,28 +38,45 @@ type runLog struct {
 	size int64
 }
 
-// openLog opens the log of a run that has done the given number of steps and
-// drops the lines of later ones, which a killed run may have left.
-func openLog(path string, step int64) (*runLog, error) {
+// openLog opens the log at path and locks its folder.
+func openLog(path string) (*runLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("open the training log: %w", err)
+		return nil, fileError("open the training log", err)
 	}
-	l := &runLog{f: f}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("training log %s: %w; wait for it or use another folder", path, ErrBusy)
 	}
-	if l.size, err = lengthUpTo(f, step); err == nil {
-		if err = f.Truncate(l.size); err == nil {
-			_, err = f.Seek(l.size, io.SeekStart)
+	return &runLog{f: f}, nil
+}
+
+// cut drops the lines of steps after the given one, which a killed run may
+// have left.
+func (l *runLog) cut(step int64) (err error) {
+	if l.size, err = lengthUpTo(l.f, step); err == nil {
+		if err = l.f.Truncate(l.size); err == nil {
+			_, err = l.f.Seek(l.size, io.SeekStart)
 		}
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cut the training log to step %d: %w", step, err)
+		return fileError(fmt.Sprintf("cut the training log to step %d", step), err)
 	}
-	return l, nil
+	return nil
+}
+
+// fileError says what could not be done and what to do about it.
+func fileError(what string, err error) error {
+	remedy := "check the disk"
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "change the folder's owner or mode, or use another one"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		remedy = "free some space and resume"
+	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR):
+		remedy = "name a folder"
+	}
+	return fmt.Errorf("%s: %w; %s", what, err, remedy)
 }
 
 // lengthUpTo returns the length of the whole lines up to a step.
@@ -90,8 +108,10 @@ func (l *runLog) append(v any) error {
 		return err
 	}
 	if _, err := l.f.Write(append(data, '\n')); err != nil {
-		cut := l.f.Truncate(l.size)
-		return errors.Join(fmt.Errorf("write to the training log: %w", err), cut)
+		if l.f.Truncate(l.size) == nil { // else the next cut drops the torn line
+			_, _ = l.f.Seek(l.size, io.SeekStart)
+		}
+		return fileError("write to the training log", err)
 	}
 	l.size += int64(len(data)) + 1
 	return nil
@@ -100,7 +120,7 @@ func (l *runLog) append(v any) error {
 // sync makes the lines durable: the state that is saved next counts on them.
 func (l *runLog) sync() error {
 	if err := l.f.Sync(); err != nil {
-		return fmt.Errorf("write to the training log: %w", err)
+		return fileError("write to the training log", err)
 	}
 	return nil
 }

@@ -148,14 +148,14 @@ func (t *trainer) restore(s *state) error {
 func (o *Options) clean() error {
 	list, err := os.ReadDir(o.Out)
 	if err != nil {
-		return fmt.Errorf("look for half-written files: %w", err)
+		return fileError("look for half-written files", err)
 	}
 	for _, d := range list {
 		name := d.Name()
 		ours := strings.HasPrefix(name, "."+o.Name+"-") || strings.HasPrefix(name, "."+stateFile)
 		if ours && strings.Contains(name, ".safetensors.tmp-") {
 			if err := os.Remove(filepath.Join(o.Out, name)); err != nil {
-				return fmt.Errorf("remove a half-written file: %w", err)
+				return fileError("remove a half-written file", err)
 			}
 		}
 	}
@@ -166,7 +166,7 @@ func (o *Options) clean() error {
 func (o *Options) saved() ([]int64, error) {
 	list, err := os.ReadDir(o.Out)
 	if err != nil {
-		return nil, fmt.Errorf("look for old checkpoints: %w", err)
+		return nil, fileError("look for old checkpoints", err)
 	}
 	var steps []int64
 	for _, d := range list {
@@ -191,7 +191,7 @@ func (o *Options) prune(step int64) error {
 	steps = slices.DeleteFunc(steps, func(s int64) bool { return s > step })
 	for _, s := range steps[:max(0, len(steps)-o.Keep)] {
 		if err := os.Remove(o.checkpointPath(s)); err != nil {
-			return fmt.Errorf("remove an old checkpoint: %w", err)
+			return fileError("remove an old checkpoint", err)
 		}
 	}
 	return nil

@@ -20,6 +20,16 @@ func DefaultAlpha() AlphaOptions {
 	return AlphaOptions{Lambda: 5e-4, Min: 0.01, Max: 5, Iterations: 20, Tolerance: 1e-5}
 }
 
+// RelativeAlpha returns DefaultAlpha with lambda 10, for the scale Relative.
+// Per-sample losses vary by about 1.4 times their mean; alpha is then near 0.6,
+// where the paper's lambda has it for a fine-tuned large model (s_L^2 = 1e-4).
+// The paper's lambda itself would put it on its lower bound.
+func RelativeAlpha() AlphaOptions {
+	o := DefaultAlpha()
+	o.Lambda = 10
+	return o
+}
+
 // Validate returns what is out of range, or nil.
 func (o AlphaOptions) Validate() error {
 	switch {

@@ -19,12 +19,30 @@ const (
 	Nothing Source = bags.RewardNone    // no reward is known
 )
 
+// Placement says on which frames of an episode that succeeded the success flag
+// puts its reward of 1.
+type Placement string
+
+// Placements of the success flag's reward.
+const (
+	// EveryFrame makes the return-to-go 1 throughout a success and 0 throughout
+	// a failure, so that advantages tell episodes apart.
+	EveryFrame Placement = "every"
+	// LastFrame makes the return-to-go 1/(T-t): a mean over what remains, it
+	// sets the end of a success above its beginning more than success above
+	// failure.
+	LastFrame Placement = "last"
+)
+
 // Of returns the reward of every frame of an episode (T), in the unit of their
-// source, and what that source is. Success gives 1 at the last frame of an
-// episode that succeeded and 0 elsewhere. Where nothing is known all rewards
-// are 0 and the source is Nothing. A reward that is not finite is an error.
-func Of(ep *bags.Episode) ([]float64, Source, error) {
+// source, and what that source is. Success gives 1 where the placement says so
+// and 0 elsewhere. Where nothing is known all rewards are 0 and the source is
+// Nothing. A reward that is not finite and an unknown placement are errors.
+func Of(ep *bags.Episode, success Placement) ([]float64, Source, error) {
 	r := make([]float64, len(ep.Frames))
+	if success != EveryFrame && success != LastFrame {
+		return nil, Nothing, fmt.Errorf("success reward on %q is unknown; use %q or %q", success, EveryFrame, LastFrame)
+	}
 	switch source := Source(ep.RewardSource); source {
 	case Topic, File:
 		for i := range ep.Frames {
@@ -38,8 +56,10 @@ func Of(ep *bags.Episode) ([]float64, Source, error) {
 		if ep.Outcome == bags.Unknown {
 			return r, Nothing, nil
 		}
-		if n := len(r); n > 0 && ep.Outcome == bags.Success {
-			r[n-1] = 1
+		for i := range r {
+			if ep.Outcome == bags.Success && (success == EveryFrame || i == len(r)-1) {
+				r[i] = 1
+			}
 		}
 		return r, Success, nil
 	default:

@@ -31,15 +31,27 @@ func TestOf(t *testing.T) {
 		{episode("", bags.Unknown, 7, 7), []float64{0, 0}, Nothing},
 		{episode("success", bags.Success), []float64{}, Success},
 	} {
-		got, source, err := Of(c.e)
+		got, source, err := Of(c.e, LastFrame)
 		if err != nil || source != c.source || !slices.Equal(got, c.want) {
 			t.Errorf("%q, %v: rewards %v from %q (%v), want %v from %q", c.e.RewardSource, c.e.Outcome, got, source, err, c.want, c.source)
 		}
 	}
 	for _, bad := range []*bags.Episode{episode("topic", bags.Unknown, math.NaN()), episode("oracle", bags.Unknown, 1)} {
-		if _, _, err := Of(bad); err == nil {
+		if _, _, err := Of(bad, LastFrame); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	for outcome, want := range map[bags.Outcome][]float64{bags.Success: {1, 1, 1}, bags.Failure: {0, 0, 0}} {
+		got, _, err := Of(episode("success", outcome, 0, 0, 0), EveryFrame)
+		if err != nil || !slices.Equal(got, want) || !slices.Equal(ReturnToGo(got), want) {
+			t.Errorf("%v: rewards %v, returns %v (%v), want %v", outcome, got, ReturnToGo(got), err, want)
+		}
+	}
+	if _, _, err := Of(episode("success", bags.Success, 0), "first"); err == nil {
+		t.Error("an unknown placement was accepted")
 	}
 }
 
