@@ -55,7 +55,7 @@ type Info struct {
 	Start, End  int64  // log time in ns of the first and the last message
 	Duration    int64  // ns
 	Messages    int64
-	CountSource string // "storage", or "metadata" where counting would read the whole bag
+	CountSource string // "storage"; "metadata" where counting would read the whole bag; "none" if that is damaged and no metadata.yaml helps
 	Topics      []Topic
 	Files       []FileInfo
 	Compression string // "zstd file", "zstd message", "" or, of MCAP chunks, "zstd chunk", "lz4 chunk"
@@ -260,7 +260,7 @@ func (b *Bag) openSplit(name string) (*split, error) {
 func (s *split) openSQLite(b *Bag, path string, private bool) error {
 	countBelow := int64(math.MaxInt64)
 	if b.meta != nil && len(b.meta.Topics) > 0 {
-		countBelow = 256 << 20
+		countBelow = b.opts.countBelow
 	}
 	if !private {
 		copied, err := b.temp.copyWithLog(path)

@@ -91,6 +91,7 @@ func TestEveryBag(t *testing.T) {
 	if len(bags) < 30 {
 		t.Fatalf("only %d bags found", len(bags))
 	}
+	bags = append(bags, findBags(t, bagtest.Shared(t, "mcap_conformance/db3"))...)
 	refused := map[string]bool{}
 	total := 0
 	for _, path := range bags {

@@ -16,6 +16,7 @@ func FuzzMetadata(f *testing.F) {
 	f.Add([]byte("version: 1\nmessage_count: 3\nrelative_file_paths: [a.db3]\nduration: {nanoseconds: 9223372036854775807}\nstarting_time: {nanoseconds_since_epoch: 1}"))
 	f.Add([]byte("rosbag2_bagfile_information: {version: 9, files: [{path: ../x}], custom_data: {a: b}, topics_with_message_count: [{message_count: 1, topic_metadata: {name: /a, offered_qos_profiles: [{history: keep_last}]}}]}"))
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("version: 1\nrelative_file_paths: [..]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseMetadata(data)
 		if err != nil {

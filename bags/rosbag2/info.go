@@ -56,36 +56,44 @@ func (b *Bag) merge() {
 			}
 			s.topics[ft.id] = t
 		}
-		fi := FileInfo{Path: s.name, Size: s.size, Start: d.start, End: d.end, Messages: d.messages, Err: cmp.Or(s.fatal, s.tail)}
-		if fi.Err == nil && d.cut != nil {
-			fi.Err = &BreakError{File: s.name, Offset: d.cut.offset, LastTime: d.end, Messages: max(d.messages, 0), Err: d.cut.err}
-		}
-		i.Files = append(i.Files, fi)
-		if s.fatal != nil {
-			continue
-		}
-		i.Storage, i.Schema, i.Distro = cmp.Or(i.Storage, d.storage), max(i.Schema, d.schema), cmp.Or(i.Distro, d.distro)
-		if d.compression != "" && d.compression != "none" && i.Compression == "" {
-			i.Compression = d.compression + " chunk"
-		}
-		if d.messages < 0 {
-			i.CountSource = "metadata"
-		}
-		i.Messages += max(d.messages, 0)
-		if d.messages != 0 {
-			if !timed || d.start < i.Start {
-				i.Start = d.start
-			}
-			if !timed || d.end > i.End {
-				i.End = d.end
-			}
-			timed = true
-		}
+		timed = i.addFile(s, timed)
 	}
 	i.Duration = i.End - i.Start
 	slices.SortStableFunc(b.topics, func(a, c *Topic) int {
 		return cmp.Or(cmp.Compare(a.Name, c.Name), cmp.Compare(a.Type, c.Type))
 	})
+}
+
+// addFile adds what a split contributes; timed tells whether Start and End hold
+// a time already.
+func (i *Info) addFile(s *split, timed bool) bool {
+	d := &s.desc
+	fi := FileInfo{Path: s.name, Size: s.size, Start: d.start, End: d.end, Messages: d.messages, Err: cmp.Or(s.fatal, s.tail)}
+	if fi.Err == nil && d.cut != nil {
+		fi.Err = &BreakError{File: s.name, Offset: d.cut.offset, LastTime: d.end, Messages: max(d.messages, 0), Err: d.cut.err}
+	}
+	i.Files = append(i.Files, fi)
+	if s.fatal != nil {
+		return timed
+	}
+	i.Storage, i.Schema, i.Distro = cmp.Or(i.Storage, d.storage), max(i.Schema, d.schema), cmp.Or(i.Distro, d.distro)
+	if d.compression != "" && d.compression != "none" && i.Compression == "" {
+		i.Compression = d.compression + " chunk"
+	}
+	if d.messages < 0 {
+		i.CountSource = "metadata"
+	}
+	i.Messages += max(d.messages, 0)
+	if d.messages == 0 {
+		return timed
+	}
+	if !timed || d.start < i.Start {
+		i.Start = d.start
+	}
+	if !timed || d.end > i.End {
+		i.End = d.end
+	}
+	return true
 }
 
 // compare fills in what only metadata.yaml knows, and notes where it disagrees.

@@ -73,6 +73,7 @@ func TestMemory(t *testing.T) {
 		unchunked = append(unchunked, got{"/a", int64(i), int64(i), string(make([]byte, 4*size))})
 	}
 	writeMCAP(t, filepath.Join(dir, "unchunked.mcap"), mcap.WriterOptions{}, unchunked)
+	writeSQLite(t, filepath.Join(dir, "x.db3"), 3, unchunked)
 	unchunked = nil
 	for _, c := range []struct {
 		name        string
@@ -81,6 +82,7 @@ func TestMemory(t *testing.T) {
 	}{
 		{"chunked", total, 12 << 20, 24 << 20},
 		{"unchunked.mcap", 400 * 4 * size, 12 << 20, 24 << 20},
+		{"x.db3", 400 * 4 * size, 12 << 20, 2 * 400 * 4 * size}, // the driver allocates every message
 	} {
 		b := mustOpen(t, filepath.Join(dir, c.name), WithLimits(Limits{Reorder: 4 << 20}))
 		var before, after runtime.MemStats

@@ -135,7 +135,7 @@ func (m *metadata) check() error {
 		}
 	}
 	for _, p := range m.paths() {
-		if p == "" || strings.ContainsRune(p, 0) {
+		if p == "" || strings.ContainsRune(p, 0) || !filepath.IsLocal(filepath.Base(filepath.FromSlash(p))) {
 			return fmt.Errorf("%w: file name %q", ErrMetadata, p)
 		}
 	}

@@ -12,7 +12,8 @@ type Limits struct {
 
 type options struct {
 	Limits
-	tempDir string
+	tempDir    string
+	countBelow int64 // databases beyond this size are not counted if metadata.yaml has counts
 }
 
 // Option changes how Open reads.
@@ -37,7 +38,7 @@ func WithLimits(l Limits) Option {
 func WithTempDir(dir string) Option { return func(o *options) { o.tempDir = dir } }
 
 func newOptions(opts []Option) options {
-	o := options{Limits: Limits{Message: 256 << 20, Chunk: 512 << 20, Open: 256 << 20, Reorder: 64 << 20, Temp: 256 << 30}}
+	o := options{countBelow: 256 << 20, Limits: Limits{Message: 256 << 20, Chunk: 512 << 20, Open: 256 << 20, Reorder: 64 << 20, Temp: 256 << 30}}
 	for _, f := range opts {
 		f(&o)
 	}

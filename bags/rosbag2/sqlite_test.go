@@ -150,3 +150,21 @@ func execAll(t *testing.T, path string, statements ...string) {
 		}
 	}
 }
+
+// A large database is not counted when metadata.yaml has counts, and Info says so.
+func TestSQLiteCountFromMetadata(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db3")
+	msgs := sample(100)
+	writeSQLite(t, path, 3, msgs)
+	topics := "  topics_with_message_count:\n    - message_count: 300\n      topic_metadata: {name: /a, type: std_msgs/msg/String, serialization_format: cdr}\n"
+	dir := writeFiles(t, map[string]string{"b_0.db3": string(readFile(t, path)), metadataFile: metaYAML("sqlite3", "", "", "b_0.db3") + topics})
+	info := mustOpen(t, dir, func(o *options) { o.countBelow = 1 }).Info()
+	all := sorted(msgs)
+	if info.CountSource != "metadata" || info.Messages != 300 || info.Topics[0].Count != 300 || info.Start != all[0].log || info.End != all[99].log {
+		t.Errorf("%+v", info)
+	}
+	info = mustOpen(t, dir).Info()
+	if info.CountSource != "storage" || info.Messages != 100 || info.Topics[0].Count != 50 || len(info.Mismatch) != 2 {
+		t.Errorf("%+v", info)
+	}
+}
