@@ -106,7 +106,7 @@ func TestEnergyWeightedFlow(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("trains a network for about 10 s; run without -short and without -race")
 	}
-	const beta, batch, steps, rounds, euler = 0.5, 512, 3000, 60, 40
+	const beta, batch, steps, rounds, euler = 0.8, 512, 3000, 100, 25
 	mix := mixture{
 		mass:   []float64{0.4, 0.3, 0.2, 0.1},
 		centre: [][2]float64{{-1.5, -1}, {1.5, -1.2}, {-1.2, 1.5}, {1.4, 1.4}}, sigma: 0.3, g: [2]float64{0.6, 0.8},
