@@ -211,6 +211,9 @@ func (s *reader) scan() error {
 		}
 		last = m.LogTime
 		s.take(m, next > s.hi && s.pending == nil)
+		if err := s.room(); err != nil { // rewards and marks
+			return err
+		}
 	}
 }
 
@@ -277,9 +280,17 @@ func (s *reader) ticks(next *int64, end int64) error {
 		if *next >= s.lo && *next < s.hi {
 			s.look(*next)
 		}
-		if s.bytes > s.opts.MaxBytes {
-			return fmt.Errorf("%s: %w: its frames take over %d MiB; read a span of it, shrink the images, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
+		if err := s.room(); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// room refuses to keep more than is allowed.
+func (s *reader) room() error {
+	if s.bytes > s.opts.MaxBytes {
+		return fmt.Errorf("%s: %w: its frames take over %d MiB; read a span of it, shrink the images, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
 	}
 	return nil
 }
@@ -403,7 +414,7 @@ func (s *reader) summary(eps []Episode) {
 	}
 	for _, n := range s.sampler.Counts() {
 		t := s.feeds[n.Topic].report
-		t.Unstamped, t.OutOfOrder, t.Skipped = n.Unstamped, n.OutOfOrder, n.Skipped
+		t.Unstamped, t.OutOfOrder, t.Ahead, t.Skipped = n.Unstamped, n.OutOfOrder, n.Ahead, n.Skipped
 		t.Refused += n.Refused
 		t.Reason = cmp.Or(n.Reason, t.Reason)
 	}
@@ -422,6 +433,9 @@ func (s *reader) summary(eps []Episode) {
 		}
 		if t.Count > 0 && t.Skipped == t.Count {
 			r.fail(fmt.Errorf("%s: %w: no message of %s names the contract's joints", s.path, ErrType, t.Topic))
+		}
+		if t.Ahead > 0 {
+			r.note("%d of %d messages of %s are stamped after they were received: synchronise the clocks, or set clock: receive", t.Ahead, t.Count, t.Topic)
 		}
 		if t.ages.n > 0 && t.ages.quantile(0.5) > int64(time.Hour) {
 			r.note("the stamps of %s are far from their receive times: another clock, or simulated time? set clock: receive", t.Topic)

@@ -194,7 +194,7 @@ func TestReadErrors(t *testing.T) {
 		{"empty array", strings.Replace(simple, "names: [a]", "field: velocity, names: [a]", 1), "every message is refused", ErrType},
 		{"unknown type", strings.Replace(simple, "/q, type: sensor_msgs/msg/JointState", "/q, type: no_msgs/msg/No, field: x", 1), "no_msgs/msg/No", ErrType},
 	} {
-		c := strings.Replace(tc.contract, "unit: position", "unit: gripper", 1) + "}"
+		c := strings.Replace(tc.contract, "unit: position", "unit: twist", 1) + "}" // of any quantity
 		_, _, err := ReadEpisodes(path, parse(t, c), Options{})
 		if !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: error %v, want %v that says %q", tc.name, err, tc.is, tc.says)

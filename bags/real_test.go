@@ -2,12 +2,16 @@ package bags
 
 import (
 	"errors"
+	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"arfm/bags/bagtest"
+	"arfm/bags/rosbag2"
+	"arfm/policy"
 	"arfm/policy/contract"
 )
 
@@ -82,5 +86,55 @@ func TestRealMisfit(t *testing.T) {
 	}
 	if _, _, err := ReadEpisodes(path, load(t, "tactile_servo_3dof.yaml"), Options{MaxBytes: 1 << 16}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("memory: error %v", err)
+	}
+}
+
+// TestRealCamera decodes every image of two recordings of a camera.
+func TestRealCamera(t *testing.T) {
+	for _, name := range []string{"soccer_goal", "soccer_goal_bgr8_old"} {
+		bag, err := rosbag2.Open(bagtest.Shared(t, "bags/camera/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bag.Close()
+		reg, err := bag.Registry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, err := bag.Messages(rosbag2.Filter{Topics: []string{"/camera/image_raw"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer it.Close()
+		dec := contract.NewImageDecoder(contract.ImageField{Type: "sensor_msgs/msg/Image", Size: [2]int{96, 128}})
+		n := 0
+		var img policy.Image
+		for {
+			m, err := it.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			typ, err := reg.Type(m.Topic.Type)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, err := typ.Decode(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := dec.Decode(rec, &img); err != nil {
+				t.Fatalf("%s: image %d: %v", name, n, err)
+			}
+			if lo, hi := slices.Min(img.Pix), slices.Max(img.Pix); hi-lo < 50 {
+				t.Errorf("%s: image %d is flat: %d..%d", name, n, lo, hi)
+			}
+			n++
+		}
+		if n == 0 {
+			t.Errorf("%s: no images", name)
+		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // Bounds of a sidecar file.
 const (
-	maxSidecarBytes = 256 << 20
+	maxSidecarBytes = 64 << 20
 	maxTaskBytes    = 1024
 )
 

@@ -66,8 +66,11 @@ func (c *Contract) ActionNames() []string { return c.Action.Labels() }
 // same name that holds the same quantity. It needs exactly one of each.
 func (c *Contract) stateIndex() ([]int, error) {
 	want := ""
-	if u := c.Action.Unit; u == UnitPosition || u == UnitVelocity {
-		want = u
+	switch c.Action.Unit {
+	case UnitPosition, UnitGripper:
+		want = UnitPosition
+	case UnitVelocity:
+		want = UnitVelocity
 	}
 	names := c.ActionNames()
 	out := make([]int, len(names))

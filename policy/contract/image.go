@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"image/png"
 	"math"
@@ -72,8 +73,13 @@ type camera struct {
 	rgba          *image.RGBA // full size, of a raw message
 	gray          *image.Gray
 	out           *image.RGBA // of the contract's size
-	scaler        draw.Scaler
-	scaled        image.Point // size that scaler takes
+	scalers       [2]scaler   // of pictures, of the colour planes of JPEGs
+}
+
+// scaler is a draw.Scaler with the size that it takes.
+type scaler struct {
+	draw.Scaler
+	from image.Point
 }
 
 func newCamera(f ImageField) *camera {
@@ -219,16 +225,54 @@ func (c *camera) resize(src image.Image) {
 	b, to := src.Bounds(), c.out.Rect
 	if b.Size() == to.Size() {
 		draw.Draw(c.out, to, src, b.Min, draw.Src)
+	} else if yuv, ok := src.(*image.YCbCr); ok && c.resizePlanes(yuv) {
+		return
 	} else {
-		if c.scaled != b.Size() {
-			c.scaler = draw.BiLinear.NewScaler(to.Dx(), to.Dy(), b.Dx(), b.Dy())
-			c.scaled = b.Size()
-		}
-		c.scaler.Scale(c.out, to, src, b, draw.Src, nil)
+		c.scale(0, src)
 	}
 	for i, j := 0, 0; j < len(c.pix); i, j = i+4, j+3 {
 		copy(c.pix[j:j+3], c.out.Pix[i:i+3])
 	}
+}
+
+// scale fills out with src by the scaler of a slot.
+func (c *camera) scale(slot int, src image.Image) {
+	s, b, to := &c.scalers[slot], src.Bounds(), c.out.Rect
+	if s.from != b.Size() {
+		s.Scaler, s.from = draw.BiLinear.NewScaler(to.Dx(), to.Dy(), b.Dx(), b.Dy()), b.Size()
+	}
+	s.Scale(c.out, to, src, b, draw.Src, nil)
+}
+
+// resizePlanes resizes the three planes of a JPEG by themselves and turns only
+// the result into RGB, which is faster. false: planes of a kind that
+// JPEG does not use, nothing is done.
+func (c *camera) resizePlanes(src *image.YCbCr) bool {
+	w, h := src.Rect.Dx(), src.Rect.Dy()
+	cw, ch := w, h
+	switch src.SubsampleRatio {
+	case image.YCbCrSubsampleRatio444:
+	case image.YCbCrSubsampleRatio422:
+		cw = (w + 1) / 2
+	case image.YCbCrSubsampleRatio420:
+		cw, ch = (w+1)/2, (h+1)/2
+	default:
+		return false
+	}
+	for k, plane := range [3]image.Gray{
+		{Pix: src.Y, Stride: src.YStride, Rect: image.Rect(0, 0, w, h)},
+		{Pix: src.Cb, Stride: src.CStride, Rect: image.Rect(0, 0, cw, ch)},
+		{Pix: src.Cr, Stride: src.CStride, Rect: image.Rect(0, 0, cw, ch)},
+	} {
+		c.scale(min(k, 1), &plane)
+		for i, j := 0, k; j < len(c.pix); i, j = i+4, j+3 {
+			c.pix[j] = c.out.Pix[i]
+		}
+	}
+	for p := c.pix; len(p) > 0; p = p[3:] {
+		p[0], p[1], p[2] = color.YCbCrToRGB(p[0], p[1], p[2])
+	}
+	return true
 }
 
 // depth fills pix from the metres at each source pixel: near..far becomes

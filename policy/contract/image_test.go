@@ -204,6 +204,36 @@ func TestResize(t *testing.T) {
 	}
 }
 
+// TestResizeJPEG: a JPEG, resized plane by plane, looks like the picture
+// itself, resized.
+func TestResizeJPEG(t *testing.T) {
+	const n = 64
+	img := image.NewRGBA(image.Rect(0, 0, n, n))
+	var raw []byte
+	for i := range n * n {
+		p := color.RGBA{uint8(4 * (i % n)), uint8(4 * (i / n)), uint8(255 - 2*(i%n) - 2*(i/n)), 255}
+		img.SetRGBA(i%n, i/n, p)
+		raw = append(raw, p.R, p.G, p.B)
+	}
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, img, &jpeg.Options{Quality: 98}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := decode(t, compressedMsg("jpeg", buf.Bytes()), 20, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := decode(t, rawImageMsg("rgb8", n, n, 3*n, false, raw), 20, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if d := int(got[i]) - int(want[i]); d < -4 || d > 4 {
+			t.Fatalf("byte %d is %d, want %d", i, got[i], want[i])
+		}
+	}
+}
+
 func TestImageRefuses(t *testing.T) {
 	huge := encodePNG(t, image.NewGray(image.Rect(0, 0, 8, 8)))
 	binary.BigEndian.PutUint32(huge[16:], 60000) // width in IHDR, checksum now wrong too
@@ -275,4 +305,35 @@ func TestImagesAreLazy(t *testing.T) {
 			t.Errorf("at %d ms: %d refused, want %d", step.at, n, step.refuse)
 		}
 	}
+}
+
+// FuzzImage: no image message makes the decoder panic, or gives an image of
+// another size.
+func FuzzImage(f *testing.F) {
+	f.Add("rgb8", "", uint32(1), uint32(1), uint32(3), false, []byte{1, 2, 3})
+	f.Add("32FC1", "", uint32(1), uint32(2), uint32(4), true, make([]byte, 8))
+	f.Add("bayer_gbrg8", "", uint32(2), uint32(2), uint32(2), false, make([]byte, 4))
+	f.Add("", "png", uint32(0), uint32(0), uint32(0), false, encodePNG(f, image.NewGray16(image.Rect(0, 0, 3, 2))))
+	f.Add("", "32FC1; compressedDepth", uint32(0), uint32(0), uint32(0), true, append(make([]byte, 12), encodePNG(f, image.NewGray16(image.Rect(0, 0, 3, 2)))...))
+	f.Fuzz(func(t *testing.T, encoding, format string, w, h, step uint32, depth bool, data []byte) {
+		m := compressedMsg(format, data)
+		if encoding != "" {
+			m = rawImageMsg(encoding, 0, 0, 0, depth, data)
+			m.fields["width"], m.fields["height"], m.fields["step"] = w, h, step
+		}
+		field := ImageField{Type: m.typ, Size: [2]int{8, 9}}
+		if depth {
+			field.RangeM = []float64{0.1, 2}
+		}
+		var img policy.Image
+		if err := NewImageDecoder(field).Decode(m, &img); err != nil {
+			if !errors.Is(err, ErrImage) && !errors.Is(err, ErrField) {
+				t.Fatalf("error %v", err)
+			}
+			return
+		}
+		if img.Width != 9 || img.Height != 8 || len(img.Pix) != 3*72 {
+			t.Fatalf("image of %d x %d, %d bytes", img.Width, img.Height, len(img.Pix))
+		}
+	})
 }

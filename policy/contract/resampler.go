@@ -56,6 +56,7 @@ type TopicCount struct {
 	Messages   int64 // pushed
 	Unstamped  int64 // header stamp zero or absent where the clock is header: receive time was used
 	OutOfOrder int64 // stamped before the message before
+	Ahead      int64 // stamped after it was received: the sender's clock is another
 	Refused    int64 // wrong type, missing field, NaN, undecodable image
 	Skipped    int64 // named none of the joints: of another publisher on the topic
 	Reason     string
@@ -148,6 +149,9 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 		}
 		if stamp < f.lastStamp {
 			f.OutOfOrder++
+		}
+		if stamp > received {
+			f.Ahead++
 		}
 		f.lastStamp = stamp
 	}

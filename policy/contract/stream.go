@@ -9,9 +9,9 @@ import (
 // Bounds of one stream's history. The window of two periods rules; these hold
 // against a flood and against stamps from the future.
 const (
-	maxSamples    = 8192
-	maxImages     = 256
-	maxImageTotal = 512 << 20 // bytes of undecoded images kept per camera
+	maxSamples = 8192
+	maxImages  = 256
+	maxTotal   = 512 << 20 // bytes of undecoded images, or of trajectories
 )
 
 // StaleError says that a topic's newest usable sample is too old for a frame.
@@ -34,11 +34,15 @@ type sample struct {
 	text            string      // instruction
 }
 
+// bytes is the size of what can be large.
 func (s *sample) bytes() int {
-	if s.image == nil {
-		return 0
+	switch {
+	case s.image != nil:
+		return len(s.image.data)
+	case s.traj != nil:
+		return 8 * (len(s.traj.times) + len(s.traj.pos) + len(s.traj.vel) + len(s.traj.acc))
 	}
-	return len(s.image.data)
+	return 0
 }
 
 // stream is one use of a topic: a state field, a camera, the instruction or
@@ -57,7 +61,7 @@ type stream struct {
 	camera  *camera
 
 	history []sample
-	bytes   int         // of images in history
+	bytes   int         // of images and trajectories in history
 	free    [][]float32 // value buffers to use again
 	freeImg []*rawImage
 	chosen  int // index into history, of the last pick
@@ -137,7 +141,7 @@ func (s *stream) push(m sample, cutoff int64) {
 	for i := range drop {
 		total -= s.history[i].bytes()
 	}
-	for drop < len(s.history)-1 && (len(s.history)-drop > limit || total > maxImageTotal) {
+	for drop < len(s.history)-1 && (len(s.history)-drop > limit || total > maxTotal) {
 		total -= s.history[drop].bytes()
 		drop++
 	}
