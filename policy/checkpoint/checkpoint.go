@@ -105,6 +105,9 @@ func Load(path string) (*Checkpoint, error) {
 	if _, err := fits(meta.config, meta.contract, meta.stats); err != nil {
 		return nil, named(path, err)
 	}
+	if least := leastBytes(meta.config); least > x.head.dataBytes() {
+		return nil, fail(path, ErrArchitecture, "it takes at least %d bytes of weights, the file has %d", least, x.head.dataBytes())
+	}
 	model, err := vla.NewZero(meta.config)
 	if err != nil {
 		return nil, fail(path, ErrArchitecture, "%v", err)
@@ -196,6 +199,22 @@ func (x *file) readWeights(m *vla.Model) (string, error) {
 		return "", err
 	}
 	return hash, bad
+}
+
+// leastBytes is what the matrices of an architecture take, a bound from below:
+// memory for a model is asked for only when the file has about as many bytes.
+// The exact comparison, tensor by tensor, comes after it.
+func leastBytes(c vla.Config) int64 {
+	d, n := int64(c.D), int64(0)
+	n += 25 * d * d * int64(c.Layers) // ada 9, qkv 3, o1, q, kv 2, o2, f1 4, f2 4
+	if c.Language {
+		n += d * int64(c.Vocab)
+	}
+	if len(c.Cameras) > 0 {
+		v := int64(c.VisionD)
+		n += 12*v*v*int64(c.VisionLayers) + v*int64(c.Patch)*int64(c.Patch)*3 // qkv 3, o, f1 4, f2 4; patches
+	}
+	return n * F32.size()
 }
 
 // fits refuses an architecture, contract and statistics that are not of one

@@ -91,6 +91,9 @@ func (w *Watcher) scan(ctx context.Context, now time.Time) (events []Event, agai
 			continue
 		}
 		e := w.try(c)
+		if gone(c.path, e.Err) {
+			continue
+		}
 		if errors.Is(e.Err, ErrChanging) {
 			again = true // it counts as changed at the next look
 			continue
@@ -143,6 +146,9 @@ func (w *Watcher) settled(now time.Time) (ready []listed, waited time.Duration, 
 func (w *Watcher) candidates(files []listed) (best []candidate, refused []Event) {
 	for _, f := range files {
 		info, err := checkpoint.ReadInfo(f.path)
+		if gone(f.path, err) {
+			continue
+		}
 		if err != nil {
 			refused = append(refused, Event{Kind: Refused, Path: f.path, Err: err})
 			continue
@@ -153,6 +159,16 @@ func (w *Watcher) candidates(files []listed) (best []candidate, refused []Event)
 		return cmp.Or(cmp.Compare(b.info.Step, a.info.Step), b.listed.info.ModTime().Compare(a.listed.info.ModTime()), cmp.Compare(a.path, b.path))
 	})
 	return best, refused
+}
+
+// gone tells a file that was removed meanwhile, as a trainer prunes old ones,
+// from a link that leads nowhere.
+func gone(path string, err error) bool {
+	if !errors.Is(err, checkpoint.ErrNotFound) {
+		return false
+	}
+	_, err = os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // try validates a candidate and swaps it in. The steps go from cheap to dear:

@@ -304,6 +304,20 @@ func TestContractFormatting(t *testing.T) {
 	wantSwap(t, one(t, c.settle()), s, ck)
 }
 
+// TestRemovedMeanwhile: a file that goes away before it is read is no bad file.
+func TestRemovedMeanwhile(t *testing.T) {
+	s := NewSlot(nil)
+	c := newClock(t, s, Options{})
+	save(t, c.path("pruned"), 1, 2)
+	f := c.w.list()
+	if err := os.Remove(c.path("pruned")); err != nil {
+		t.Fatal(err)
+	}
+	if best, refused := c.w.candidates(f); len(f) != 1 || len(best) != 0 || len(refused) != 0 {
+		t.Errorf("%d listed, %v, %v", len(f), best, refused)
+	}
+}
+
 func TestCancelledScan(t *testing.T) {
 	s := NewSlot(nil)
 	c := newClock(t, s, Options{})

@@ -60,6 +60,7 @@ func Kinds() []Kind {
 		{Name: "no arfm file", Want: checkpoint.ErrFormat, Make: surgery(foreign)},
 		{Name: "impossible architecture", Want: checkpoint.ErrArchitecture, Make: surgery(architecture("layers", -1))},
 		{Name: "architecture of a terabyte", Want: checkpoint.ErrArchitecture, Make: surgery(architecture("d", 1<<20))},
+		{Name: "architecture larger than the file", Want: checkpoint.ErrArchitecture, Make: surgery(architecture("layers", 64))},
 		{Name: "other architecture", Want: checkpoint.ErrArchitecture, Make: surgery(architecture("steps", 7)), Matching: true},
 		{Name: "contract no YAML", Want: checkpoint.ErrContract, Make: surgery(set("contract", "version: [1"))},
 		{Name: "other contract", Want: checkpoint.ErrContract, Make: surgery(otherRate), Matching: true},
