@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/foxglove/mcap/go/mcap"
@@ -150,13 +151,16 @@ func writeSQLite(t testing.TB, path string, schema int, msgs []got, extra ...str
 	}
 }
 
+var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+})
+
 func zstdBytes(t testing.TB, data []byte) []byte {
 	t.Helper()
-	e, err := zstd.NewWriter(nil)
+	e, err := encoder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
 	return e.EncodeAll(data, nil)
 }
 
