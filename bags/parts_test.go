@@ -10,6 +10,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"arfm/bags/rosbag2"
+	"arfm/policy/contract"
 )
 
 func TestSegments(t *testing.T) {
@@ -108,6 +111,24 @@ func FuzzSidecar(f *testing.F) {
 			t.Fatalf("%d labels of %d come back, error %v", len(back), len(labels), err)
 		}
 	})
+}
+
+func TestNearby(t *testing.T) {
+	topics := []rosbag2.Topic{
+		{Name: "/joint_state", Type: "std_msgs/msg/String", Count: 1},
+		{Name: "/arm/joint_states", Type: "sensor_msgs/msg/JointState", Count: 2},
+		{Name: "/joint_stats", Type: "sensor_msgs/JointState", Count: 3},
+		{Name: "/camera/info", Type: "sensor_msgs/msg/CameraInfo", Count: 4},
+		{Name: "/empty", Type: "sensor_msgs/msg/JointState"},
+	}
+	use := contract.TopicUse{Topic: "/joint_states", Type: "sensor_msgs/msg/JointState", Role: contract.RoleState}
+	want := "; the bag has /joint_stats (sensor_msgs/JointState, 3 messages), /arm/joint_states (sensor_msgs/msg/JointState, 2 messages), /joint_state (std_msgs/msg/String, 1 messages)"
+	if got := nearby(topics, use); got != want {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+	if got := nearby(topics[3:], use); got != "; the bag has nothing near it" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestFind(t *testing.T) {

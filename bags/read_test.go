@@ -178,6 +178,25 @@ func TestSidecarLabels(t *testing.T) {
 	}
 }
 
+// TestTopicsGoFirst: events and rewards of the bag win over the sidecar's.
+func TestTopicsGoFirst(t *testing.T) {
+	r := walk(t, 1000, 2000)
+	r.event(1500*msec, 3, "")
+	r.reward(1100*msec, 2)
+	path := r.close()
+	one := 1.0
+	if err := WriteSidecar(SidecarPath(path, ""), []Label{{Stamp: 1100 * msec, Reward: &one}, {Stamp: 1200 * msec, Event: EventSuccess}}); err != nil {
+		t.Fatal(err)
+	}
+	eps, _, err := ReadEpisodes(path, parse(t, simple+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := eps[0]; len(e.Frames) != 5 || e.Outcome != Failure || e.RewardSource != RewardTopic || e.Frames[0].Reward != 2 {
+		t.Errorf("%d frames, %v, %q, first %+v", len(e.Frames), e.Outcome, e.RewardSource, e.Frames[0])
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	good := parse(t, simple+"}")
 	if _, _, err := ReadEpisodes(filepath.Join(t.TempDir(), "none"), good, Options{}); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, rosbag2.ErrNotBag) {
@@ -260,7 +279,9 @@ func TestReport(t *testing.T) {
 	r.reward(1400*msec, math.NaN()) // refused
 	r.write("/other", "std_msgs/msg/String", 1000*msec, 0, map[string]any{"data": "x"})
 	path := r.close()
-	report, err := Check(path, parse(t, simple+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"))
+	// A second field of the topic: a frame that lacks it is counted once.
+	two := strings.Replace(simple, "max_age_ms: 250}", "max_age_ms: 250}, {topic: /q, type: sensor_msgs/msg/JointState, fields: [header.stamp.nanosec], max_age_ms: 250}", 1)
+	report, err := Check(path, parse(t, two+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -284,7 +284,7 @@ func TestImagesAreLazy(t *testing.T) {
 	}{
 		{90, bad, 0, false}, {95, good, 0, true}, // bad, but never used
 		{195, bad, 1, false}, {0, nil, 1, false}, // used: refused, once
-		{395, good, 1, true},
+		{395, good, 1, true}, {0, nil, 1, true},
 	} {
 		if step.data != nil {
 			data := bytes.Clone(step.data)
@@ -300,6 +300,9 @@ func TestImagesAreLazy(t *testing.T) {
 		err := r.Observe(at, &obs)
 		if (err == nil) != step.ok || (err != nil && !errors.Is(err, ErrImage)) {
 			t.Errorf("at %d ms: error %v", step.at, err)
+		}
+		if step.data == nil && r.inputs[0].camera.fresh {
+			t.Errorf("at %d ms: the image was decoded again", step.at)
 		}
 		if n := r.Counts()[0].Refused; n != step.refuse {
 			t.Errorf("at %d ms: %d refused, want %d", step.at, n, step.refuse)

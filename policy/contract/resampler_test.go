@@ -48,33 +48,37 @@ func oneState(t testing.TB, align string, extra string) *Contract {
 }
 
 func TestAlign(t *testing.T) {
-	type in struct{ received, stamp int64 } // ms; the value is the stamp
+	type in struct{ received, stamp int64 } // ms; the value is the time of receipt
 	for _, tc := range []struct {
 		name, align, extra string
 		in                 []in
 		t                  int64
 		want               float32 // value; -1: stale, -2: no sample
 	}{
-		{"hold takes the newest", AlignHold, "", []in{{900, 890}, {990, 980}}, 1000, 980},
+		{"hold takes the newest", AlignHold, "", []in{{900, 890}, {990, 980}}, 1000, 990},
 		{"a stamp at t counts", AlignHold, "", []in{{1000, 1000}}, 1000, 1000},
-		{"what is received later is not known", AlignHold, "", []in{{950, 940}, {1001, 990}}, 1000, 940},
-		{"hold does not take the future", AlignHold, "", []in{{950, 940}, {990, 1010}}, 1000, 940},
-		{"asof takes the nearest, also after t", AlignAsof, "", []in{{950, 940}, {990, 1010}}, 1000, 1010},
-		{"asof does not take what is received later", AlignAsof, "", []in{{950, 940}, {1001, 1000}}, 1000, 940},
-		{"out of order: the newest by stamp", AlignHold, "", []in{{980, 970}, {990, 960}}, 1000, 970},
-		{"equal stamps: the later arrival is kept", AlignHold, "", []in{{980, 970}, {990, 970}}, 1000, 970},
+		{"what is received later is not known", AlignHold, "", []in{{950, 940}, {1001, 990}}, 1000, 950},
+		{"hold does not take the future", AlignHold, "", []in{{950, 940}, {990, 1010}}, 1000, 950},
+		{"asof takes the nearest, also after t", AlignAsof, "", []in{{950, 940}, {990, 1010}}, 1000, 990},
+		{"asof does not take what is received later", AlignAsof, "", []in{{950, 940}, {1001, 1000}}, 1000, 950},
+		{"out of order: the newest by stamp", AlignHold, "", []in{{980, 970}, {990, 960}}, 1000, 980},
+		{"equal stamps: the later arrival is kept", AlignHold, "", []in{{980, 970}, {990, 970}}, 1000, 990},
+		{"asof, equal stamps: the later arrival", AlignAsof, "", []in{{980, 970}, {990, 970}}, 1000, 990},
+		{"asof, as near before as after: the newer stamp", AlignAsof, "", []in{{980, 990}, {985, 1010}}, 1000, 985},
+		{"asof, as near after as before: the newer stamp", AlignAsof, "", []in{{980, 1010}, {985, 990}}, 1000, 980},
+		{"a very late message hides nothing before it came", AlignHold, "", []in{{905, 900}, {1250, 950}}, 1100, 905},
 		{"stale", AlignHold, "", []in{{740, 740}}, 1000, -1},
 		{"as old as is allowed", AlignHold, "", []in{{750, 750}}, 1000, 750},
 		{"drop: within the period", AlignDrop, "", []in{{901, 901}}, 1000, 901},
 		{"drop: a period old is too old", AlignDrop, "", []in{{900, 900}}, 1000, -1},
 		{"nothing", AlignHold, "", nil, 1000, -2},
 		{"only the future", AlignHold, "", []in{{990, 1010}}, 1000, -2},
-		{"zero stamp: receive time", AlignHold, "", []in{{990, 0}}, 1000, 0},
-		{"clock receive", AlignHold, ", clock: receive", []in{{990, 10}}, 1000, 10},
+		{"zero stamp: receive time", AlignHold, "", []in{{990, 0}}, 1000, 990},
+		{"clock receive", AlignHold, ", clock: receive", []in{{990, 10}}, 1000, 990},
 	} {
 		r := NewResampler(oneState(t, tc.align, tc.extra))
 		for _, m := range tc.in {
-			if err := r.Push("/s", m.received*msec, jointState(m.stamp*msec, []string{"a"}, []float64{float64(m.stamp)}, nil)); err != nil {
+			if err := r.Push("/s", m.received*msec, jointState(m.stamp*msec, []string{"a"}, []float64{float64(m.received)}, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -329,6 +333,20 @@ func TestHistoryIsBounded(t *testing.T) {
 		}
 		if n := len(r.byTopic["/f"].streams[0].history); n > maxSamples || (i < 10000 && n > 300) {
 			t.Fatalf("after %d messages the history has %d", i, n)
+		}
+	}
+}
+
+// TestBytesAreBounded: what images take is bounded whatever their number.
+func TestBytesAreBounded(t *testing.T) {
+	s := &stream{camera: &camera{}}
+	for i := range int64(12) {
+		s.push(sample{received: i, stamp: i, image: &rawImage{data: make([]byte, 60<<20)}}, -1)
+		if s.bytes > maxTotal || len(s.history) != min(int(i)+1, maxTotal/(60<<20)) {
+			t.Fatalf("after %d images %d are kept, %d bytes", i+1, len(s.history), s.bytes)
+		}
+		for _, m := range s.freeImg { // not for use again in this test
+			m.data = nil
 		}
 	}
 }
