@@ -128,7 +128,7 @@ func (b *Bag) open() error {
 		b.splits = append(b.splits, s)
 	}
 	if len(failed) == len(files) {
-		return fmt.Errorf("%s: none of its files can be read: %w", b.path, errors.Join(failed...))
+		return fmt.Errorf("%s: none of its %d files can be read, the first: %w", b.path, len(files), failed[0])
 	}
 	if b.meta == nil {
 		b.meta = b.splits[len(b.splits)-1].desc.meta

@@ -3,7 +3,6 @@ package rosbag2
 import (
 	"container/heap"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -264,7 +263,7 @@ func (s *sequential) fromChunk(m *raw) (bool, error) {
 	rest := s.chunk[s.pos:]
 	if len(rest) < recordHeader || leUint64(rest[1:]) > uint64(len(rest)-recordHeader) {
 		s.pos = len(s.chunk)
-		if s.after == nil {
+		if s.after == nil && s.rr.whole() {
 			s.after = cutf(s.chunkAt, ErrCorrupt, "a chunk ends inside of a record")
 		}
 		return false, nil
@@ -311,10 +310,8 @@ func (s *sequential) fromFile(m *raw) (bool, error) {
 		s.chunkAt, s.pos = s.rr.start, 0
 		var broken *cut
 		s.in, s.chunk, broken = loadChunk(s.f, s.rr.start, s.file.size, s.dec, s.in, s.chunk)
-		if broken != nil && s.rr.whole() {
+		if broken != nil && s.rr.whole() { // else the next header reports the end of the file
 			s.after = broken
-		} else if !s.rr.whole() {
-			s.after = fmt.Errorf("%w", broken)
 		}
 	}
 	return false, nil

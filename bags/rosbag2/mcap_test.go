@@ -176,3 +176,40 @@ func TestMCAPBadChunk(t *testing.T) {
 		t.Errorf("%d messages are left of 200", len(have))
 	}
 }
+
+// A file may hold messages outside of chunks and chunks as well; cut in the
+// chunk it breaks once.
+func TestMCAPMixed(t *testing.T) {
+	msgs := sorted(sample(40))
+	path := filepath.Join(t.TempDir(), "x.mcap")
+	writeMCAP(t, path, mcap.WriterOptions{}, msgs[:20])
+	loose := readFile(t, path)
+	end := strings.LastIndex(string(loose), msgs[19].data) + len(msgs[19].data)
+	var inner []byte
+	for _, m := range msgs[20:] {
+		body := make([]byte, messageHeader)
+		if m.topic == "/b" {
+			body[0] = 1
+		}
+		binary.LittleEndian.PutUint64(body[6:], uint64(m.log))
+		binary.LittleEndian.PutUint64(body[14:], uint64(m.pub))
+		inner = append(inner, record(mcap.OpMessage, append(body, m.data...))...)
+	}
+	file := append(loose[:end:end], chunkRecord(uint64(len(inner)), uint64(len(inner)), "", inner)...)
+	file = append(file, record(mcap.OpDataEnd, make([]byte, 4))...)
+	for _, missing := range []int{0, len(inner) / 2} {
+		if err := os.WriteFile(path, file[:len(file)-missing], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		b := mustOpen(t, path)
+		have, breaks := readAll(t, b, Filter{})
+		if missing == 0 {
+			equalMessages(t, have, msgs)
+		} else {
+			equalMessages(t, have, msgs[:len(have)])
+		}
+		if len(breaks) != min(missing, 1) || len(have) < 25 || int64(len(have)) != b.Info().Messages {
+			t.Errorf("%d bytes missing: %d messages, info %d, breaks %v", missing, len(have), b.Info().Messages, breaks)
+		}
+	}
+}
