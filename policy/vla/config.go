@@ -71,6 +71,8 @@ func Preset(name string) (Config, error) {
 const (
 	maxParams = 1 << 28 // 1 GiB of weights
 	maxTokens = 4096
+	maxSide   = 1024    // of an image, pixels
+	maxScores = 1 << 26 // attention weights of one layer and item, 256 MiB
 )
 
 // Validate refuses, with an error that wraps ErrConfig, an architecture that
@@ -94,8 +96,8 @@ func (c Config) Validate() error {
 			in("vision_layers", c.VisionLayers, 1, 64), in("vision_heads", c.VisionHeads, 1, 64))
 	}
 	for _, cam := range c.Cameras {
-		err = errors.Join(err, in(fmt.Sprintf("height of camera %q", cam.Name), cam.Height, 1, 4096),
-			in(fmt.Sprintf("width of camera %q", cam.Name), cam.Width, 1, 4096))
+		err = errors.Join(err, in(fmt.Sprintf("height of camera %q", cam.Name), cam.Height, 1, maxSide),
+			in(fmt.Sprintf("width of camera %q", cam.Name), cam.Width, 1, maxSide))
 	}
 	if err != nil {
 		return err
@@ -109,6 +111,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: the context is empty, give it a state, a camera or language", ErrConfig)
 	case c.ContextTokens() > maxTokens:
 		return fmt.Errorf("%w: %d context tokens, at most %d; use smaller images", ErrConfig, c.ContextTokens(), maxTokens)
+	}
+	scores := c.Heads * c.Horizon * max(c.Horizon, c.ContextTokens())
+	for _, cam := range c.Cameras {
+		rows, cols := c.patches(cam)
+		scores = max(scores, c.VisionHeads*rows*cols*rows*cols)
+	}
+	if scores > maxScores {
+		return fmt.Errorf("%w: %d attention weights in one layer, at most %d; use smaller images or fewer heads", ErrConfig, scores, maxScores)
 	}
 	n := 0
 	for _, t := range c.layout() { // at most 64 blocks of bounded tensors: no overflow

@@ -61,6 +61,7 @@ type Policy struct {
 	Steps int
 
 	model  *Model
+	ct     *contract.Contract
 	norm   *contract.Normalizer
 	info   policy.Info
 	period int64
@@ -85,13 +86,16 @@ func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, info policy.In
 	}
 	return &Policy{
 		NoiseScale: 1, Steps: m.Config.Steps,
-		model: m, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
+		model: m, ct: c, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
 		ws: m.NewWorkspaceN(1, false, 1), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"),
 	}, nil
 }
 
 // Info names the weights.
 func (p *Policy) Info() policy.Info { return p.info }
+
+// Contract returns the contract that the policy was trained with.
+func (p *Policy) Contract() *contract.Contract { return p.ct }
 
 // Act samples a chunk of H absolute actions. It allocates nothing once chunk
 // has room. The error wraps ErrObservation; then chunk is as it was.
