@@ -110,7 +110,7 @@ func TestARFMPrefersSuccess(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("trains two networks for about 5 s; run without -short and without -race")
 	}
-	const steps = 1500
+	const steps = 1000
 	c := newContract(t, false, true)
 	all := episodes(c, 36, 25)
 	loss := map[string]float64{}
