@@ -91,6 +91,21 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// TestDebounce: a file is not read before it has been left alone long enough.
+func TestDebounce(t *testing.T) {
+	s := NewSlot(nil)
+	c := newClock(t, s, Options{})
+	ck := save(t, c.path("a"), 1, 1)
+	for range 4 {
+		if e, again := c.look(c.w.o.Debounce / 5); len(e) != 0 || !again {
+			t.Fatalf("%+v, again %v", e, again)
+		}
+	}
+	c.look(c.w.o.Debounce / 10)
+	e, _ := c.look(c.w.o.Debounce)
+	wantSwap(t, one(t, e), s, ck)
+}
+
 // TestEndlessWriter: a file that never settles does not keep others waiting
 // for ever, and is itself left alone.
 func TestEndlessWriter(t *testing.T) {

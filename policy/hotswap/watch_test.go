@@ -204,6 +204,52 @@ func TestFolderComesAndGoes(t *testing.T) {
 	}
 }
 
+// TestNotifierFollowsThePath: events come from the folder that is at the path
+// now, not from the one that was there when watching began.
+func TestNotifierFollowsThePath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "checkpoints")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := newNotifier(dir, false)
+	defer n.close()
+	if err := n.attach(); err != nil {
+		t.Skip(err)
+	}
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.attach(); !errors.Is(err, ErrNoEvents) {
+		t.Errorf("no folder: %v", err)
+	}
+	if err := n.attach(); err != nil {
+		t.Errorf("told twice: %v", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.attach(); err != nil {
+		t.Fatal(err)
+	}
+	// Replaced between two looks.
+	if err := errors.Join(os.Rename(dir, dir+".older"), os.Mkdir(dir, 0o755), n.attach()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x.safetensors"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for late := time.After(30 * time.Second); ; {
+		select {
+		case e := <-n.events():
+			if filepath.Base(e.Name) == "x.safetensors" && n.concerns(e) {
+				return
+			}
+		case <-late:
+			t.Fatal("no event from the new folder")
+		}
+	}
+}
+
 func TestSymbolicLinkIsFollowed(t *testing.T) {
 	dir, store := t.TempDir(), t.TempDir()
 	s, _ := inUse(t, 1, 10)
