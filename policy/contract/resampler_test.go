@@ -157,6 +157,12 @@ func TestRefused(t *testing.T) {
 	if err := push(jointState(0, []string{"z"}, []float64{5}, []float64{5})); err != nil {
 		t.Errorf("another robot's joints: %v", err)
 	}
+	if err := push(jointState(700*msec, []string{"a"}, []float64{8}, []float64{8})); err != nil {
+		t.Errorf("late: %v", err)
+	}
+	if err := push(jointState(2000*msec, []string{"a"}, []float64{8}, []float64{8})); err != nil {
+		t.Errorf("from the future: %v", err)
+	}
 	if err := push(&msg{typ: "std_msgs/msg/String"}); !errors.Is(err, ErrType) {
 		t.Errorf("error %v, want ErrType", err)
 	}
@@ -176,7 +182,7 @@ func TestRefused(t *testing.T) {
 	}
 	n := r.Counts()[0]
 	n.Reason = ""
-	if want := (TopicCount{Topic: "/s", Messages: 4, Unstamped: 1, Refused: 2, Skipped: 1}); n != want {
+	if want := (TopicCount{Topic: "/s", Messages: 6, Unstamped: 1, OutOfOrder: 1, Ahead: 1, Refused: 2, Skipped: 1}); n != want {
 		t.Errorf("counts %+v, want %+v", n, want)
 	}
 	if err := r.Observe(100*msec, &obs); !errors.Is(err, ErrPast) {
