@@ -17,6 +17,7 @@ var rules = []struct {
 	{"arfm/policy", []string{"arfm/policy"}, []string{"gorgonia.org", "gonum.org"}},
 	{"arfm/policy/hotswap", []string{"arfm/policy"}, []string{"github.com/fsnotify/fsnotify", "gonum.org", "gorgonia.org"}},
 	{"arfm/msgs", nil, nil},
+	{"arfm/launch", nil, nil},
 	{"arfm/bags", []string{"arfm/bags", "arfm/policy", "arfm/msgs"}, []string{"github.com/foxglove/mcap", "modernc.org/sqlite", "gonum.org"}},
 	{"arfm/finetune", []string{"arfm/finetune", "arfm/policy", "arfm/bags"}, []string{"gorgonia.org", "gonum.org"}},
 	{"arfm/nodes/runner", []string{"arfm/policy"}, nil},

@@ -60,8 +60,14 @@ func timed(runs int, f func() error) (Times, error) {
 		}
 		ms[i] = float64(time.Since(start)) / 1e6
 	}
+	return summary(ms), nil
+}
+
+// summary sorts ms, which must not be empty.
+func summary(ms []float64) Times {
 	slices.Sort(ms)
-	return Times{Runs: runs, Min: ms[0], Median: ms[runs/2], P90: ms[min(runs*9/10, runs-1)], Max: ms[runs-1]}, nil
+	n := len(ms)
+	return Times{Runs: n, Min: ms[0], Median: ms[n/2], P90: ms[n*9/10], Max: ms[n-1]}
 }
 
 // Setup is the policy that inference and training are measured with.

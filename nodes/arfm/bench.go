@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"arfm/nodes/bench"
+	"arfm/policy/contract"
+)
+
+// printReport prints a measurement, as JSON if asked.
+func printReport(std streams, asJSON bool, r fmt.Stringer) error {
+	if asJSON {
+		return writeJSON(std.out, r)
+	}
+	_, err := fmt.Fprint(std.out, r)
+	return err
+}
+
+func setupFlags(fs *pflag.FlagSet, s *bench.Setup, runs int) {
+	fs.StringVar(&s.Preset, "preset", "base", "architecture: nano, base, large")
+	fs.IntVar(&s.Cameras, "cameras", 1, "number of cameras")
+	fs.IntVar(&s.ImageSize, "image-size", 96, "side of their images, pixels")
+	fs.IntVar(&s.StateDim, "state", 7, "numbers in the state")
+	fs.IntVar(&s.ActionDim, "actions", 7, "numbers in an action")
+	fs.IntVar(&s.Horizon, "horizon", 16, "actions in a chunk")
+	fs.BoolVar(&s.Language, "language", true, "read an instruction")
+	fs.IntVar(&s.Runs, "runs", runs, "measured repetitions")
+	fs.IntVar(&s.Seed, "seed", 1, "seed of weights and inputs")
+}
+
+func benchInferCommand() *command {
+	fs := newFlags("infer")
+	var s bench.Setup
+	setupFlags(fs, &s, 50)
+	asJSON := fs.Bool("json", false, "print JSON")
+	return &command{
+		name: "infer", flags: fs,
+		summary: "Time from an observation to an action chunk.",
+		example: "arfm bench infer --preset base --json",
+		run: func(_ context.Context, std streams, args []string) error {
+			if len(args) > 0 {
+				return usagef("nothing is expected behind the flags, not %q", args[0])
+			}
+			r, err := bench.Infer(s)
+			if err != nil {
+				return err
+			}
+			return printReport(std, *asJSON, r)
+		},
+	}
+}
+
+func benchTrainCommand() *command {
+	fs := newFlags("train")
+	var s bench.Setup
+	setupFlags(fs, &s, 20)
+	batch := fs.Int("batch", 16, "chunks in a batch")
+	objective := fs.String("objective", "arfm", "loss: bc, rwr, arfm")
+	asJSON := fs.Bool("json", false, "print JSON")
+	return &command{
+		name: "train", flags: fs,
+		summary: "Time of a training step, by what it is spent on.",
+		example: "arfm bench train --preset base --batch 16",
+		run: func(ctx context.Context, std streams, args []string) error {
+			if len(args) > 0 {
+				return usagef("nothing is expected behind the flags, not %q", args[0])
+			}
+			r, err := bench.Train(ctx, s, *objective, *batch)
+			if err != nil {
+				return err
+			}
+			return printReport(std, *asJSON, r)
+		},
+	}
+}
+
+func benchIngestCommand() *command {
+	fs := newFlags("ingest")
+	contractPath := fs.StringP("contract", "c", "", "contract to read BAG with")
+	size := fs.Int("megabytes", 200, "size of the bag that is made up when none is named")
+	asJSON := fs.Bool("json", false, "print JSON")
+	return &command{
+		name: "ingest", args: "[BAG]", flags: fs,
+		summary: "Speed at which a bag becomes training episodes.",
+		example: "arfm bench ingest\narfm bench ingest --contract arm.yaml my_bag",
+		run: func(_ context.Context, std streams, args []string) error {
+			var path string
+			var c *contract.Contract
+			switch {
+			case len(args) > 1:
+				return usagef("name one bag, not %d", len(args))
+			case len(args) == 1 && *contractPath == "":
+				return usagef("--contract is missing: name the contract to read %s with", args[0])
+			case len(args) == 1:
+				path = args[0]
+				var err error
+				if c, err = contract.Load(*contractPath); err != nil {
+					return err
+				}
+			case *size < 1 || *size > 100_000:
+				return usagef("--megabytes is %d; it must lie in [1, 100000]", *size)
+			}
+			r, err := bench.Ingest(path, c, *size)
+			if err != nil {
+				return err
+			}
+			return printReport(std, *asJSON, r)
+		},
+	}
+}
+
+func benchSwapCommand() *command {
+	fs := newFlags("swap")
+	preset := fs.String("preset", "base", "architecture: nano, base, large")
+	n := fs.Int("swaps", 100, "good checkpoints to swap in")
+	asJSON := fs.Bool("json", false, "print JSON")
+	return &command{
+		name: "swap", flags: fs,
+		summary: "Swap checkpoints, good and bad, under a 20 Hz loop and count missed ticks.",
+		example: "arfm bench swap --swaps 100",
+		run: func(ctx context.Context, std streams, args []string) error {
+			if len(args) > 0 {
+				return usagef("nothing is expected behind the flags, not %q", args[0])
+			}
+			bar := newProgress(std.err, "swapping")
+			r, err := bench.Swap(ctx, *preset, *n, func(done, total int) { bar.at(int64(done), int64(total), "") })
+			bar.done()
+			if err != nil {
+				return err
+			}
+			if err := printReport(std, *asJSON, r); err != nil {
+				return err
+			}
+			return r.Err()
+		},
+	}
+}

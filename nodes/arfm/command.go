@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
+)
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// command is one node of the command line: either a group with sub-commands or
+// a leaf that runs.
+type command struct {
+	name    string
+	args    string // what follows the flags, for the usage line
+	summary string
+	example string
+	flags   *pflag.FlagSet
+	run     func(ctx context.Context, std streams, args []string) error
+	sub     []*command
+}
+
+// streams is where a command writes: results to out, everything else to err.
+type streams struct{ out, err io.Writer }
+
+// usageError is a mistake in the words of the command line: exit status 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func newFlags(name string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.Usage = func() {}
+	return fs
+}
+
+func (c *command) execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return c.dispatch(ctx, c.name, args, streams{stdout, stderr})
+}
+
+func (c *command) dispatch(ctx context.Context, path string, args []string, std streams) int {
+	if c.sub != nil {
+		return c.dispatchGroup(ctx, path, args, std)
+	}
+	err := c.flags.Parse(args)
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		c.help(std.out, path)
+		return exitDone
+	case err != nil:
+		err = usageError{err}
+	default:
+		err = c.run(ctx, std, c.flags.Args())
+	}
+	return report(err, path, std)
+}
+
+func (c *command) dispatchGroup(ctx context.Context, path string, args []string, std streams) int {
+	if len(args) == 0 {
+		c.help(std.err, path)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "--help", "help":
+		c.help(std.out, path)
+		return exitDone
+	}
+	for _, s := range c.sub {
+		if s.name == args[0] {
+			return s.dispatch(ctx, path+" "+s.name, args[1:], std)
+		}
+	}
+	return report(usagef("there is no command %q", args[0]), path, std)
+}
+
+// report prints err as one line and gives the exit status that it means.
+func report(err error, path string, std streams) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintf(std.err, "%s: %v (see %s --help)\n", path, err, path)
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(std.err, "%s: interrupted\n", path)
+		return exitFailed
+	}
+	fmt.Fprintf(std.err, "%s: %v\n", path, err)
+	return exitFailed
+}
+
+func (c *command) help(w io.Writer, path string) {
+	fmt.Fprintln(w, c.summary)
+	if c.sub != nil {
+		fmt.Fprintf(w, "\nUsage: %s COMMAND\n\nCommands:\n", path)
+		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		c.list(tw, "")
+		tw.Flush()
+		fmt.Fprintf(w, "\n%s COMMAND --help explains one.\n", path)
+		return
+	}
+	fmt.Fprintf(w, "\nUsage: %s\n\nFlags:\n%s", strings.TrimSpace(path+" [FLAGS] "+c.args), c.flags.FlagUsages())
+	fmt.Fprintf(w, "\nExample:\n  %s\n", strings.ReplaceAll(c.example, "\n", "\n  "))
+}
+
+func (c *command) list(w io.Writer, prefix string) {
+	for _, s := range c.sub {
+		if s.sub != nil {
+			s.list(w, prefix+s.name+" ")
+			continue
+		}
+		fmt.Fprintf(w, "  %s%s\t%s\n", prefix, s.name, s.summary)
+	}
+}
+
+// writeJSON prints v as indented JSON.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"arfm/nodes/demo"
+)
+
+func demoCommand() *command {
+	fs := newFlags("demo")
+	var o demo.Options
+	fs.StringVar(&o.Out, "out", "demo", "folder for bags, checkpoints and report.json")
+	fs.BoolVar(&o.Force, "force", false, "replace the demo that lies in --out")
+	fs.Uint64Var(&o.Seed, "seed", 1, "seed; the same seed gives the same figures on the same number of CPUs")
+	fs.IntVar(&o.Episodes, "episodes", 150, "demonstrations to record")
+	fs.Int64Var(&o.Steps, "steps", 1500, "steps of behaviour cloning")
+	fs.Int64Var(&o.TuneSteps, "tune-steps", 1000, "steps of fine-tuning")
+	fs.IntVar(&o.Evaluations, "evaluations", 100, "episodes of each evaluation")
+	asJSON := fs.Bool("json", false, "print the report as JSON")
+	return &command{
+		name: "demo", flags: fs,
+		summary: "Record, train, fine-tune, hot-swap and compare: the whole story in one command.",
+		example: "arfm demo --out demo",
+		run: func(ctx context.Context, std streams, args []string) error {
+			if len(args) > 0 {
+				return usagef("nothing is expected behind the flags, not %q", args[0])
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			o.Run = []string{self, "run"}
+			var bar *progress
+			stage := ""
+			o.Progress = func(s string, done, total int64) {
+				if s != stage {
+					bar.done()
+					bar, stage = newProgress(std.err, s), s
+				}
+				bar.at(done, total, "")
+			}
+			o.Say = func(line string) {
+				bar.done()
+				if !*asJSON {
+					fmt.Fprintln(std.out, line)
+				}
+			}
+			r, err := demo.Run(ctx, o)
+			bar.done()
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return writeJSON(std.out, r)
+			}
+			fmt.Fprintf(std.out, "\n%vall figures: %s/report.json\n", r, o.Out)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,44 @@
+// Command arfm trains flow-matching policies from rosbags and runs them. It
+// reads flags and wires packages; what it wires lies in the packages.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return root().execute(ctx, args, stdout, stderr)
+}
+
+func root() *command {
+	return &command{
+		name:    "arfm",
+		summary: "Run flow-matching policies on robot arms, and improve them from rosbags of good and bad demonstrations.",
+		sub: []*command{
+			demoCommand(),
+			{
+				name:    "bag",
+				summary: "Look into rosbags: what is in them, whether they fit a contract, rewards and episode labels.",
+				sub:     []*command{bagInfoCommand(), bagCheckCommand(), bagLabelCommand()},
+			},
+			trainCommand(),
+			runCommand(),
+			{
+				name:    "bench",
+				summary: "Measure inference, training, ingest and hot swap on this machine.",
+				sub:     []*command{benchInferCommand(), benchTrainCommand(), benchIngestCommand(), benchSwapCommand()},
+			},
+		},
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"arfm/nodes/loop"
+	"arfm/nodes/replay"
+	"arfm/nodes/runner"
+	"arfm/policy/hotswap"
+	"arfm/policy/vla"
+)
+
+func runCommand() *command {
+	fs := newFlags("run")
+	var f runFlags
+	fs.StringVar(&f.checkpoints, "checkpoints", "", "folder to take the newest checkpoint from, and to watch for new ones")
+	fs.StringVarP(&f.bag, "bag", "b", "", "recording to replay")
+	fs.Float64Var(&f.speed, "speed", 1, "recorded seconds per second, 0 for as fast as possible")
+	fs.BoolVar(&f.loop, "loop", false, "start again at the end of the bag")
+	fs.DurationVar(&f.duration, "duration", 0, "stop after this long (default: at the end of the bag)")
+	fs.StringArrayVar(&f.limits, "limits", nil, "joint_limits.yaml or URDF with the arm's limits; may be repeated, the tighter limit holds")
+	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next (default: half)")
+	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back weights that need more interventions")
+	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where it gives no events")
+	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise")
+	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
+	return &command{
+		name: "run", flags: fs,
+		summary: "Run the policy loop on a recording, with hot swap.",
+		example: "arfm run --checkpoints checkpoints --bag recordings/monday\narfm run --checkpoints checkpoints --bag recordings/monday --loop --duration 10m",
+		run: func(ctx context.Context, std streams, args []string) error {
+			switch {
+			case len(args) > 0:
+				return usagef("nothing is expected behind the flags, not %q", args[0])
+			case f.checkpoints == "":
+				return usagef("--checkpoints is missing: name the folder that arfm train writes to")
+			case f.bag == "":
+				return usagef("--bag is missing: name a recording to replay")
+			case !(f.speed >= 0 && f.speed <= 1000):
+				return usagef("--speed is %v; it must lie in [0, 1000]", f.speed)
+			}
+			return f.run(ctx, std)
+		},
+	}
+}
+
+type runFlags struct {
+	checkpoints, bag    string
+	speed               float64
+	loop, noGuard, json bool
+	duration, poll      time.Duration
+	limits              []string
+	replan              int
+	seed                uint64
+}
+
+// runEvent is one line of arfm run --json.
+type runEvent struct {
+	Time   float64        `json:"t"` // s since the start
+	Event  string         `json:"event"`
+	Text   string         `json:"text,omitempty"`
+	Path   string         `json:"path,omitempty"`
+	Hash   string         `json:"hash,omitempty"`
+	Step   int64          `json:"step,omitempty"`
+	Stats  *loop.Stats    `json:"stats,omitempty"`
+	Errors *replay.Errors `json:"errors,omitempty"`
+}
+
+func (f *runFlags) run(ctx context.Context, std streams) error {
+	start := time.Now()
+	lines := make(chan runEvent, 256)
+	say := func(e runEvent) {
+		e.Time = time.Since(start).Seconds()
+		select {
+		case lines <- e:
+		default: // never hold up the loop for a slow terminal
+		}
+	}
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		for e := range lines {
+			f.print(std, e)
+		}
+	}()
+	defer func() { close(lines); <-printed }()
+
+	slot := hotswap.NewSlot(nil)
+	watcher := hotswap.NewWatcher(f.checkpoints, slot, hotswap.Options{Poll: f.poll, Seed: f.seed}, func(e hotswap.Event) { say(swapEvent(e)) })
+	first, err := watcher.Reload()
+	if err != nil {
+		return err
+	}
+	p, ok := slot.Current().(*vla.Policy)
+	if !ok {
+		return fmt.Errorf("folder %s has no checkpoint yet: write one with arfm train --out %s", f.checkpoints, f.checkpoints)
+	}
+	say(swapEvent(first))
+	limits, err := readLimits(f.limits)
+	if err != nil {
+		return err
+	}
+	src, err := replay.Open(f.bag, p.Contract(), replay.Options{Speed: f.speed, Loop: f.loop})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	cfg := src.LoopConfig(limits, f.replan)
+	if !f.noGuard {
+		cfg.Guard = &hotswap.GuardOptions{}
+	}
+	cfg.Report = func(r runner.Report) { say(runEvent{Event: "report", Text: r.String()}) }
+	cfg.Rollback = func(err error) {
+		e := runEvent{Event: "rollback", Text: "the previous weights are back: the new ones needed more interventions"}
+		if err != nil {
+			e.Text = err.Error()
+		}
+		say(e)
+	}
+	stats, err := f.drive(ctx, src, slot, watcher, cfg)
+	errs := src.Errors()
+	say(runEvent{Event: "end", Stats: &stats, Errors: &errs})
+	for _, d := range src.Damage() {
+		say(runEvent{Event: "damage", Text: d.Error()})
+	}
+	return err
+}
+
+// drive runs loop and watcher until the recording, the duration or ctx ends.
+func (f *runFlags) drive(ctx context.Context, src *replay.Source, slot *hotswap.Slot, watcher *hotswap.Watcher, cfg loop.Config) (loop.Stats, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if f.duration > 0 {
+		ctx, stop = context.WithTimeout(ctx, f.duration)
+		defer stop()
+	}
+	watched := make(chan error, 1)
+	go func() { watched <- watcher.Run(ctx) }()
+	stats, err := loop.Run(ctx, src, src, slot, cfg)
+	stop()
+	return stats, errors.Join(err, <-watched)
+}
+
+func swapEvent(e hotswap.Event) runEvent {
+	r := runEvent{Event: e.Kind.String(), Path: e.Path, Hash: e.Hash, Step: e.Step}
+	if e.Err != nil {
+		r.Text = e.Err.Error()
+	} else {
+		r.Text = fmt.Sprintf("%s: step %d, sha256 %.12s, checked in %v", e.Path, e.Step, e.Hash, e.Took.Round(time.Millisecond))
+	}
+	return r
+}
+
+func (f *runFlags) print(std streams, e runEvent) {
+	if f.json {
+		_ = json.NewEncoder(std.out).Encode(e) // a closed pipe must not stop the loop
+		return
+	}
+	if e.Stats != nil {
+		fmt.Fprintf(std.out, "%v\n%v\n", e.Stats, e.Errors)
+		return
+	}
+	fmt.Fprintf(std.out, "%8.2f s  %-9s %s\n", e.Time, e.Event, e.Text)
+}
+
+// readLimits joins the limits of several files; the tighter ones hold.
+func readLimits(paths []string) (runner.Limits, error) {
+	var all runner.Limits
+	for i, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return all, fmt.Errorf("limits: %w", err)
+		}
+		parse := runner.ParseJointLimits
+		if strings.HasPrefix(strings.TrimSpace(string(data)), "<") {
+			parse = runner.ParseURDF
+		}
+		l, err := parse(data)
+		if err != nil {
+			return all, fmt.Errorf("limits %s: %w", path, err)
+		}
+		if i == 0 {
+			all = l
+		} else {
+			all = all.Tighten(l)
+		}
+	}
+	return all, nil
+}

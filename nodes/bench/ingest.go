@@ -1,0 +1,198 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"arfm/bags"
+	"arfm/bags/cdr"
+	"arfm/bags/rosbag2"
+	"arfm/policy/contract"
+)
+
+// IngestReport is the speed at which a bag becomes episodes.
+type IngestReport struct {
+	Machine  Machine `json:"machine"`
+	Bag      string  `json:"bag"`
+	Bytes    int64   `json:"bytes"` // of message data
+	Messages int64   `json:"messages"`
+	Frames   int     `json:"frames"`
+	Read     float64 `json:"read_s"`   // reading every message, decoding none
+	Ingest   float64 `json:"ingest_s"` // reading, decoding, resampling, images included
+}
+
+func (r *IngestReport) String() string {
+	mb := float64(r.Bytes) / 1e6
+	return fmt.Sprintf("%s: %d messages, %.1f MB, %d frames\nread alone: %.2f s, %.0f MB/s\nread, decoded, resampled: %.2f s, %.0f MB/s, %.0f frames/s\non %v\n",
+		r.Bag, r.Messages, mb, r.Frames, r.Read, mb/r.Read, r.Ingest, mb/r.Ingest, float64(r.Frames)/r.Ingest, r.Machine)
+}
+
+// Ingest measures reading of a bag through a contract. Without a path it
+// makes a bag of about megabytes with a camera, and removes it afterwards.
+func Ingest(path string, c *contract.Contract, megabytes int) (*IngestReport, error) {
+	r := &IngestReport{Machine: machine(), Bag: path}
+	if path == "" {
+		dir, err := os.MkdirTemp("", "arfm-bench-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		path, r.Bag = filepath.Join(dir, "bag"), "a made-up bag with a 640x480 JPEG camera"
+		if c, err = contract.Parse([]byte(ingestContract)); err != nil {
+			return nil, err
+		}
+		if err := writeCameraBag(path, int64(megabytes)*1e6); err != nil {
+			return nil, err
+		}
+	}
+	start := time.Now()
+	if err := r.drain(path); err != nil {
+		return nil, err
+	}
+	r.Read = time.Since(start).Seconds()
+	start = time.Now()
+	_, report, err := bags.ReadEpisodes(path, c, bags.Options{})
+	if err != nil {
+		return nil, err
+	}
+	r.Ingest, r.Frames = time.Since(start).Seconds(), report.Frames
+	return r, nil
+}
+
+// drain reads every message of the bag and counts.
+func (r *IngestReport) drain(path string) error {
+	bag, err := rosbag2.Open(path)
+	if err != nil {
+		return err
+	}
+	defer bag.Close()
+	it, err := bag.Messages(rosbag2.Filter{})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for {
+		m, err := it.Next()
+		var broken *rosbag2.BreakError
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &broken):
+			continue
+		case err != nil:
+			return err
+		}
+		r.Messages++
+		r.Bytes += int64(len(m.Data))
+	}
+}
+
+const ingestContract = `
+version: 1
+rate_hz: 30
+observation:
+  state:
+    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [joint_1, joint_2]}
+  images:
+    scene: {topic: /camera/image_raw/compressed, type: sensor_msgs/msg/CompressedImage, size: [96, 96]}
+action: {from: next_state, names: [joint_1, joint_2], unit: position, horizon: 16}
+`
+
+// writeCameraBag writes a 30 Hz recording of joints and a camera, of about
+// the given size.
+func writeCameraBag(path string, size int64) error {
+	w, err := rosbag2.Create(path, rosbag2.WriterOptions{Compression: "none"})
+	if err != nil {
+		return err
+	}
+	if err := fillCameraBag(w, size); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	return w.Close()
+}
+
+func fillCameraBag(w *rosbag2.Writer, size int64) error {
+	const period = int64(1e9) / 30
+	reg := cdr.NewRegistry()
+	joints, err := newTrack(w, reg, "/joint_states", "sensor_msgs/msg/JointState")
+	if err != nil {
+		return err
+	}
+	camera, err := newTrack(w, reg, "/camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage")
+	if err != nil {
+		return err
+	}
+	var frames [8][]byte
+	for i := range frames {
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, scene(i), &jpeg.Options{Quality: 90}); err != nil {
+			return err
+		}
+		frames[i] = b.Bytes()
+	}
+	for k, written := int64(0), int64(0); written < size; k++ {
+		stamp := (k + 1) * period
+		phase := float64(k) / 30
+		err := errors.Join(
+			joints.write(stamp, map[string]any{"name": []string{"joint_1", "joint_2"}, "position": []float64{math.Sin(phase), math.Cos(phase)}}),
+			camera.write(stamp, map[string]any{"format": "jpeg", "data": frames[k%8]}))
+		if err != nil {
+			return err
+		}
+		written += int64(len(frames[k%8])) + 100
+	}
+	return nil
+}
+
+// track is a topic that is being written.
+type track struct {
+	w   *rosbag2.Writer
+	id  rosbag2.TopicID
+	typ *cdr.Type
+	rec *cdr.Record
+}
+
+func newTrack(w *rosbag2.Writer, reg *cdr.Registry, topic, typeName string) (*track, error) {
+	typ, err := reg.Type(typeName)
+	if err != nil {
+		return nil, err
+	}
+	id, err := w.AddTopic(rosbag2.Topic{Name: topic, Type: typeName})
+	return &track{w, id, typ, typ.New()}, err
+}
+
+func (t *track) write(stamp int64, values map[string]any) error {
+	errs := []error{t.rec.Set("header.stamp.sec", stamp/1e9), t.rec.Set("header.stamp.nanosec", stamp%1e9)}
+	for path, v := range values {
+		errs = append(errs, t.rec.Set(path, v))
+	}
+	data, err := t.typ.Encode(t.rec)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return err
+	}
+	return t.w.Write(t.id, stamp, data)
+}
+
+// scene is a picture with gradients and edges, as a camera's.
+func scene(i int) image.Image {
+	img := image.NewRGBA(image.Rect(0, 0, 640, 480))
+	for y := range 480 {
+		for x := range 640 {
+			v := uint8(x/5 + y/8 + 16*i)
+			if (x/40+y/40+i)%3 == 0 {
+				v ^= uint8((x*7 + y*13) & 63)
+			}
+			img.SetRGBA(x, y, color.RGBA{v, uint8(y / 2), 255 - v, 255})
+		}
+	}
+	return img
+}

@@ -1,0 +1,214 @@
+// Package demo tells arfm's story on the kinematic two-joint arm: it records
+// demonstrations of mixed quality, clones them, fine-tunes on their rewards
+// while a second process runs the policy and swaps in the new weights, and
+// compares before and after in closed loop.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"arfm/bags"
+	"arfm/finetune"
+	"arfm/launch"
+	"arfm/nodes/reach"
+	"arfm/policy/checkpoint"
+	"arfm/policy/contract"
+	"arfm/policy/vla"
+)
+
+// ErrExists says that the output folder is there already.
+var ErrExists = errors.New("the output folder exists already")
+
+// Options say how large the demo is. The zero values of the numbers are those
+// of make demo.
+type Options struct {
+	Out         string   // folder for bags, checkpoints and the report; must not exist unless Force
+	Force       bool     // remove what a demo left in Out
+	Seed        uint64   // of recording, training and evaluation
+	Episodes    int      // demonstrations to record
+	Steps       int64    // of behaviour cloning
+	TuneSteps   int64    // of fine-tuning
+	Evaluations int      // episodes of each evaluation
+	Run         []string // command that is arfm run without its flags, for the second process
+
+	// Progress is called as stages advance; Say with a line when one is done.
+	Progress func(stage string, done, total int64)
+	Say      func(line string)
+}
+
+func (o *Options) defaults() {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	episodes, evaluations := int64(o.Episodes), int64(o.Evaluations)
+	set(&episodes, 150)
+	set(&evaluations, 100)
+	set(&o.Steps, 1500)
+	set(&o.TuneSteps, 1000)
+	o.Episodes, o.Evaluations = int(episodes), int(evaluations)
+}
+
+// names of what a demo leaves in its folder.
+const (
+	bagsDir        = "bags"
+	cloneDir       = "bc"
+	checkpointsDir = "checkpoints"
+	contractFile   = "contract.yaml"
+	reportFile     = "report.json"
+)
+
+// Run tells the story and returns its figures; they are also written to
+// report.json in the output folder.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	o.defaults()
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	s := &story{o: o}
+	for _, act := range []func(context.Context) error{s.record, s.clone, s.tune, s.compare} {
+		if err := act(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &s.report, s.report.write(filepath.Join(o.Out, reportFile))
+}
+
+// prepare makes an empty output folder; it removes only what a demo writes.
+func (o *Options) prepare() error {
+	if _, err := os.Lstat(o.Out); err == nil && !o.Force {
+		return fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
+	}
+	for _, name := range []string{bagsDir, cloneDir, checkpointsDir, contractFile, reportFile} {
+		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(filepath.Join(o.Out, checkpointsDir), 0o755)
+}
+
+// story is a demo on its way.
+type story struct {
+	o        Options
+	report   Report
+	contract *contract.Contract
+	recorded reach.Recorded
+	episodes []bags.Episode
+	cloned   string // path of the cloned policy's checkpoint
+}
+
+func (s *story) record(ctx context.Context) (err error) {
+	yaml, err := launch.Contracts.ReadFile("contracts/reach_2dof.yaml")
+	if err != nil {
+		return err
+	}
+	if s.contract, err = contract.Parse(yaml); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.o.Out, contractFile), yaml, 0o644); err != nil {
+		return err
+	}
+	s.recorded, err = reach.Record(ctx, filepath.Join(s.o.Out, bagsDir), reach.RecordOptions{
+		Episodes: s.o.Episodes, Seed: s.o.Seed,
+		Progress: func(n int) { s.o.Progress("recording", int64(n), int64(s.o.Episodes)) },
+	})
+	if err != nil {
+		return err
+	}
+	for _, path := range s.recorded.Bags {
+		e, _, err := bags.ReadEpisodes(path, s.contract, bags.Options{})
+		if err != nil {
+			return err
+		}
+		s.episodes = append(s.episodes, e...)
+	}
+	s.report.Recorded = s.recorded
+	s.o.Say(fmt.Sprintf("recorded %d demonstrations (%d reached the target) into %d bags", s.recorded.Episodes, s.recorded.Successes, len(s.recorded.Bags)))
+	return nil
+}
+
+// options of a training run of the demo.
+func (s *story) options(objective string, steps int64, out string) (finetune.Options, error) {
+	o := finetune.Defaults(steps)
+	var err error
+	o.Objective, o.Name, o.Out, o.Seed = objective, objective, filepath.Join(s.o.Out, out), s.o.Seed
+	o.Model, err = vla.Preset("nano")
+	o.Keep = 0
+	o.Progress = func(p finetune.Progress) { s.o.Progress("training "+objective, p.Step, p.Steps) }
+	return o, err
+}
+
+func (s *story) clone(ctx context.Context) error {
+	o, err := s.options("bc", s.o.Steps, cloneDir)
+	if err != nil {
+		return err
+	}
+	o.EvalEvery, o.SaveEvery = 0, 0
+	r, err := finetune.Train(ctx, s.episodes, s.contract, o)
+	if err != nil {
+		return err
+	}
+	s.cloned, s.report.Clone = r.Checkpoint, r
+	s.o.Say(fmt.Sprintf("cloned all of them: %d steps of bc on %d frames", r.Step, r.Frames))
+	return nil
+}
+
+// tune fine-tunes into a folder that a running policy watches.
+func (s *story) tune(ctx context.Context) (err error) {
+	dir := filepath.Join(s.o.Out, checkpointsDir)
+	if err := os.Link(s.cloned, filepath.Join(dir, filepath.Base(s.cloned))); err != nil {
+		return err
+	}
+	live, err := startLive(ctx, s.o.Run, dir, s.recorded.Bags[0])
+	if err != nil {
+		return err
+	}
+	defer func() {
+		var stopped error
+		s.report.Live, stopped = live.stop()
+		err = errors.Join(err, stopped)
+		if err == nil {
+			s.o.Say(fmt.Sprintf("the running policy took over %d checkpoints; %d ticks, %d missed",
+				len(s.report.Live.Swaps), s.report.Live.Stats.Ticks, s.report.Live.Stats.Missed))
+		}
+	}()
+	o, err := s.options("arfm", s.o.TuneSteps, checkpointsDir)
+	if err != nil {
+		return err
+	}
+	o.Init, o.SaveEvery, o.EvalEvery = s.cloned, max(1, s.o.TuneSteps/5), 0
+	r, err := finetune.Train(ctx, s.episodes, s.contract, o)
+	if err != nil {
+		return err
+	}
+	s.report.Tune = r
+	s.o.Say(fmt.Sprintf("fine-tuned: %d steps of arfm on the same frames and their rewards", r.Step))
+	return live.await(ctx, r.Hash)
+}
+
+func (s *story) compare(ctx context.Context) (err error) {
+	if s.report.Before, err = s.evaluate(ctx, "before", s.report.Clone.Checkpoint); err != nil {
+		return err
+	}
+	s.report.After, err = s.evaluate(ctx, "after", s.report.Tune.Checkpoint)
+	return err
+}
+
+func (s *story) evaluate(ctx context.Context, name, path string) (reach.Result, error) {
+	ck, err := checkpoint.Load(path)
+	if err != nil {
+		return reach.Result{}, err
+	}
+	p, err := ck.Policy(s.o.Seed)
+	if err != nil {
+		return reach.Result{}, err
+	}
+	return reach.Evaluate(ctx, p, ck.Contract, s.o.Evaluations, s.o.Seed+1, reach.EvalOptions{
+		Progress: func(n int) { s.o.Progress("evaluating "+name, int64(n), int64(s.o.Evaluations)) },
+	})
+}
