@@ -144,13 +144,12 @@ type Action struct {
 }
 
 // Reward names the sources of reward; the first that a bag has is used: the
-// topic, the file, the outcome of the episode, the dense terms.
+// topic, the file, the outcome of the episode.
 type Reward struct {
-	Topic string             `yaml:"topic,omitempty"`
-	Type  string             `yaml:"type,omitempty"`  // arfm/msg/Reward (default), or any with Field
-	Field string             `yaml:"field,omitempty"` // path of the number; default value, or data in std_msgs
-	File  string             `yaml:"file,omitempty"`  // name of the sidecar file beside the bag; default rewards.csv
-	Terms map[string]float64 `yaml:"terms,omitempty"` // weights of dense terms by name
+	Topic string `yaml:"topic,omitempty"`
+	Type  string `yaml:"type,omitempty"`  // arfm/msg/Reward (default), or any with Field
+	Field string `yaml:"field,omitempty"` // path of the number; default value, or data in std_msgs
+	File  string `yaml:"file,omitempty"`  // name of the sidecar file beside the bag; default rewards.csv
 }
 
 // Episode names the topic of arfm/msg/EpisodeEvent that marks episodes.

@@ -29,7 +29,7 @@ action:
   unit: position
   relative: true
   horizon: 16
-reward: {topic: /arfm/reward, terms: {completion: 0.1, joint_mse: 0.01}}
+reward: {topic: /arfm/reward}
 episode: {topic: /arfm/episode}
 `
 
@@ -126,9 +126,8 @@ func TestParseRefuses(t *testing.T) {
 		{"relative to what", swap("names: [b, a]", "names: [b, c]"), `"c" is in 0 state fields`},
 		{"trajectory without names", swap("names: [b, a]", "max_age_ms: 1"), "action.names"},
 		{"from", swap("topic: /jtc", "from: next_state\n  topic: /jtc"), "next_state, which takes"},
-		{"reward type alone", swap("reward: {topic: /arfm/reward,", "reward: {type: arfm/msg/Reward,"), "reward.topic"},
+		{"reward type alone", swap("reward: {topic: /arfm/reward", "reward: {type: arfm/msg/Reward"), "reward.topic"},
 		{"reward file", swap("reward: {topic", "reward: {file: ../x.csv, topic"), "plain file name"},
-		{"terms", swap("completion: 0.1", "completion: .inf"), "finite weight"},
 		{"normalize", armYAML + "normalize: minmax\n", "quantile | zscore"},
 		{"instruction", swap("default: put", `default: "\n put`+`"`+"\n#"), "yaml"},
 	} {

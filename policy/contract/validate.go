@@ -2,7 +2,6 @@ package contract
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -347,14 +346,6 @@ func (c *Contract) checkLabels() error {
 	}
 	if r.File != "" && (!fileName.MatchString(r.File) || strings.Contains(r.File, "..")) {
 		return fault("reward.file", "%q is no plain file name, write it like %s", clip(r.File), DefaultSidecar)
-	}
-	if len(r.Terms) > 64 {
-		return fault("reward.terms", "has %d entries, 64 are allowed", len(r.Terms))
-	}
-	for name, w := range r.Terms {
-		if !cameraName.MatchString(name) || math.IsNaN(w) || math.Abs(w) > 1e6 {
-			return fault("reward.terms", "has %q: %v, give a name of letters, digits and _ and a finite weight up to 1e6", clip(name), w)
-		}
 	}
 	e := &c.Episode
 	if e.Topic == "" {
