@@ -239,7 +239,7 @@ func TestFarTimes(t *testing.T) {
 
 // TestBrokenOff: a bag that was cut is read up to there.
 func TestBrokenOff(t *testing.T) {
-	path := walk(t, 1000, 3600000).close()
+	path := walk(t, 1000, 1300000).close()
 	files, _ := filepath.Glob(filepath.Join(path, "*.mcap"))
 	info, err := os.Stat(files[0])
 	if err != nil {
