@@ -47,7 +47,8 @@ const (
 )
 
 // Frame is one step: what was seen at Stamp, what was commanded for
-// Stamp+period, and the reward that came in (Stamp, Stamp+period].
+// Stamp+period, and the reward that came in (Stamp, Stamp+period]; the last of
+// an episode also has the rewards of the step that the episode's end cuts short.
 type Frame struct {
 	policy.Observation
 	Action []float32 // (A) absolute, SI units

@@ -38,6 +38,64 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// TestReward: each reward goes to the step that it ends, and at an episode's
+// end also to the last step.
+func TestReward(t *testing.T) {
+	for _, tc := range []struct {
+		end   int64
+		stamp int64 // of a reward of 1; frames at 100, 200, 300
+		want  [3]float64
+	}{
+		{math.MaxInt64, 100, [3]float64{}},
+		{math.MaxInt64, 101, [3]float64{1}},
+		{math.MaxInt64, 200, [3]float64{1}},
+		{math.MaxInt64, 201, [3]float64{0, 1}},
+		{math.MaxInt64, 400, [3]float64{0, 0, 1}},
+		{math.MaxInt64, 500, [3]float64{0, 0, 1}},
+		{math.MaxInt64, 501, [3]float64{}},
+		{430, 430, [3]float64{0, 0, 1}},
+		{430, 431, [3]float64{}},
+		{350, 390, [3]float64{0, 0, 1}}, // as the definition says
+	} {
+		frames := make([]Frame, 3)
+		for i := range frames {
+			frames[i].Stamp = int64(i+1) * 100
+		}
+		eps, ends, outside := split("b", frames, []segment{{start: 0, end: tc.end}})
+		lost := reward(eps, ends, []point{{tc.stamp, 1}}, RewardTopic, 100)
+		got := [3]float64{frames[0].Reward, frames[1].Reward, frames[2].Reward}
+		sum := got[0] + got[1] + got[2]
+		if got != tc.want || lost != 1-int(sum) || outside != 0 {
+			t.Errorf("end %d, reward at %d: %v, lost %d, want %v", tc.end, tc.stamp, got, lost, tc.want)
+		}
+	}
+}
+
+// TestLabelEpisode: a label on the whole of a bag rewards its last frame, and
+// a second label on the same span replaces the first.
+func TestLabelEpisode(t *testing.T) {
+	r := walk(t, 1000, 2000)
+	r.write("/other", "std_msgs/msg/String", 2030*msec, 0, map[string]any{"data": "the bag ends between two frames"})
+	path := r.close()
+	one := 1.0
+	for _, outcome := range []Event{EventSuccess, EventFailure} {
+		file, n, err := LabelEpisode(path, Labelling{Outcome: outcome, Task: "wave", Reward: &one})
+		if err != nil || n != 2 || file != SidecarPath(path, "") {
+			t.Fatalf("%s, %d labels, error %v", file, n, err)
+		}
+	}
+	eps, _, err := ReadEpisodes(path, parse(t, simple+"}"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := eps[0]; e.Outcome != Failure || e.Task != "wave" || e.RewardSource != RewardFile || e.Frames[len(e.Frames)-1].Reward != 1 {
+		t.Errorf("%v %q %q, last frame %+v", e.Outcome, e.Task, e.RewardSource, e.Frames[len(e.Frames)-1])
+	}
+	if _, _, err := LabelEpisode(path, Labelling{Outcome: "won"}); !errors.Is(err, ErrSidecar) {
+		t.Errorf("unknown outcome: error %v", err)
+	}
+}
+
 func TestParseSpan(t *testing.T) {
 	for _, tc := range []struct {
 		text   string

@@ -395,9 +395,12 @@ func (s *reader) episodes() ([]Episode, error) {
 			s.marks = append(s.marks, mark{l.Stamp, l.Event, l.Task})
 		}
 	}
-	eps, outside := split(s.path, s.frames, segments(s.marks))
+	eps, ends, outside := split(s.path, s.frames, segments(s.marks))
 	s.report.Outside = outside
-	if lost := reward(eps, s.rewards, source, s.period); lost > 0 && s.opts.Span == (Span{}) {
+	for i := range ends {
+		ends[i] = min(ends[i], s.hi)
+	}
+	if lost := reward(eps, ends, s.rewards, source, s.period); lost > 0 && s.opts.Span == (Span{}) {
 		s.report.note("%d of %d rewards belong to no frame", lost, len(s.rewards))
 	}
 	return eps, nil

@@ -62,8 +62,9 @@ func segments(marks []mark) []segment {
 }
 
 // split deals frames, in order of time, out to the segments; episodes without
-// frames are left out. It returns the number of frames in no segment.
-func split(bag string, frames []Frame, segs []segment) (eps []Episode, outside int) {
+// frames are left out. It returns the episodes, the ends of their segments and
+// the number of frames in no segment.
+func split(bag string, frames []Frame, segs []segment) (eps []Episode, ends []int64, outside int) {
 	outside = len(frames)
 	for _, s := range segs {
 		lo := sort.Search(len(frames), func(i int) bool { return frames[i].Stamp >= s.start })
@@ -80,16 +81,18 @@ func split(bag string, frames []Frame, segs []segment) (eps []Episode, outside i
 				e.Frames[i].Instruction = e.Task
 			}
 		}
-		eps = append(eps, e)
+		eps, ends = append(eps, e), append(ends, s.end)
 	}
-	return eps, outside
+	return eps, ends, outside
 }
 
 // reward fills the frames' rewards from points and names the source, or from
 // the outcome where there are no points: an episode that is left with
-// RewardNone has its rewards still to come, from dense terms. It returns the
-// number of points that belong to no frame.
-func reward(eps []Episode, points []point, source string, period int64) (lost int) {
+// RewardNone has its rewards still to come, from dense terms. The last frame
+// of an episode also takes the rewards of the step that its end cuts short:
+// there is no frame for it, and the reward that matters most often lies there.
+// It returns the number of points that belong to no frame.
+func reward(eps []Episode, ends []int64, points []point, source string, period int64) (lost int) {
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
 	lost = len(points)
 	for i := range eps {
@@ -106,8 +109,12 @@ func reward(eps []Episode, points []point, source string, period int64) (lost in
 		}
 		for k := range e.Frames {
 			f := &e.Frames[k]
+			until := f.Stamp + period
+			if k == len(e.Frames)-1 {
+				until = max(until, min(ends[i], until+period))
+			}
 			at := sort.Search(len(points), func(j int) bool { return points[j].stamp > f.Stamp })
-			for ; at < len(points) && points[at].stamp <= f.Stamp+period; at++ {
+			for ; at < len(points) && points[at].stamp <= until; at++ {
 				f.Reward += points[at].value
 				lost--
 			}
