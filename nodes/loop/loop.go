@@ -137,10 +137,6 @@ func Run(ctx context.Context, src Source, sink Sink, slot *hotswap.Slot, cfg Con
 	if cfg.Guard != nil {
 		m.guard = hotswap.NewGuard(*cfg.Guard)
 	}
-	// A thread of its own keeps the tick from queueing behind a training step
-	// on the same one.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	begin := time.Now()
 	if cfg.Virtual {
 		err = m.virtual(ctx)
@@ -186,6 +182,15 @@ func (m *machine) virtual(ctx context.Context) error {
 
 // real ticks when the source's time comes to multiples of the control period.
 func (m *machine) real(ctx context.Context) error {
+	// A thread of its own, and one more to run Go code on than there are cores:
+	// where training in this process keeps all of them busy, the system then
+	// wakes the tick at once, and Go's scheduler need not preempt a training
+	// goroutine first, which takes it up to 10 ms.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	spare := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(spare + 1)
+	defer runtime.GOMAXPROCS(spare)
 	period := m.cfg.Runner.Period
 	t := gridUp(m.src.Now()+1, period)
 	speed := 1.0

@@ -216,6 +216,21 @@ func TestEnds(t *testing.T) {
 	if err != nil || s.Ticks != 29 {
 		t.Errorf("a source at its end: %v, %+v", err, s)
 	}
+	// A context that ends in motion: the arm is braked, then the loop is over.
+	ctx, cancel := context.WithCancel(t.Context())
+	ticks, last := 0, runner.Command{}
+	_, err = loop.Run(ctx, live, sinkFunc(func(fx *runner.Effects) error {
+		if ticks++; ticks == 12 {
+			cancel()
+		}
+		if fx.Command != nil {
+			last.Velocity = append(last.Velocity[:0], fx.Command.Velocity...)
+		}
+		return live.Command(fx)
+	}), hotswap.NewSlot(expert), cfg)
+	if err != nil || ticks < 13 || last.Velocity[0] != 0 || last.Velocity[1] != 0 {
+		t.Errorf("after %d ticks the arm moves at %v (%v)", ticks, last.Velocity, err)
+	}
 	cfg.FramePeriod = c.Period() + 1
 	if _, err := loop.Run(t.Context(), live, live, hotswap.NewSlot(expert), cfg); err == nil {
 		t.Error("frames between ticks")

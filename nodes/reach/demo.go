@@ -29,8 +29,8 @@ func ParseQuality(name string) (Quality, error) {
 // Shares of the qualities in mixed demonstrations; they need not sum to 1.
 type Shares struct{ Expert, Sloppy, Failing float64 }
 
-// DefaultShares make a set of demonstrations of which nearly half mislead.
-var DefaultShares = Shares{Expert: 0.3, Sloppy: 0.25, Failing: 0.45}
+// DefaultShares make a set of demonstrations of which a third mislead.
+var DefaultShares = Shares{Expert: 0.4, Sloppy: 0.25, Failing: 0.35}
 
 func (s Shares) draw(rng *rand.Rand) Quality {
 	switch x := rng.Float64() * (s.Expert + s.Sloppy + s.Failing); {
@@ -81,7 +81,7 @@ func newDemonstrator(q Quality, w *World, rng *rand.Rand) *demonstrator {
 		d.legs = append(d.legs, leg{goal, duration(at, goal, 0.6)})
 		return d
 	case Failing:
-		goal = wrongGoal(w, goal, rng)
+		goal, d.linger = wrongGoal(w, goal, rng), 6
 	}
 	d.legs = []leg{{goal, duration(w.Q, goal, 0.72)}}
 	return d
