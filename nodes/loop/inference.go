@@ -17,7 +17,6 @@ type inference struct {
 	requests chan request
 	results  chan result
 	done     chan struct{}
-	busy     bool
 	obs      policy.Observation
 	chunk    policy.ActionChunk
 }

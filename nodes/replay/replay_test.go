@@ -105,7 +105,6 @@ func TestOracleHasNoError(t *testing.T) {
 		src := open(t, path, c, replay.Options{})
 		cfg := src.LoopConfig(reach.Limits(), 8)
 		if fill { // what the state was at t is where the command for t had put it
-			cfg.Control = nil
 			var obs policy.Observation
 			start, end := src.Span()
 			for at := start; at <= end; at += reach.Period {

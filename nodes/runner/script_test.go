@@ -71,7 +71,6 @@ type script struct {
 	cfg  Config
 	out  strings.Builder
 	last []float32 // what was commanded last: the measured state of live
-	rows [][]float32
 }
 
 func (s *script) do(line string) {
