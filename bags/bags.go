@@ -107,7 +107,10 @@ func ParseSpan(text string) (Span, error) {
 			return Span{}, fmt.Errorf("%w %q: %q is neither a percentage nor a duration", ErrSpan, text, part.text)
 		}
 	}
-	return s, s.check()
+	if err := s.check(); err != nil {
+		return Span{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return s, nil
 }
 
 // check refuses what no bag can satisfy.

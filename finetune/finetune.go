@@ -58,12 +58,20 @@ type Timing struct {
 // error that wraps ctx's. Errors wrap ErrOptions, ErrData, ErrNoReward,
 // ErrResume, ErrBusy, objective.ErrNotFinite, optim.ErrNotFinite or the
 // sentinels of package checkpoint; none leaves a half-written file behind.
-func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o Options) (*Result, error) {
+func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o Options) (r *Result, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	_, absent := os.Stat(o.Out)
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return nil, fileError("make the output folder", err)
+	}
+	if absent != nil { // a run that did not begin leaves no folder behind
+		defer func() {
+			if err != nil {
+				_ = os.Remove(o.Out) // stays if there is anything in it
+			}
+		}()
 	}
 	log, err := openLog(o.logPath())
 	if err != nil {

@@ -125,4 +125,10 @@ func (l *runLog) sync() error {
 	return nil
 }
 
-func (l *runLog) close() error { return l.f.Close() }
+// close releases the folder; a log without a line is not left behind.
+func (l *runLog) close() error {
+	if info, err := l.f.Stat(); err == nil && info.Size() == 0 {
+		_ = os.Remove(l.f.Name()) // an empty log does no harm either
+	}
+	return l.f.Close()
+}

@@ -15,8 +15,8 @@ func demoCommand() *command {
 	fs.BoolVar(&o.Force, "force", false, "replace the demo that lies in --out")
 	fs.Uint64Var(&o.Seed, "seed", 1, "seed; the same seed gives the same figures on the same number of CPUs")
 	fs.IntVar(&o.Episodes, "episodes", 150, "demonstrations to record")
-	fs.Int64Var(&o.Steps, "steps", 1500, "steps of behaviour cloning")
-	fs.Int64Var(&o.TuneSteps, "tune-steps", 1000, "steps of fine-tuning")
+	fs.Int64Var(&o.Steps, "steps", 800, "steps of behaviour cloning")
+	fs.Int64Var(&o.TuneSteps, "tune-steps", 500, "steps of fine-tuning")
 	fs.IntVar(&o.Evaluations, "evaluations", 100, "episodes of each evaluation")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
 	return &command{

@@ -29,6 +29,7 @@ func runCommand() *command {
 	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back weights that need more interventions")
 	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where it gives no events")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise")
+	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
 	return &command{
 		name: "run", flags: fs,
@@ -58,6 +59,7 @@ type runFlags struct {
 	limits              []string
 	replan              int
 	seed                uint64
+	deterministic       bool
 }
 
 // runEvent is one line of arfm run --json.
@@ -92,15 +94,12 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 	defer func() { close(lines); <-printed }()
 
 	slot := hotswap.NewSlot(nil)
-	watcher := hotswap.NewWatcher(f.checkpoints, slot, hotswap.Options{Poll: f.poll, Seed: f.seed}, func(e hotswap.Event) { say(swapEvent(e)) })
+	watcher := hotswap.NewWatcher(f.checkpoints, slot, hotswap.Options{Poll: f.poll, Seed: f.seed, Deterministic: f.deterministic}, func(e hotswap.Event) { say(swapEvent(e)) })
 	first, err := watcher.Reload()
 	if err != nil {
 		return err
 	}
-	p, ok := slot.Current().(*vla.Policy)
-	if !ok {
-		return fmt.Errorf("folder %s has no checkpoint yet: write one with arfm train --out %s", f.checkpoints, f.checkpoints)
-	}
+	p := slot.Current().(*vla.Policy) // what a watcher swaps in
 	say(swapEvent(first))
 	limits, err := readLimits(f.limits)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"arfm/bags"
 	"arfm/finetune"
+	"arfm/finetune/optim"
 	"arfm/launch"
 	"arfm/nodes/reach"
 	"arfm/policy/checkpoint"
@@ -49,8 +50,8 @@ func (o *Options) defaults() {
 	episodes, evaluations := int64(o.Episodes), int64(o.Evaluations)
 	set(&episodes, 150)
 	set(&evaluations, 100)
-	set(&o.Steps, 1500)
-	set(&o.TuneSteps, 1000)
+	set(&o.Steps, 800)
+	set(&o.TuneSteps, 500)
 	o.Episodes, o.Evaluations = int(episodes), int(evaluations)
 }
 
@@ -60,6 +61,7 @@ const (
 	cloneDir       = "bc"
 	checkpointsDir = "checkpoints"
 	contractFile   = "contract.yaml"
+	limitsFile     = "joint_limits.yaml"
 	reportFile     = "report.json"
 )
 
@@ -84,7 +86,7 @@ func (o *Options) prepare() error {
 	if _, err := os.Lstat(o.Out); err == nil && !o.Force {
 		return fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
 	}
-	for _, name := range []string{bagsDir, cloneDir, checkpointsDir, contractFile, reportFile} {
+	for _, name := range []string{bagsDir, cloneDir, checkpointsDir, contractFile, limitsFile, reportFile} {
 		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
 			return err
 		}
@@ -113,6 +115,13 @@ func (s *story) record(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(s.o.Out, contractFile), yaml, 0o644); err != nil {
 		return err
 	}
+	limits, err := reach.Limits().YAML()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.o.Out, limitsFile), limits, 0o644); err != nil {
+		return err
+	}
 	s.recorded, err = reach.Record(ctx, filepath.Join(s.o.Out, bagsDir), reach.RecordOptions{
 		Episodes: s.o.Episodes, Seed: s.o.Seed,
 		Progress: func(n int) { s.o.Progress("recording", int64(n), int64(s.o.Episodes)) },
@@ -138,6 +147,9 @@ func (s *story) options(objective string, steps int64, out string) (finetune.Opt
 	var err error
 	o.Objective, o.Name, o.Out, o.Seed = objective, objective, filepath.Join(s.o.Out, out), s.o.Seed
 	o.Model, err = vla.Preset("nano")
+	if objective == "bc" {
+		o.Optim = optim.Defaults(1e-3, steps) // from scratch a small network learns faster than the default
+	}
 	o.Keep = 0
 	o.Progress = func(p finetune.Progress) { s.o.Progress("training "+objective, p.Step, p.Steps) }
 	return o, err
@@ -164,7 +176,8 @@ func (s *story) tune(ctx context.Context) (err error) {
 	if err := os.Link(s.cloned, filepath.Join(dir, filepath.Base(s.cloned))); err != nil {
 		return err
 	}
-	live, err := startLive(ctx, s.o.Run, dir, s.recorded.Bags[0])
+	live, err := startLive(ctx, s.o.Run,
+		"--checkpoints", dir, "--bag", s.recorded.Bags[0], "--limits", filepath.Join(s.o.Out, limitsFile), "--loop", "--json")
 	if err != nil {
 		return err
 	}

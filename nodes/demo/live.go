@@ -54,11 +54,11 @@ type liveEvent struct {
 }
 
 // startLive starts the process and returns when its policy runs.
-func startLive(ctx context.Context, run []string, checkpoints, bag string) (*live, error) {
+func startLive(ctx context.Context, run []string, flags ...string) (*live, error) {
 	if len(run) == 0 {
 		return nil, errors.New("demo: no command to run the policy with")
 	}
-	args := append(run[1:len(run):len(run)], "--checkpoints", checkpoints, "--bag", bag, "--loop", "--json")
+	args := append(run[1:len(run):len(run)], flags...)
 	l := &live{cmd: exec.Command(run[0], args...), ended: make(chan error, 1), news: make(chan struct{}, 1)}
 	l.cmd.Stderr = &l.stderr
 	out, err := l.cmd.StdoutPipe()

@@ -247,6 +247,26 @@ func ParseJointLimits(data []byte) (Limits, error) {
 	return l, nil
 }
 
+// YAML writes the limits as a joint_limits.yaml that ParseJointLimits reads;
+// infinite ones are left out.
+func (l Limits) YAML() ([]byte, error) {
+	joints := map[string]map[string]any{}
+	for k, name := range l.Names {
+		joint := map[string]any{}
+		if !math.IsInf(l.Lower[k], 0) && !math.IsInf(l.Upper[k], 0) {
+			joint["has_position_limits"], joint["min_position"], joint["max_position"] = true, l.Lower[k], l.Upper[k]
+		}
+		if !math.IsInf(l.Velocity[k], 0) {
+			joint["has_velocity_limits"], joint["max_velocity"] = true, l.Velocity[k]
+		}
+		if !math.IsInf(l.Acceleration[k], 0) {
+			joint["has_acceleration_limits"], joint["max_acceleration"] = true, l.Acceleration[k]
+		}
+		joints[name] = joint
+	}
+	return yaml.Marshal(map[string]any{"joint_limits": joints})
+}
+
 func yamlLimit(joint *yaml.Node, has, key string, dst *float64) error {
 	v := lookup(joint, key)
 	flag := lookup(joint, has)

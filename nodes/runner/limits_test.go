@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
 	"testing"
 
 	"arfm/bags/bagtest"
@@ -146,4 +147,22 @@ func Example() {
 	// AccelerationLimit: elbow asks for 20, allowed is 10
 	// [0.075]
 	// [0.125]
+}
+
+func TestLimitsYAML(t *testing.T) {
+	l := runner.Limits{
+		Names: []string{"a", "b"}, Lower: []float64{-1.5, math.Inf(-1)}, Upper: []float64{2, math.Inf(1)},
+		Velocity: []float64{3, 0.25}, Acceleration: []float64{math.Inf(1), 7},
+	}
+	data, err := l.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := runner.ParseJointLimits(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got = got.Select(l.Names); !reflect.DeepEqual(got, l) {
+		t.Fatalf("%s gives %+v, not %+v", data, got, l)
+	}
 }

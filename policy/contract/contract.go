@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -196,7 +197,7 @@ func Parse(data []byte) (*Contract, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: the file is empty", ErrContract)
 		}
-		return nil, fmt.Errorf("%w: %v", ErrContract, err)
+		return nil, fmt.Errorf("%w: %s", ErrContract, oneLine(err))
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: more than one YAML document; keep one", ErrContract)
@@ -205,6 +206,15 @@ func Parse(data []byte) (*Contract, error) {
 		return nil, err
 	}
 	return &c, nil
+}
+
+// oneLine brings the decoder's list of mistakes onto one line.
+func oneLine(err error) string {
+	var list *yaml.TypeError
+	if errors.As(err, &list) {
+		return strings.Join(list.Errors, "; ")
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
 // Load reads the contract in a file; see Parse.

@@ -220,6 +220,9 @@ func (w *Watcher) prepare(c candidate) (*vla.Policy, *checkpoint.Checkpoint, err
 	if err != nil {
 		return nil, nil, named(c.path, err)
 	}
+	if w.o.Deterministic {
+		p.NoiseScale = 0
+	}
 	if err := warmUp(p, ck.Model.Config); err != nil {
 		return nil, nil, named(c.path, err)
 	}

@@ -37,6 +37,9 @@ type Options struct {
 	// first checkpoint that is swapped in says what the others must have.
 	Expect *checkpoint.Checkpoint
 	Seed   uint64 // of the noise of the policies that are swapped in
+	// Deterministic policies start every chunk from zero instead of noise: one
+	// answer to an observation, near the mean of what could be sampled.
+	Deterministic bool
 }
 
 // Kind says what an Event tells.

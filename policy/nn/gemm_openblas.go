@@ -2,6 +2,7 @@
 
 package nn
 
+// #cgo LDFLAGS: -lopenblas
 // void openblas_set_num_threads(int n);
 import "C"
 

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"arfm/bags/bagtest"
+	"arfm/launch"
+	"arfm/nodes/demo"
+	"arfm/nodes/reach"
+)
+
+// asCommand makes this test binary behave as arfm, for the demo's second process.
+const asCommand = "ARFM_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// arfm runs a command line and returns its exit status and output.
+func arfm(args ...string) (status int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	status = run(context.Background(), args, &out, &err)
+	return status, out.String(), err.String()
+}
+
+func must(t *testing.T, args ...string) string {
+	t.Helper()
+	status, out, err := arfm(args...)
+	if status != exitDone {
+		t.Fatalf("arfm %s: status %d: %s", strings.Join(args, " "), status, err)
+	}
+	return out
+}
+
+// leaves calls f for every command that runs.
+func leaves(c *command, path []string, f func(path []string, c *command)) {
+	for _, s := range c.sub {
+		p := append(path[:len(path):len(path)], s.name)
+		if s.sub == nil {
+			f(p, s)
+		}
+		leaves(s, p, f)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	n := 0
+	leaves(root(), nil, func(path []string, c *command) {
+		n++
+		out := must(t, append(path, "--help")...)
+		for _, want := range []string{c.summary, "Usage: arfm " + strings.Join(path, " "), "Example:\n  arfm " + strings.Join(path, " "), "--json"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("help of %v lacks %q", path, want)
+			}
+		}
+	})
+	if n < 10 {
+		t.Fatalf("only %d commands", n)
+	}
+	if out := must(t, "--help"); !strings.Contains(out, "bag check") {
+		t.Errorf("the overview lacks bag check: %s", out)
+	}
+}
+
+// files are what the commands of a test work on.
+type files struct{ dir, bag, contract string }
+
+func record(t *testing.T) files {
+	t.Helper()
+	f := files{dir: t.TempDir()}
+	yaml, err := launch.Contracts.ReadFile("contracts/reach_2dof.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.contract = f.write(t, "contract.yaml", string(yaml))
+	r, err := reach.Record(context.Background(), f.path("bags"), reach.RecordOptions{Episodes: 4, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.bag = r.Bags[0]
+	return f
+}
+
+func (f files) path(name string) string { return filepath.Join(f.dir, name) }
+
+func (f files) write(t *testing.T, name, text string) string {
+	t.Helper()
+	if err := os.WriteFile(f.path(name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return f.path(name)
+}
+
+// names lists the entries of dir.
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(entries)
+}
+
+// TestBadInput holds every mistake to one sentence that names the thing, the
+// right status, and nothing left behind.
+func TestBadInput(t *testing.T) {
+	f := record(t)
+	yaml, err := os.ReadFile(f.contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(name, old, new string) string {
+		if !strings.Contains(string(yaml), old) {
+			t.Fatalf("the contract lacks %q", old)
+		}
+		return f.write(t, name, strings.ReplaceAll(string(yaml), old, new))
+	}
+	unknown := change("unknown.yaml", "/joint_states", "/joint_stats")
+	sparse := change("sparse.yaml", "rate_hz: 20", "rate_hz: 0.1") // no frame and its action within the bag
+	wrongType := change("type.yaml", "geometry_msgs/msg/PointStamped", "sensor_msgs/msg/JointState")
+	typo := f.write(t, "typo.yaml", "version: 1\nrate: 20\n")
+	text := f.write(t, "notes.txt", "no bag")
+	empty := f.path("empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := f.path("out")
+	train := func(contract string, more ...string) []string {
+		return append([]string{"train", "--contract", contract, "--bags", f.bag, "--out", out, "--preset", "nano", "--steps", "1", "--batch", "2", "--objective", "bc"}, more...)
+	}
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		want   []string // of the one line on stderr
+	}{
+		{"no command", []string{"fly"}, exitUsage, []string{`"fly"`, "--help"}},
+		{"unknown flag", []string{"bag", "info", "--fast", f.bag}, exitUsage, []string{"--fast"}},
+		{"no bag named", []string{"bag", "info"}, exitUsage, []string{"bag"}},
+		{"no contract", []string{"bag", "check", f.bag}, exitUsage, []string{"--contract"}},
+		{"wrong path", []string{"bag", "info", f.path("nowhere")}, exitFailed, []string{"nowhere"}},
+		{"no recording", []string{"bag", "info", text}, exitFailed, []string{"notes.txt"}},
+		{"unknown topic", []string{"bag", "check", "-c", unknown, f.bag}, exitFailed, []string{"/joint_stats", "/joint_states"}},
+		{"wrong type", []string{"bag", "check", "-c", wrongType, f.bag}, exitFailed, []string{"/target", "geometry_msgs/msg/PointStamped"}},
+		{"typo in the contract", []string{"bag", "check", "-c", typo, f.bag}, exitFailed, []string{"typo.yaml", "rate"}},
+		{"contract missing", train(f.path("none.yaml")), exitFailed, []string{"none.yaml"}},
+		{"training on an unknown topic", train(unknown), exitFailed, []string{"/joint_stats"}},
+		{"no usable frame", train(sparse), exitFailed, []string{"no usable frame"}},
+		{"no bag below", []string{"train", "-c", f.contract, "--bags", empty, "--out", out}, exitFailed, []string{"empty"}},
+		{"unknown preset", train(f.contract, "--preset", "huge"), exitUsage, []string{"huge", "nano"}},
+		{"unknown objective", train(f.contract, "--objective", "ppo"), exitUsage, []string{"ppo", "arfm"}},
+		{"bad number", train(f.contract, "--steps", "0"), exitUsage, []string{"steps"}},
+		{"no folder can be made", train(f.contract, "--out", filepath.Join(text, "out")), exitFailed, []string{"notes.txt"}},
+		{"init is no checkpoint", train(f.contract, "--init", text), exitFailed, []string{"notes.txt"}},
+		{"no checkpoint to run", []string{"run", "--checkpoints", empty, "--bag", f.bag}, exitFailed, []string{"empty", "no checkpoint"}},
+		{"bad outcome", []string{"bag", "label", "--outcome", "great", f.bag}, exitFailed, []string{"great", "success"}},
+		{"bad span", []string{"bag", "label", "--outcome", "success", "--span", "9s:1s", f.bag}, exitUsage, []string{"9s:1s"}},
+		{"demo over a folder", []string{"demo", "--out", empty}, exitFailed, []string{"empty", "--force"}},
+		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitFailed, []string{"runs"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := names(t, f.dir) + names(t, f.bag)
+			status, _, stderr := arfm(c.args...)
+			if status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+			if n := strings.Count(stderr, "\n"); n != 1 {
+				t.Errorf("%d lines on stderr, want one", n)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("the error does not name %q", w)
+				}
+			}
+			if after := names(t, f.dir) + names(t, f.bag); after != before {
+				t.Errorf("left behind: %s, before %s", after, before)
+			}
+			if _, err := os.Stat(out); err == nil {
+				t.Errorf("left behind: %s", names(t, out))
+				os.RemoveAll(out)
+			}
+			t.Logf("%s", strings.ReplaceAll(stderr, f.dir, "DIR"))
+		})
+	}
+}
+
+func mustRead(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestWorkflow is the README's first training, on a small bag.
+func TestWorkflow(t *testing.T) {
+	f := record(t)
+	if out := must(t, "bag", "info", f.bag); !strings.Contains(out, reach.TopicState) {
+		t.Errorf("bag info does not list %s: %s", reach.TopicState, out)
+	}
+	if out := must(t, "bag", "check", "--contract", f.contract, f.bag); !strings.Contains(out, "episodes: 4") {
+		t.Errorf("bag check: %s", out)
+	}
+	bag := mustRead(t, filepath.Join(f.bag, filepath.Base(f.bag)+"_0.mcap"))
+	out := must(t, "bag", "label", "--outcome", "success", "--json", f.bag)
+	var labels []struct{ File string }
+	if err := json.Unmarshal([]byte(out), &labels); err != nil || len(labels) != 1 || mustRead(t, labels[0].File) == "" {
+		t.Errorf("bag label: %v, %s", err, out)
+	}
+	if mustRead(t, filepath.Join(f.bag, filepath.Base(f.bag)+"_0.mcap")) != bag {
+		t.Error("bag label changed the bag")
+	}
+	small := []string{"--bags", f.bag, "--steps", "3", "--batch", "4", "--eval-chunks", "4", "--held-out", "0.3"}
+	bc, tuned := f.path("bc"), f.path("tuned")
+	must(t, append([]string{"train", "--contract", f.contract, "--objective", "bc", "--preset", "nano", "--out", bc}, small...)...)
+	first := filepath.Join(bc, "policy-00000003.safetensors")
+	var result struct {
+		Parent, Hash string
+		Evaluation   *struct{ Loss float64 }
+	}
+	out = must(t, append([]string{"train", "--init", first, "--out", tuned, "--json"}, small...)...)
+	if err := json.Unmarshal([]byte(out), &result); err != nil || result.Parent == "" || result.Parent == result.Hash || result.Evaluation == nil {
+		t.Errorf("train --init: %v, %s", err, out)
+	}
+	out = must(t, "run", "--checkpoints", tuned, "--bag", f.bag, "--speed", "0", "--json")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var end runEvent
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil || end.Stats == nil {
+		t.Fatalf("run: %v, %s", err, out)
+	}
+	if end.Stats.Policy.Hash != result.Hash || end.Stats.Inferences == 0 || end.Errors.Count == 0 {
+		t.Errorf("run: policy %s, want %s; %d inferences, %d rows compared", end.Stats.Policy.Hash, result.Hash, end.Stats.Inferences, end.Errors.Count)
+	}
+}
+
+// TestInfoOfRealBags opens every recording through the command line.
+func TestInfoOfRealBags(t *testing.T) {
+	dir := bagtest.Shared(t, "bags/arm")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range entries {
+		if e.IsDir() {
+			n++
+			if out := must(t, "bag", "info", filepath.Join(dir, e.Name())); strings.Contains(out, "mismatch") {
+				t.Errorf("%s: %s", e.Name(), out)
+			}
+		}
+	}
+	if n == 0 {
+		t.Fatal("no bag was opened")
+	}
+}
+
+// TestDemo tells the story at a small size, with a real second process.
+func TestDemo(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(asCommand, "1")
+	var said []string
+	r, err := demo.Run(context.Background(), demo.Options{
+		Out: filepath.Join(t.TempDir(), "demo"), Seed: 1, Episodes: 8, Steps: 4, TuneSteps: 5, Evaluations: 4,
+		Run: []string{self, "run"}, Progress: func(string, int64, int64) {}, Say: func(s string) { said = append(said, s) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := r.Live.Swaps[len(r.Live.Swaps)-1]
+	if last.Hash != r.Tune.Hash || r.Tune.Parent != r.Clone.Hash {
+		t.Errorf("the running policy ended with %s, fine-tuning with %s on top of %s", last.Hash, r.Tune.Hash, r.Tune.Parent)
+	}
+	if r.Live.Stats.Ticks == 0 || r.Before.Episodes != 4 || r.After.Episodes != 4 || len(said) < 4 {
+		t.Errorf("%+v\n%q", r.Live.Stats, said)
+	}
+	if text := r.String(); !strings.Contains(text, "before") || !strings.Contains(text, "after") {
+		t.Error(text)
+	}
+}
