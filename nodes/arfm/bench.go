@@ -40,10 +40,7 @@ func benchInferCommand() *command {
 		name: "infer", flags: fs,
 		summary: "Time from an observation to an action chunk.",
 		example: "arfm bench infer --preset base --json",
-		run: func(_ context.Context, std streams, args []string) error {
-			if len(args) > 0 {
-				return usagef("nothing is expected behind the flags, not %q", args[0])
-			}
+		run: func(_ context.Context, std streams, _ []string) error {
 			r, err := bench.Infer(s)
 			if err != nil {
 				return err
@@ -64,10 +61,7 @@ func benchTrainCommand() *command {
 		name: "train", flags: fs,
 		summary: "Time of a training step, by what it is spent on.",
 		example: "arfm bench train --preset base --batch 16",
-		run: func(ctx context.Context, std streams, args []string) error {
-			if len(args) > 0 {
-				return usagef("nothing is expected behind the flags, not %q", args[0])
-			}
+		run: func(ctx context.Context, std streams, _ []string) error {
 			r, err := bench.Train(ctx, s, *objective, *batch)
 			if err != nil {
 				return err
@@ -121,10 +115,7 @@ func benchSwapCommand() *command {
 		name: "swap", flags: fs,
 		summary: "Swap checkpoints, good and bad, under a 20 Hz loop and count missed ticks.",
 		example: "arfm bench swap --swaps 100",
-		run: func(ctx context.Context, std streams, args []string) error {
-			if len(args) > 0 {
-				return usagef("nothing is expected behind the flags, not %q", args[0])
-			}
+		run: func(ctx context.Context, std streams, _ []string) error {
 			bar := newProgress(std.err, "swapping")
 			r, err := bench.Swap(ctx, *preset, *n, func(done, total int) { bar.at(int64(done), int64(total), "") })
 			bar.done()

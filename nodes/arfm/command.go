@@ -23,7 +23,7 @@ const (
 // a leaf that runs.
 type command struct {
 	name    string
-	args    string // what follows the flags, for the usage line
+	args    string // what follows the flags, for the usage line; empty: nothing may
 	summary string
 	example string
 	flags   *pflag.FlagSet
@@ -61,6 +61,8 @@ func (c *command) dispatch(ctx context.Context, path string, args []string, std 
 		return exitDone
 	case err != nil:
 		err = usageError{err}
+	case c.args == "" && c.flags.NArg() > 0:
+		err = usagef("nothing is expected behind the flags, not %q", c.flags.Arg(0))
 	default:
 		err = c.run(ctx, std, c.flags.Args())
 	}

@@ -23,10 +23,7 @@ func demoCommand() *command {
 		name: "demo", flags: fs,
 		summary: "Record, train, fine-tune, hot-swap and compare: the whole story in one command.",
 		example: "arfm demo --out demo",
-		run: func(ctx context.Context, std streams, args []string) error {
-			if len(args) > 0 {
-				return usagef("nothing is expected behind the flags, not %q", args[0])
-			}
+		run: func(ctx context.Context, std streams, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {
 				return err

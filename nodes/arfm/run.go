@@ -35,10 +35,8 @@ func runCommand() *command {
 		name: "run", flags: fs,
 		summary: "Run the policy loop on a recording, with hot swap.",
 		example: "arfm run --checkpoints checkpoints --bag recordings/monday\narfm run --checkpoints checkpoints --bag recordings/monday --loop --duration 10m",
-		run: func(ctx context.Context, std streams, args []string) error {
+		run: func(ctx context.Context, std streams, _ []string) error {
 			switch {
-			case len(args) > 0:
-				return usagef("nothing is expected behind the flags, not %q", args[0])
 			case f.checkpoints == "":
 				return usagef("--checkpoints is missing: name the folder that arfm train writes to")
 			case f.bag == "":

@@ -21,12 +21,12 @@ import (
 
 // trainFlags are the flags of arfm train as they are written.
 type trainFlags struct {
-	contract, init, preset           string
-	bags                             []string
-	scale, standardize, group        string
-	lr, ema                          float64
-	evalEvery, saveEvery, evalChunks int64
-	json                             bool
+	contract, init, preset    string
+	bags                      []string
+	scale, standardize, group string
+	lr, ema                   float64
+	evalEvery, saveEvery      int64
+	json                      bool
 }
 
 func trainCommand() *command {
