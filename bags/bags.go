@@ -43,7 +43,7 @@ const (
 	RewardNone    = ""        // none was found; dense terms may be computed from the frames
 	RewardTopic   = "topic"   // the contract's reward topic
 	RewardFile    = "file"    // the sidecar file
-	RewardSuccess = "success" // 1 at the last step of a success, else 0
+	RewardSuccess = "success" // only the outcome is known; the frames carry no reward
 )
 
 // Frame is one step: what was seen at Stamp, what was commanded for

@@ -155,7 +155,7 @@ func TestSidecarLabels(t *testing.T) {
 		want   float64 // of the last frame
 		end    Outcome
 	}{
-		{"success flag", []Label{{Stamp: 1000 * msec, Event: EventStart}, {Stamp: 1500 * msec, Event: EventSuccess}}, RewardSuccess, 1, Success},
+		{"success flag", []Label{{Stamp: 1000 * msec, Event: EventStart}, {Stamp: 1500 * msec, Event: EventSuccess}}, RewardSuccess, 0, Success},
 		{"failure flag", []Label{{Stamp: 1000 * msec, Event: EventStart}, {Stamp: 1500 * msec, Event: EventFailure}}, RewardSuccess, 0, Failure},
 		{"rewards go before the flag", []Label{{Stamp: 1100 * msec, Reward: &one}, {Stamp: 1500 * msec, Event: EventSuccess}}, RewardFile, 0, Success},
 		{"end alone", []Label{{Stamp: 1500 * msec, Event: EventEnd}}, RewardNone, 0, Unknown},

@@ -100,9 +100,6 @@ func reward(eps []Episode, ends []int64, points []point, source string, period i
 		e.RewardSource = source
 		if source == RewardNone && e.Outcome != Unknown {
 			e.RewardSource = RewardSuccess
-			if e.Outcome == Success {
-				e.Frames[len(e.Frames)-1].Reward = 1
-			}
 		}
 		if source == RewardNone {
 			continue
