@@ -30,7 +30,7 @@ var (
 	ErrNotFinite      = errors.New("a number is NaN or infinite, train again from an earlier checkpoint")
 	ErrProbe          = errors.New("the weights do not give the stored answers to the probe, use the arfm build that saved them or save them again")
 	ErrVersion        = errors.New("the file has another format version, use a newer arfm")
-	ErrFormat         = errors.New("this is no arfm checkpoint, name a file that arfm train or arfm finetune wrote")
+	ErrFormat         = errors.New("this is no arfm checkpoint, name a file that arfm train wrote")
 	ErrArchitecture   = errors.New("the architecture is invalid or differs from the one asked for, train with the same preset and contract")
 	ErrContract       = errors.New("the contract is invalid or differs from the one asked for, train with the same contract")
 	ErrStats          = errors.New("the statistics do not fit the contract, save the file again with arfm")

@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"context"
+	"testing"
+
+	"arfm/policy/checkpoint/badcheckpoint"
+)
+
+func small() Setup {
+	return Setup{Preset: "nano", Cameras: 1, ImageSize: 32, StateDim: 3, ActionDim: 2, Language: true, Runs: 2, Seed: 1}
+}
+
+func TestInfer(t *testing.T) {
+	r, err := Infer(small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Chunk.Runs != 2 || r.Chunk.Min <= 0 || r.Chunk.Min > r.Chunk.Max || r.Horizon != 16 || r.Parameters == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTrain(t *testing.T) {
+	r, err := Train(context.Background(), small(), "arfm", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Step.Runs != 2 || r.Timing.Network <= 0 || r.Timing.Optimiser <= 0 || r.Overhead < 0 || r.Overhead > 100 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestIngest(t *testing.T) {
+	r, err := Ingest("", nil, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two topics; the frame at the first message has no action yet to come at its end.
+	if r.Bytes < 2e6 || r.Messages%2 != 0 || int64(r.Frames) > r.Messages/2 || int64(r.Frames) < r.Messages/2-2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestSwap lets the loop miss ticks, which a busy machine may cause.
+func TestSwap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds by the wall clock")
+	}
+	files := 0
+	r, err := Swap(context.Background(), "nano", 2, func(done, total int) { files = done })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 + len(badcheckpoint.Kinds()); files != want || len(r.Bad) != want-2 || r.Loop.Swaps != 2 || r.Loop.Ticks == 0 {
+		t.Errorf("%d files, %d bad, %+v", files, len(r.Bad), r.Loop)
+	}
+	r.Loop.Missed = 0
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	r.Bad[0].Refused, r.Bad[0].LeftOut = false, false
+	if r.Err() == nil {
+		t.Error("a bad file that was not refused is no error")
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for name, s := range map[string]Setup{
+		"preset": {Preset: "huge", StateDim: 1, ActionDim: 1, Runs: 1},
+		"state":  {Preset: "nano", ActionDim: 1, Runs: 1},
+		"runs":   {Preset: "nano", StateDim: 1, ActionDim: 1},
+	} {
+		if _, err := Infer(s); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
