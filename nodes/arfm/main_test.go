@@ -268,6 +268,9 @@ func TestInfoOfRealBags(t *testing.T) {
 
 // TestDemo tells the story at a small size, with a real second process.
 func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains twice, which takes a minute under the race detector")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
