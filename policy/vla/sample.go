@@ -1,6 +1,6 @@
 package vla
 
-import "arfm/policy/nn"
+import "arfm/policy/flow"
 
 // modulations are the outputs of all ada layers at the flow times of an Euler
 // integration: they depend on the weights and the number of steps only.
@@ -51,20 +51,32 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 	ws.run(job{phase: phaseSample, b: b, steps: steps})
 }
 
+// sampling is what the velocity field of a sample in hand depends on.
+type sampling struct {
+	c    *Config
+	p    *weights
+	mods *modulations
+	step int // of the integration
+}
+
 func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
-	n, d, rows := w.n, c.D, c.Horizon*c.ActionDim
+	n, rows := w.n, c.Horizon*c.ActionDim
 	w.encode(c, p, b)
 	for l := range p.blocks {
 		w.keys(c, p, l)
 	}
-	x, v := b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows]
-	dt := 1 / float32(mods.steps)
-	for s := range mods.steps {
-		w.embed(c, p, x)
-		for l := range p.blocks {
-			w.block(c, &p.blocks[l], w.layers[l], mods.layers[l][s*9*d:(s+1)*9*d], 0)
-		}
-		w.head(c, p, mods.final[s*2*d:(s+1)*2*d], 0, v)
-		nn.Axpy(x, dt, v)
+	w.hand = sampling{c, p, mods, 0}
+	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
+}
+
+// evaluate is a flow.Field: the velocity at x and at the flow time of the step
+// in hand, whose modulations are there already.
+func (w *worker) evaluate(v, x []float32, _ float32) {
+	c, p, s, d := w.hand.c, w.hand.p, w.hand.step, w.hand.c.D
+	w.hand.step++
+	w.embed(c, p, x)
+	for l := range p.blocks {
+		w.block(c, &p.blocks[l], w.layers[l], w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
 	}
+	w.head(c, p, w.hand.mods.final[s*2*d:(s+1)*2*d], 0, v)
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"arfm/policy/flow"
 	"arfm/policy/nn"
 )
 
@@ -77,6 +78,8 @@ type worker struct {
 	xhat, y  []float32 // (N, D) final norm
 	rstd     []float32 // (N)
 	velocity []float32 // (N, A), Sample only
+	hand     sampling
+	field    flow.Field // evaluate, bound once so that a chunk allocates nothing
 
 	dx, ds, dy []float32 // (N, D)
 	da, dqkv   []float32 // (N, D), (N, 3D)
@@ -122,6 +125,7 @@ func newWorker(c *Config, n int, train bool) *worker {
 		time:  timeActs{f(d), f(d), f(d), f(d), f(d), f(2 * d), f(d)},
 		state: stateActs{f(d), f(d), f(d)},
 	}
+	w.field = w.evaluate
 	if c.Language {
 		w.ids = make([]int32, n*c.MaxWords)
 	}
