@@ -122,10 +122,10 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 	}
 	stats, err := f.drive(ctx, src, slot, watcher, cfg)
 	errs := src.Errors()
-	say(runEvent{Event: "end", Stats: &stats, Errors: &errs})
 	for _, d := range src.Damage() {
 		say(runEvent{Event: "damage", Text: d.Error()})
 	}
+	lines <- runEvent{Time: time.Since(start).Seconds(), Event: "end", Stats: &stats, Errors: &errs}
 	return err
 }
 
