@@ -65,6 +65,9 @@ func (e *envelope) track(j int, q, v, r0, r1, scale float64, d *deviation) (floa
 	if e.rate {
 		return e.trackRate(j, q, r1, scale, d)
 	}
+	if limit, out := e.outside(j, q); out {
+		d.position, d.value[0], d.limit[0] = true, q, limit
+	}
 	if c := clamp(r1, e.lower[j], e.upper[j]); c != r1 {
 		if math.Abs(c-r1) > hair*(1+math.Abs(c)) { // not where a float32 row lies on the limit
 			d.position, d.value[0], d.limit[0] = true, r1, c
@@ -96,8 +99,16 @@ func (e *envelope) track(j int, q, v, r0, r1, scale float64, d *deviation) (floa
 	return q + want*e.dt, want
 }
 
+// outside says whether q lies beyond a position limit, and which; not where a
+// float32 measurement lies on it. NaN is not outside.
+func (e *envelope) outside(j int, q float64) (limit float64, out bool) {
+	limit = clamp(q, e.lower[j], e.upper[j])
+	return limit, math.Abs(q-limit) > hair*(1+math.Abs(limit))
+}
+
 // guard keeps enough room to brake before the position limits. Given that the
-// last tick kept it too, it never asks for more than step.
+// last tick kept it too, it never asks for more than step. Beyond a limit, where
+// an arm may start from rest, it allows the way back only.
 func (e *envelope) guard(j int, q, want float64, d *deviation) float64 {
 	up, down := e.brakeSpeed(e.upper[j]-q, e.step[j]), -e.brakeSpeed(q-e.lower[j], e.step[j])
 	c := clamp(want, down, up)

@@ -86,16 +86,19 @@ func ChunkReady(seq uint64, chunk *policy.ActionChunk, err error) Event {
 // count from 1; 0 means that there is no policy.
 func NewPolicy(generation uint64) Event { return Event{kind: evPolicy, generation: generation} }
 
-// Hold brakes to rest and stays there until Resume.
+// Hold brakes to rest and stays there until Resume. It has no effect on a
+// stopped arm, but takes the place of a Rearm that still waits.
 func Hold(reason string) Event { return Event{kind: evHold, reason: reason} }
 
 // Resume ends a hold; motion starts again with the next chunk.
 func Resume() Event { return Event{kind: evResume} }
 
-// Stop brakes to rest, then commands nothing until Rearm.
+// Stop brakes to rest, then commands nothing until Rearm. It takes back a Rearm
+// that still waits.
 func Stop(reason string) Event { return Event{kind: evStop, reason: reason} }
 
-// Rearm ends a stop; motion ramps in from the measured state.
+// Rearm ends a stop, once the arm has braked to rest; motion ramps in from the
+// measured state.
 func Rearm() Event { return Event{kind: evRearm} }
 
 // Request asks the shell to run the policy on an observation.
@@ -128,7 +131,8 @@ type Command struct {
 }
 
 // Report is a diagnostic: the beginning of an intervention, or, with None, the
-// news that another policy took over.
+// news that another policy took over (its Generation) or, once, what the limits
+// leave to defaults (the Reason).
 type Report struct {
 	Intervention Intervention
 	Stamp        int64   // ns
@@ -141,6 +145,9 @@ type Report struct {
 
 // String is the diagnostic's one line.
 func (r Report) String() string {
+	if r.Intervention == None && r.Generation == 0 {
+		return r.Reason
+	}
 	s := r.Intervention.String()
 	if r.Intervention == None {
 		s = fmt.Sprintf("policy generation %d took over", r.Generation)

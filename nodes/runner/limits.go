@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -24,7 +25,8 @@ const (
 	maxJoints      = 4096
 )
 
-// ErrLimits is wrapped by the errors of the parsers and of Check.
+// ErrLimits is wrapped by the errors of the parsers, of Check, and of New for limits that
+// leave out a joint.
 var ErrLimits = errors.New("joint limits")
 
 // Limits holds one entry per joint in each slice: Lower and Upper in rad or m
@@ -100,6 +102,40 @@ func (l *Limits) FillMissing() (filled []string) {
 		}
 	}
 	return filled
+}
+
+// cover refuses limits that leave out some of the named joints.
+func (l Limits) cover(names []string) error {
+	var missing []string
+	for _, name := range names {
+		if !slices.Contains(l.Names, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: none for %s of the action, only for %s: give limits for every joint of the action under its name, or none at all",
+		ErrLimits, list(missing), list(l.Names))
+}
+
+// free returns the joints without a lower or an upper position limit.
+func (l Limits) free() (names []string) {
+	for i, name := range l.Names {
+		if math.IsInf(l.Lower[i], -1) || math.IsInf(l.Upper[i], 1) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// list joins names for a diagnostic, which a large description must not flood.
+func list(names []string) string {
+	const most = 32
+	if n := len(names) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n)
+	}
+	return strings.Join(names, ", ")
 }
 
 // Check refuses limits that leave a joint no room or no speed.

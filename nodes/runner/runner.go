@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Kind says what the columns of a chunk are.
@@ -47,10 +48,13 @@ var ErrConfig = errors.New("runner config")
 type Config struct {
 	Names      []string // action columns
 	Kind       Kind
-	Period     int64  // control period, ns
-	RowPeriod  int64  // time between a chunk's rows, ns
-	StateIndex []int  // column -> index in Observation.State of its measured position, -1: not measured; nil: none is
-	Limits     Limits // per column, by name; what is missing gets DefaultVelocity, DefaultAcceleration
+	Period     int64 // control period, ns
+	RowPeriod  int64 // time between a chunk's rows, ns
+	StateIndex []int // column -> index in Observation.State of its measured position, -1: not measured; nil: none is
+	// Limits are per column, by name: all columns (of Position kind) or none. A
+	// velocity or acceleration that they leave out gets the default; the first
+	// step reports for which columns, and which have no position limits.
+	Limits Limits
 	// EnvelopeOff takes the limits away (not the other interventions).
 	EnvelopeOff       bool
 	ReplanRows        int     // rows to execute before inference starts again; 0: half of the chunk
@@ -75,12 +79,14 @@ type Runner struct {
 	env   *envelope
 
 	mode       mode
+	rearming   bool // re-armed while still braking after a stop
 	reason     string
 	generation uint64 // of the policy that answers from now on
 	seq        uint64
 	inFlight   bool
 	discard    bool // the answer in flight belongs to a time before a hold or a stop
 
+	start    string    // what the first step says about the limits
 	measured []float64 // NaN: not measured
 	observed bool
 	obsStamp int64
@@ -138,17 +144,17 @@ func New(cfg Config) (*Runner, error) {
 	if cfg.Blend < 0 || cfg.ReplanRows < 0 || cfg.MaxObservationAge < 0 || !(cfg.StartTolerance > 0) {
 		return nil, fmt.Errorf("%w: blend, replan rows, observation age and start tolerance must not be negative", ErrConfig)
 	}
-	limits, err := cfg.limits()
+	limits, start, err := cfg.limits()
 	if err != nil {
 		return nil, err
 	}
 	cfg.Limits = limits
-	r := &Runner{cfg: cfg, names: cfg.Names, env: newEnvelope(limits, cfg.Kind == Rate, float64(cfg.Period)/1e9)}
+	r := &Runner{cfg: cfg, names: cfg.Names, start: start, env: newEnvelope(limits, cfg.Kind == Rate, float64(cfg.Period)/1e9)}
 	for _, p := range []*[]float64{&r.measured, &r.q, &r.v, &r.ref, &r.pq, &r.pv} {
 		*p = make([]float64, n)
 	}
 	for j := range n {
-		r.measured[j] = math.NaN()
+		r.measured[j], r.q[j] = math.NaN(), math.NaN()
 	}
 	for i := range r.reported {
 		r.reported[i] = math.MinInt64 / 2
@@ -159,17 +165,31 @@ func New(cfg Config) (*Runner, error) {
 	return r, nil
 }
 
-// limits returns the limits column by column, completed and checked.
-func (cfg *Config) limits() (Limits, error) {
+// limits returns the limits column by column, completed and checked, and what
+// was not given.
+func (cfg *Config) limits() (Limits, string, error) {
 	if cfg.EnvelopeOff {
-		return unlimited(cfg.Names), nil
+		return unlimited(cfg.Names), "", nil
+	}
+	// The columns of a twist are no joints: a robot description says nothing of them.
+	if len(cfg.Limits.Names) > 0 && cfg.Kind == Position {
+		if err := cfg.Limits.cover(cfg.Names); err != nil {
+			return Limits{}, "", fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 	}
 	l := cfg.Limits.Select(cfg.Names)
-	l.FillMissing()
-	if err := l.Check(); err != nil {
-		return l, fmt.Errorf("%w: %w", ErrConfig, err)
+	var said []string
+	if filled := l.FillMissing(); len(filled) > 0 {
+		said = append(said, fmt.Sprintf("default limits, velocity %g and acceleration %g where none is given, for %s",
+			DefaultVelocity, DefaultAcceleration, list(filled)))
 	}
-	return l, nil
+	if free := l.free(); len(free) > 0 && cfg.Kind == Position {
+		said = append(said, "no position limits for "+list(free))
+	}
+	if err := l.Check(); err != nil {
+		return l, "", fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return l, strings.Join(said, "; "), nil
 }
 
 // Limits returns the limits in force, per column.
@@ -184,6 +204,10 @@ func (r *Runner) Executing() uint64 { return r.took }
 // Step feeds one event and returns its effects, valid until the next Step.
 func (r *Runner) Step(ev Event) *Effects {
 	r.fx = Effects{Reports: r.fx.Reports[:0]}
+	if r.start != "" {
+		r.report(Report{Stamp: ev.now, Reason: r.start})
+		r.start = ""
+	}
 	switch ev.kind {
 	case evTick:
 		r.tick(ev.now)
@@ -199,12 +223,12 @@ func (r *Runner) Step(ev Event) *Effects {
 	case evPolicy:
 		r.generation = ev.generation
 	case evHold:
-		if r.mode == armed {
-			r.mode, r.reason = held, ev.reason
+		if r.mode == armed || r.rearming {
+			r.mode, r.reason, r.rearming = held, ev.reason, false
 			r.forget()
 		}
 	case evStop:
-		r.mode, r.reason = stopped, ev.reason
+		r.mode, r.reason, r.rearming = stopped, ev.reason, false
 		r.forget()
 	case evResume:
 		if r.mode == held {
@@ -212,12 +236,22 @@ func (r *Runner) Step(ev Event) *Effects {
 		}
 	case evRearm:
 		if r.mode == stopped {
-			// The arm may have been moved meanwhile: start from a new measurement.
-			r.mode, r.ramping = armed, false
-			r.placed, r.observed = false, false
+			r.rearming = true
+			r.rearm()
 		}
 	}
 	return &r.fx
+}
+
+// rearm ends a stop once the arm rests: before, its set-points would have to
+// jump to a standing start.
+func (r *Runner) rearm() {
+	if !r.rearming || r.placed && !r.still() {
+		return
+	}
+	r.mode, r.rearming, r.ramping = armed, false, false
+	// The arm may have been moved meanwhile: start from a new measurement.
+	r.placed, r.observed = false, false
 }
 
 // forget drops every chunk and the answer in flight.

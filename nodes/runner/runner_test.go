@@ -3,7 +3,6 @@ package runner
 import (
 	"errors"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -25,162 +24,6 @@ func threeJoints(kind Kind, period int64) Config {
 		cfg.StateIndex = []int{0, 1, -1}
 	}
 	return cfg
-}
-
-// checker holds a commanded sequence against the limits.
-type checker struct {
-	t        *testing.T
-	cfg      Config
-	lim      Limits
-	q, v     []float64
-	n, moved int
-}
-
-func (c *checker) see(fx *Effects) {
-	c.t.Helper()
-	cmd := fx.Command
-	if cmd == nil {
-		return
-	}
-	dt, first := float64(c.cfg.Period)/1e9, c.q == nil
-	if first {
-		c.q, c.v = slices.Clone(cmd.SetPoint), slices.Clone(cmd.Velocity)
-	}
-	for j, q := range cmd.SetPoint {
-		lim, name := c.lim, c.cfg.Names[j]
-		if c.cfg.Kind == Rate {
-			if q-q != 0 || math.Abs(q) > lim.Velocity[j] {
-				c.t.Fatalf("%s: rate %g over %g", name, q, lim.Velocity[j])
-			}
-			if a := (q - c.q[j]) / dt; math.Abs(a) > lim.Acceleration[j] {
-				c.t.Fatalf("%s: change of rate %g over %g", name, a, lim.Acceleration[j])
-			}
-			c.q[j] = q
-			continue
-		}
-		v := (q - c.q[j]) / dt
-		if first {
-			v = cmd.Velocity[j]
-		}
-		if q-q != 0 || q < lim.Lower[j] || q > lim.Upper[j] {
-			c.t.Fatalf("%s: position %g outside %g..%g", name, q, lim.Lower[j], lim.Upper[j])
-		}
-		if math.Abs(v) > lim.Velocity[j] {
-			c.t.Fatalf("%s: velocity %g over %g", name, v, lim.Velocity[j])
-		}
-		if a := (v - c.v[j]) / dt; math.Abs(a) > lim.Acceleration[j] {
-			c.t.Fatalf("%s: acceleration %g over %g at %g", name, a, lim.Acceleration[j], q)
-		}
-		if v != 0 {
-			c.moved++
-		}
-		c.q[j], c.v[j] = q, v
-	}
-	c.n++
-}
-
-// TestEnvelopeProperty feeds the runner with what no policy should answer,
-// with late and lost answers, stops and failed observations in between, and
-// differences every two set-points that come out.
-func TestEnvelopeProperty(t *testing.T) {
-	for _, kind := range []Kind{Position, Rate} {
-		for _, period := range []int64{50 * ms, 10 * ms, 2 * ms} {
-			cfg := threeJoints(kind, period)
-			r, err := New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rng := rand.New(rand.NewPCG(7, uint64(period)))
-			check := &checker{t: t, cfg: cfg, lim: r.Limits()}
-			r.Step(NewPolicy(1))
-			state := []float32{0.3, -0.5, 9}
-			var seq uint64
-			var pending *policy.ActionChunk
-			for tick := range int64(6000) {
-				now := tick * period
-				if rng.IntN(40) > 0 {
-					fx := r.Step(Observed(&policy.Observation{Stamp: now, State: state}))
-					if fx.Infer != nil {
-						seq, pending = fx.Infer.Seq, hostileChunk(rng, now)
-					}
-				} else {
-					r.Step(ObservationFailed(errors.New("lost")))
-				}
-				if pending != nil && rng.IntN(3) == 0 {
-					r.Step(ChunkReady(seq, pending, nil))
-					pending = nil
-				}
-				switch rng.IntN(300) {
-				case 0:
-					r.Step(Hold("test"))
-				case 1:
-					r.Step(NewPolicy(uint64(rng.IntN(9))))
-				}
-				if rng.IntN(30) == 0 {
-					r.Step(Resume())
-				}
-				check.see(r.Step(Tick(now)))
-				if kind == Position && check.n > 0 {
-					for j := range 2 {
-						state[j] = float32(check.q[j])
-					}
-				}
-			}
-			if check.n < 1000 || kind == Position && check.moved < 1000 {
-				t.Errorf("only %d commands, %d moved", check.n, check.moved)
-			}
-			c := r.Counters()
-			for _, want := range []Intervention{NonFinite, VelocityLimit, AccelerationLimit, StaleObservation, Held} {
-				if c[want].Events == 0 {
-					t.Errorf("kind %d period %d: %s never happened: %v", kind, period, want, c.Map())
-				}
-			}
-		}
-	}
-}
-
-func hostileChunk(rng *rand.Rand, now int64) *policy.ActionChunk {
-	c := &policy.ActionChunk{Stamp: now, Period: 50 * ms, Dim: 3, Values: make([]float32, 3*(1+rng.IntN(16)))}
-	scale := []float64{0.01, 0.3, 3, 1e6, 3e38}[rng.IntN(5)]
-	for i := range c.Values {
-		c.Values[i] = float32(rng.NormFloat64() * scale)
-	}
-	switch rng.IntN(12) {
-	case 0:
-		c.Values[rng.IntN(len(c.Values))] = float32(math.NaN())
-	case 1:
-		c.Values[rng.IntN(len(c.Values))] = float32(math.Inf(-1))
-	case 2:
-		c.Stamp -= int64(rng.IntN(2000)) * ms
-	case 3:
-		c.Values = c.Values[:len(c.Values)-1]
-	}
-	return c
-}
-
-func FuzzChunk(f *testing.F) {
-	f.Add(int64(0), int64(50e6), 3, []byte{0, 0, 128, 63, 0, 0, 128, 63, 0, 0, 128, 63})
-	f.Add(int64(-1), int64(0), 0, []byte{0, 0, 192, 127})
-	f.Fuzz(func(t *testing.T, stamp, period int64, dim int, raw []byte) {
-		cfg := threeJoints(Position, 10*ms)
-		r, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		check := &checker{t: t, cfg: cfg, lim: r.Limits()}
-		r.Step(NewPolicy(1))
-		c := &policy.ActionChunk{Stamp: stamp, Period: period, Dim: dim}
-		for ; len(raw) >= 4; raw = raw[4:] {
-			c.Values = append(c.Values, math.Float32frombits(uint32(raw[0])|uint32(raw[1])<<8|uint32(raw[2])<<16|uint32(raw[3])<<24))
-		}
-		for tick := range int64(60) {
-			fx := r.Step(Observed(&policy.Observation{Stamp: tick * 10 * ms, State: []float32{0, 0, 0}}))
-			if fx.Infer != nil {
-				r.Step(ChunkReady(fx.Infer.Seq, c, nil))
-			}
-			check.see(r.Step(Tick(tick * 10 * ms)))
-		}
-	})
 }
 
 // TestSeam: between two chunks that fit within the limits the commanded
@@ -382,5 +225,53 @@ func TestConfigRefused(t *testing.T) {
 	}
 	if l := r.Limits(); l.Velocity[0] != DefaultVelocity || l.Acceleration[0] != DefaultAcceleration {
 		t.Errorf("limits must be on by default: %+v", l)
+	}
+}
+
+// TestLimitsCoverTheAction: limits that miss the action's joints are refused,
+// not ignored; without any the defaults hold, and are said once.
+func TestLimitsCoverTheAction(t *testing.T) {
+	given := Limits{Names: []string{"elbow", "wrist"}, Lower: []float64{-1, math.Inf(-1)}, Upper: []float64{1, math.Inf(1)},
+		Velocity: []float64{2, 2}, Acceleration: []float64{3, math.Inf(1)}}
+	for _, c := range []struct {
+		name   string
+		names  []string
+		kind   Kind
+		limits Limits
+		err    string // in the refusal
+		said   string // in the start report
+	}{
+		{"none covered", []string{"a", "b"}, Position, given, "a, b", ""},
+		{"one missing", []string{"elbow", "gripper"}, Position, given, "gripper", ""},
+		{"covered", []string{"elbow"}, Position, given, "", ""},
+		{"without position and acceleration", []string{"wrist", "elbow"}, Position, given, "",
+			"default limits, velocity 1 and acceleration 5 where none is given, for wrist; no position limits for wrist"},
+		{"none given", []string{"a", "b"}, Position, Limits{}, "",
+			"default limits, velocity 1 and acceleration 5 where none is given, for a, b; no position limits for a, b"},
+		{"twist", []string{"twist.linear.x"}, Rate, given, "",
+			"default limits, velocity 1 and acceleration 5 where none is given, for twist.linear.x"},
+	} {
+		r, err := New(Config{Names: c.names, Kind: c.kind, Period: 1e7, RowPeriod: 5e7, Limits: c.limits})
+		if c.err != "" {
+			if !errors.Is(err, ErrLimits) || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "none for "+c.err+" of") || !strings.Contains(err.Error(), "elbow, wrist") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var said []string
+		for now := range int64(3) {
+			for _, rep := range r.Step(Tick(now * 1e7)).Reports {
+				if rep.Intervention == None {
+					said = append(said, rep.String())
+				}
+			}
+		}
+		if strings.Join(said, "|") != c.said {
+			t.Errorf("%s: said %q, want %q", c.name, said, c.said)
+		}
 	}
 }

@@ -114,26 +114,44 @@ func (r *Runner) engage(c *curve, now int64, wasTracking bool) Intervention {
 	return None
 }
 
-// place starts the commanded state at the measured one (rates start at zero).
+// place starts the commanded state at the measured one (rates start at zero),
+// also where that is a little outside the limits: the envelope walks it back.
 func (r *Runner) place(c *curve, now int64) bool {
-	for j := range r.q {
+	if r.cfg.Kind == Position && !r.startable(now) {
+		return false
+	}
+	for j, q := range r.measured {
 		r.v[j], r.ref[j] = 0, 0
-		if r.cfg.Kind == Rate {
+		switch {
+		case r.cfg.Kind == Rate:
 			r.q[j] = 0
-			continue
-		}
-		q := r.measured[j]
-		if math.IsNaN(q) {
+		case !math.IsNaN(q):
+			r.q[j] = q
+		case math.IsNaN(r.q[j]): // neither measured nor ever commanded
 			q, _ = c.spline(j, now+r.cfg.Period)
+			r.q[j] = clamp(q, r.env.lower[j], r.env.upper[j])
 		}
-		inside := clamp(q, r.env.lower[j], r.env.upper[j])
-		if !math.IsNaN(r.measured[j]) && math.Abs(inside-q) > r.cfg.StartTolerance {
-			r.acted(PositionLimit, Report{Stamp: now, Joint: r.names[j], Value: q, Limit: inside, Reason: "the arm stands outside its limits, move it back"})
-			return false
-		}
-		r.q[j] = inside
 	}
 	r.placed = true
+	return true
+}
+
+// startable refuses an arm that stands too far outside its limits to be moved.
+func (r *Runner) startable(now int64) bool {
+	for j, q := range r.measured {
+		over := math.Abs(q - clamp(q, r.env.lower[j], r.env.upper[j])) // NaN where it is not measured
+		if over > r.cfg.StartTolerance {
+			r.acted(PositionLimit, Report{Stamp: now, Joint: r.names[j], Value: q, Limit: clamp(q, r.env.lower[j], r.env.upper[j]),
+				Reason: "the arm stands outside its limits, move it back"})
+			return false
+		}
+	}
+	for j, q := range r.measured {
+		if limit, out := r.env.outside(j, q); out {
+			r.acted(PositionLimit, Report{Stamp: now, Joint: r.names[j], Value: q, Limit: limit,
+				Reason: "the arm stands outside its limits and is walked back"})
+		}
+	}
 	return true
 }
 
@@ -179,16 +197,22 @@ func (r *Runner) limited(now int64, j int, generation uint64, d *deviation) {
 	}
 }
 
+// still says whether the commanded state is at rest.
+func (r *Runner) still() bool {
+	for j := range r.q {
+		if !r.env.still(r.q[j], r.v[j]) {
+			return false
+		}
+	}
+	return true
+}
+
 // rest brakes, then holds. A stopped arm at rest is sent nothing.
 func (r *Runner) rest(now int64, wasTracking bool) {
 	if !r.placed {
 		return
 	}
-	still := true
-	for j := range r.q {
-		still = still && r.env.still(r.q[j], r.v[j])
-	}
-	if still && r.mode == stopped {
+	if r.mode == stopped && r.still() {
 		if wasTracking {
 			r.emit(now, 0, 0, false)
 		}
@@ -202,6 +226,7 @@ func (r *Runner) rest(now int64, wasTracking bool) {
 		r.ref[j] = r.v[j]
 	}
 	r.emit(now, 0, 0, wasTracking)
+	r.rearm()
 }
 
 func (r *Runner) emit(now int64, generation uint64, stamp int64, changed bool) {
