@@ -54,7 +54,7 @@ const (
 
 // Normalisations of state and action.
 const (
-	NormalizeQuantile = "quantile" // q01..q99 -> [-1, 1]
+	NormalizeQuantile = "quantile" // q01..q99 -> [-1, 1]; min..max where that is over 10 times as wide
 	NormalizeZScore   = "zscore"   // (x - mean) / std
 )
 

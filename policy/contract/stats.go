@@ -156,8 +156,9 @@ func quantile(x []float32, q float64) float64 {
 }
 
 // Normalizer maps state and action to the numbers a network works with, and
-// back: y = (x - offset) * scale. An element that never changed in the data
-// becomes 0, and its inverse is that constant whatever the network says. The
+// back: y = (x - offset) * scale. With NormalizeQuantile -1 and 1 are the 1 %
+// and 99 % quantiles, or minimum and maximum where these lie over ten times as
+// far apart (see add). An element that never changed in the data becomes 0, and its inverse is that constant whatever the network says. The
 // slices may be the same; they hold any number of rows. It is safe for
 // concurrent use.
 type Normalizer struct {
@@ -200,13 +201,17 @@ func (m *Moments) valid() bool {
 	return m.Std >= 0 && m.Q01 <= m.Q99 && m.Min <= m.Max
 }
 
-// add appends one element. Quantiles that coincide although the element
-// changes (a gripper that seldom moves) give way to minimum and maximum.
+// maxReach is how often minimum to maximum may hold the span of the quantiles.
+const maxReach = 10
+
+// add appends one element. Quantiles that say little of where the element goes
+// (those of a gripper that seldom moves lie as close as its noise) give way to
+// minimum and maximum: a value that does occur is never far outside [-1, 1].
 func (a *affine) add(m Moments, normalize string) {
 	centre, half := m.Mean, m.Std
 	if normalize == NormalizeQuantile {
 		lo, hi := m.Q01, m.Q99
-		if tiny(hi-lo, m) {
+		if tiny(hi-lo, m) || m.Max-m.Min > maxReach*(hi-lo) {
 			lo, hi = m.Min, m.Max
 		}
 		centre, half = (lo+hi)/2, (hi-lo)/2

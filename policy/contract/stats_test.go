@@ -160,3 +160,36 @@ func TestNormalizer(t *testing.T) {
 		}
 	}
 }
+
+// TestSeldomMoves: a gripper that is closed in 0.8 % of the frames and noisy in
+// the others is normalised by where it goes, not by its noise.
+func TestSeldomMoves(t *testing.T) {
+	c, rng := statsContract(t, "false", "quantile"), rand.New(rand.NewPCG(1, 2))
+	b := NewStatsBuilder(c)
+	for i := range 1000 {
+		x := float32(1e-4 * rng.NormFloat64())
+		if i < 8 {
+			x = 0.04
+		}
+		if err := b.Add([]float32{x, 0}, []float32{x}, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := b.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := NewNormalizer(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := []float32{0.04}
+	n.Action(y, y)
+	if math.Abs(float64(y[0])-1) > 1e-5 {
+		t.Errorf("the closed gripper is %v normalised, want 1", y[0])
+	}
+	n.InverseAction(y, y)
+	if math.Abs(float64(y[0])-0.04) > 1e-7 {
+		t.Errorf("the closed gripper comes back as %v", y[0])
+	}
+}
