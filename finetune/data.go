@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"math"
+	"slices"
 
 	"arfm/bags"
 	"arfm/policy/contract"
@@ -107,15 +108,26 @@ func finite(x []float32) bool {
 }
 
 // split holds out whole episodes, drawn at random but never the last of a
-// task; a single episode gives its last frames by time.
+// task. Where none can leave, each episode gives its last frames by time.
 func (d *dataset) split(share float64, s *flow.Stream) {
-	if len(d.episodes) == 1 {
-		n := len(d.episodes[0].Frames)
-		border := n - int(math.Round(share*float64(n)))
-		d.train.add(span{0, 0, border})
-		d.heldOut.add(span{0, border, n})
-		return
+	held := d.draw(share, s)
+	inTime := share > 0 && !slices.Contains(held, true)
+	for i := range d.episodes {
+		n := len(d.episodes[i].Frames)
+		border := n
+		switch {
+		case held[i]:
+			border = 0
+		case inTime && n > 1: // both parts have a frame
+			border = min(max(n-int(math.Round(share*float64(n))), 1), n-1)
+		}
+		d.train.add(span{i, 0, border})
+		d.heldOut.add(span{i, border, n})
 	}
+}
+
+// draw chooses the episodes that are held out.
+func (d *dataset) draw(share float64, s *flow.Stream) (held []bool) {
 	left, held := map[string]int{}, make([]bool, len(d.episodes))
 	for i := range d.episodes {
 		left[d.episodes[i].Task]++
@@ -131,13 +143,7 @@ func (d *dataset) split(share float64, s *flow.Stream) {
 			want--
 		}
 	}
-	for i := range d.episodes {
-		p := &d.train
-		if held[i] {
-			p = &d.heldOut
-		}
-		p.add(span{i, 0, len(d.episodes[i].Frames)})
-	}
+	return held
 }
 
 // valid returns how many actions of the chunk at c exist: to the end of its

@@ -120,9 +120,16 @@ func TestSplit(t *testing.T) {
 			}
 		}
 	}
-	two := newTestData(t, true, 2, 5, 0.5) // of two tasks: neither may leave
-	if len(two.heldOut.spans) != 0 {
-		t.Error("the only episode of a task was held out")
+	two := newTestData(t, true, 2, 6, 0.5) // of two tasks: neither may leave, each gives its end
+	if !slices.Equal(two.train.spans, []span{{0, 0, 3}, {1, 0, 3}}) || !slices.Equal(two.heldOut.spans, []span{{0, 3, 6}, {1, 3, 6}}) {
+		t.Errorf("the only episodes of two tasks split into %v and %v", two.train.spans, two.heldOut.spans)
+	}
+	short := newTestData(t, true, 2, 3, 0.1)
+	if len(short.heldOut.chunks) != 2 || len(short.train.chunks) != 4 {
+		t.Errorf("short episodes split into %v and %v", short.train.spans, short.heldOut.spans)
+	}
+	if all := newTestData(t, true, 2, 3, 0); len(all.heldOut.chunks) != 0 || len(all.train.chunks) != 6 {
+		t.Errorf("a share of 0 splits into %v and %v", all.train.spans, all.heldOut.spans)
 	}
 }
 

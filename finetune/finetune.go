@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,16 +64,16 @@ func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	_, absent := os.Stat(o.Out)
+	missing := missingFolders(o.Out)
+	defer func() { // a run that did not begin leaves no folder behind
+		for _, dir := range missing {
+			if err == nil || os.Remove(dir) != nil { // stays if there is anything in it
+				return
+			}
+		}
+	}()
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return nil, fileError("make the output folder", err)
-	}
-	if absent != nil { // a run that did not begin leaves no folder behind
-		defer func() {
-			if err != nil {
-				_ = os.Remove(o.Out) // stays if there is anything in it
-			}
-		}()
 	}
 	log, err := openLog(o.logPath())
 	if err != nil {
@@ -102,8 +104,19 @@ func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o
 	return t.result(), err
 }
 
+// missingFolders returns those of path and the folders above it that do not
+// exist, innermost first.
+func missingFolders(path string) (dirs []string) {
+	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return dirs
+		}
+		dirs = append(dirs, dir)
+	}
+}
+
 // previous returns the state that a run resumes, nil for a new run. A folder
-// that holds a run is not begun anew.
+// that holds a run, or lines in a log that may be anyone's, is not begun anew.
 func (o *Options) previous() (*state, error) {
 	if o.Resume {
 		return readState(o.statePath())
@@ -112,7 +125,14 @@ func (o *Options) previous() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(o.statePath()); err == nil || len(steps) > 0 {
+	used := len(steps) > 0
+	if _, err := os.Lstat(o.statePath()); err == nil {
+		used = true
+	}
+	if info, err := os.Lstat(o.logPath()); err == nil && info.Size() > 0 {
+		used = true
+	}
+	if used {
 		return nil, fmt.Errorf("%w: folder %s already holds a run; resume it or name another folder", ErrOptions, o.Out)
 	}
 	return nil, nil
@@ -237,11 +257,13 @@ func (t *trainer) begin(saved *state) (err error) {
 }
 
 // weigh computes the advantage of every training chunk: the return-to-go at
-// its first frame against those of its task.
+// its first frame against those of its group, among the chunks whose rewards
+// come from the same source: a 0 of one source is not a 0 of another. Chunks
+// without any reward get 0, neither good nor bad. Rewards past the span's end
+// belong to held-out frames and do not count.
 func (t *trainer) weigh() error {
 	t.rewards = map[reward.Source]int{}
-	returns := make([]float64, 0, len(t.data.train.chunks))
-	tasks := make([]string, 0, len(t.data.train.chunks))
+	groups, n := map[reward.Source]*rewarded{}, 0
 	for _, s := range t.data.train.spans {
 		ep := &t.data.episodes[s.episode]
 		r, source, err := reward.Of(ep, t.o.Success)
@@ -249,19 +271,41 @@ func (t *trainer) weigh() error {
 			return fmt.Errorf("%w: %w", ErrData, err)
 		}
 		t.rewards[source]++
-		for _, g := range reward.ReturnToGo(r)[s.lo:s.hi] {
-			returns, tasks = append(returns, g), append(tasks, ep.Task)
+		if groups[source] == nil {
+			groups[source] = &rewarded{}
 		}
+		groups[source].add(n, reward.ReturnToGo(r[s.lo:s.hi]), ep.Task)
+		n += s.hi - s.lo
 	}
 	if t.o.Objective != "bc" && t.rewards[reward.Nothing] == len(t.data.train.spans) {
 		return fmt.Errorf("%w, and objective %s weighs chunks by them; label the bags or use bc", ErrNoReward, t.o.Objective)
 	}
-	adv, err := advantage.Compute(returns, tasks, t.o.Advantage)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrOptions, err)
+	t.data.advantage = make([]float64, n)
+	delete(groups, reward.Nothing)
+	for _, g := range groups {
+		adv, err := advantage.Compute(g.returns, g.tasks, t.o.Advantage)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+		for i, at := range g.at {
+			t.data.advantage[at] = adv[i]
+		}
 	}
-	t.data.advantage = adv
 	return nil
+}
+
+// rewarded are the training chunks whose rewards come from one source.
+type rewarded struct {
+	at      []int // places among the training chunks
+	returns []float64
+	tasks   []string
+}
+
+// add takes the chunks of a span, the first of which is training chunk first.
+func (g *rewarded) add(first int, returns []float64, task string) {
+	for i, r := range returns {
+		g.at, g.returns, g.tasks = append(g.at, first+i), append(g.returns, r), append(g.tasks, task)
+	}
 }
 
 // compile builds the training step, the optimiser and the buffers of a batch.
@@ -422,12 +466,18 @@ func (t *trainer) result() *Result {
 func (r *Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d steps on %d frames (%d held out), rewards:", r.Step, r.Frames, r.HeldOut)
-	for _, source := range slices.Sorted(maps.Keys(r.Rewards)) {
+	for i, source := range slices.Sorted(maps.Keys(r.Rewards)) {
+		if i > 0 {
+			b.WriteString(",")
+		}
 		name := string(source)
 		if source == reward.Nothing {
 			name = "none"
 		}
 		fmt.Fprintf(&b, " %s in %d episodes", name, r.Rewards[source])
+	}
+	if len(r.Rewards) > 1 {
+		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
 	}
 	if r.Evaluation != nil {
 		fmt.Fprintf(&b, "\n%s", r.Evaluation)

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
 	"arfm/finetune/reward"
+	"arfm/policy/flow"
 	"arfm/policy/vla"
 )
 
@@ -40,7 +42,7 @@ type Settings struct {
 	Tau       string                 `json:"tau"`      // flow times: uniform | beta
 	Seed      uint64                 `json:"seed"`     // of every random stream
 	Workers   int                    `json:"workers"`  // goroutines; part of the result to the last bit
-	HeldOut   float64                `json:"held_out"` // share of the episodes, or of the frames of a single one
+	HeldOut   float64                `json:"held_out"` // share of the episodes; of each one's frames where no whole episode can be spared
 }
 
 // Options are Settings and what is done beside training.
@@ -117,8 +119,22 @@ func (o *Options) Validate() error {
 	case !(o.NoiseScale >= 0 && o.NoiseScale <= 10):
 		return bad("noise scale is %v; it must lie in [0, 10]", o.NoiseScale)
 	}
-	if err := o.Optim.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", ErrOptions, err)
+	_, noSampler := flow.SamplerByName(o.Tau)
+	for _, err := range []error{noSampler, o.Optim.Validate(), o.Advantage.Validate(), o.validObjective()} {
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+	}
+	return nil
+}
+
+// validObjective checks what only the chosen objective reads.
+func (s *Settings) validObjective() error {
+	switch o := s.objective().(type) {
+	case objective.RWR:
+		return o.Validate()
+	case *objective.ARFM:
+		return o.Validate()
 	}
 	return nil
 }
@@ -142,7 +158,9 @@ func (s *Settings) difference(saved *Settings) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := json.Unmarshal(data, &maps[i]); err != nil {
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber() // a float64 does not tell seeds of 64 bits apart
+		if err := d.Decode(&maps[i]); err != nil {
 			return "", err
 		}
 	}

@@ -40,15 +40,33 @@ type runLog struct {
 
 // openLog opens the log at path and locks its folder.
 func openLog(path string) (*runLog, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fileError("open the training log", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for range 100 {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fileError("open the training log", err)
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("training log %s: %w; wait for it or use another folder", path, ErrBusy)
+		}
+		if isAt(f, path) {
+			return &runLog{f: f}, nil
+		}
+		// Its last owner removed it between our open and our lock: the lock is
+		// on a file that the next run does not see.
 		f.Close()
-		return nil, fmt.Errorf("training log %s: %w; wait for it or use another folder", path, ErrBusy)
 	}
-	return &runLog{f: f}, nil
+	return nil, fmt.Errorf("training log %s: %w; wait for it or use another folder", path, ErrBusy)
+}
+
+// isAt says whether path still names the open file f.
+func isAt(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(open, named)
 }
 
 // cut drops the lines of steps after the given one, which a killed run may
@@ -127,7 +145,7 @@ func (l *runLog) sync() error {
 
 // close releases the folder; a log without a line is not left behind.
 func (l *runLog) close() error {
-	if info, err := l.f.Stat(); err == nil && info.Size() == 0 {
+	if info, err := l.f.Stat(); err == nil && info.Size() == 0 { // under our lock: no one else's
 		_ = os.Remove(l.f.Name()) // an empty log does no harm either
 	}
 	return l.f.Close()

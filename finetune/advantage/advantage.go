@@ -31,6 +31,17 @@ type Options struct {
 	GroupBy     GroupBy     `json:"group_by"`
 }
 
+// Validate returns what is unknown, or nil.
+func (o Options) Validate() error {
+	if o.Standardize != None && o.Standardize != ZScore && o.Standardize != "" {
+		return fmt.Errorf("standardize %q is unknown; use %q or %q", o.Standardize, None, ZScore)
+	}
+	if o.GroupBy != ByTask && o.GroupBy != All && o.GroupBy != "" {
+		return fmt.Errorf("group advantages by %q is unknown; use %q or %q", o.GroupBy, ByTask, All)
+	}
+	return nil
+}
+
 // Compute returns the leave-one-out advantage of each of the returns (N), in
 // its group of K returns with the same task (ARFM, section 3; RLOO):
 //
@@ -43,14 +54,13 @@ func Compute(returns []float64, tasks []string, o Options) ([]float64, error) {
 	if len(tasks) != len(returns) {
 		return nil, fmt.Errorf("%d returns came with %d tasks; every return needs its task", len(returns), len(tasks))
 	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
 	groups := map[string][]int{}
 	for i, task := range tasks {
-		switch o.GroupBy {
-		case ByTask, "":
-		case All:
+		if o.GroupBy == All {
 			task = ""
-		default:
-			return nil, fmt.Errorf("group advantages by %q is unknown; use %q or %q", o.GroupBy, ByTask, All)
 		}
 		if math.IsNaN(returns[i]) || math.IsInf(returns[i], 0) {
 			return nil, fmt.Errorf("return %d of task %q is %v; check the rewards of its bag", i, tasks[i], returns[i])
@@ -60,12 +70,8 @@ func Compute(returns []float64, tasks []string, o Options) ([]float64, error) {
 	adv := make([]float64, len(returns))
 	for _, members := range groups {
 		leaveOneOut(adv, returns, members)
-		switch o.Standardize {
-		case None, "":
-		case ZScore:
+		if o.Standardize == ZScore {
 			standardize(adv, members)
-		default:
-			return nil, fmt.Errorf("standardize %q is unknown; use %q or %q", o.Standardize, None, ZScore)
 		}
 	}
 	return adv, nil

@@ -35,13 +35,18 @@ type ARFM struct {
 // Name returns "arfm".
 func (*ARFM) Name() string { return "arfm" }
 
+// Validate returns what is out of range, or nil.
+func (o *ARFM) Validate() error {
+	if o.Scale != Paper && o.Scale != Relative {
+		return fmt.Errorf("scale %q is unknown; use %q or %q", o.Scale, Paper, Relative)
+	}
+	return o.Options.Validate()
+}
+
 // Loss returns sum_i w_i l_i; the weights are constants in the gradient.
 func (o *ARFM) Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error) {
-	if err := o.Options.Validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, nil, err
-	}
-	if o.Scale != Paper && o.Scale != Relative {
-		return nil, nil, fmt.Errorf("scale %q is unknown; use %q or %q", o.Scale, Paper, Relative)
 	}
 	r := make([]float64, adv.Shape().TotalSize())
 	weights, err = Weigh("arfm", l, adv, func(l, adv, w []float32) (err error) {

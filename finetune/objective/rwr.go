@@ -15,10 +15,18 @@ type RWR struct {
 // Name returns "rwr".
 func (RWR) Name() string { return "rwr" }
 
+// Validate returns what is out of range, or nil.
+func (o RWR) Validate() error {
+	if !(o.Beta >= 0 && o.Beta <= 1e6) {
+		return fmt.Errorf("rwr has beta %v; it must lie in [0, 1e6]", o.Beta)
+	}
+	return nil
+}
+
 // Loss returns sum_i w_i l_i.
 func (o RWR) Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error) {
-	if !(o.Beta >= 0 && o.Beta <= 1e6) {
-		return nil, nil, fmt.Errorf("rwr has beta %v; it must lie in [0, 1e6]", o.Beta)
+	if err := o.Validate(); err != nil {
+		return nil, nil, err
 	}
 	r := make([]float64, adv.Shape().TotalSize())
 	weights, err = Weigh("rwr", l, adv, func(_, adv, w []float32) error {

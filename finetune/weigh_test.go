@@ -1,0 +1,132 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"arfm/bags"
+	"arfm/finetune/advantage"
+	"arfm/finetune/reward"
+)
+
+// weighed returns the advantage of the first training chunk of each episode.
+func weighed(t *testing.T, eps []bags.Episode, o Options) []float64 {
+	t.Helper()
+	c := newContract(t, false, true)
+	d, err := newDataset(eps, c, o.HeldOut, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trainer{o: o, contract: c, data: d}
+	if err := tr.weigh(); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.advantage) != len(d.train.chunks) {
+		t.Fatalf("%d advantages for %d chunks", len(d.advantage), len(d.train.chunks))
+	}
+	first := make([]float64, len(eps))
+	for k := len(d.advantage) - 1; k >= 0; k-- {
+		first[d.train.spans[d.train.chunks[k].span].episode] = d.advantage[k]
+	}
+	return first
+}
+
+// rewardedEpisodes are of one task; the reward of every frame of episode i is
+// rewards[i], from the topic, and NaN leaves it without any.
+func rewardedEpisodes(t *testing.T, rewards ...float64) []bags.Episode {
+	eps := episodes(newContract(t, false, true), len(rewards), 8)
+	for i := range eps {
+		e := &eps[i]
+		e.Task, e.Outcome, e.RewardSource = "reach", bags.Unknown, bags.RewardTopic
+		if math.IsNaN(rewards[i]) {
+			e.RewardSource = bags.RewardNone
+			continue
+		}
+		for k := range e.Frames {
+			e.Frames[k].Reward = rewards[i]
+		}
+	}
+	return eps
+}
+
+// TestSourcesAreNotCompared: an episode without rewards is average, and moves
+// no one's mean; nor does a success flag stand beside topic rewards.
+func TestSourcesAreNotCompared(t *testing.T) {
+	for _, by := range []advantage.GroupBy{advantage.ByTask, advantage.All} {
+		eps := rewardedEpisodes(t, -0.5, math.NaN(), -0.4, -0.3, math.NaN(), math.NaN())
+		eps[4].RewardSource, eps[4].Outcome = bags.RewardSuccess, bags.Success
+		eps[5].RewardSource, eps[5].Outcome = bags.RewardSuccess, bags.Failure
+		o := testOptions(t, 2)
+		o.HeldOut, o.Advantage.GroupBy = 0, by
+		got := weighed(t, eps, o)
+		for i, sign := range []float64{-0.1, 0, 0, 0.1, 0.5, -0.5} {
+			// 24 chunks of the topic, 16 of the flag
+			k := map[bool]float64{true: 24. / 23, false: 16. / 15}[i < 4]
+			if math.Abs(got[i]-sign*k) > 1e-12 {
+				t.Errorf("by %s: episode %d has advantage %v, want %v", by, i, got[i], sign*k)
+			}
+		}
+	}
+}
+
+func TestMixedSourcesAreTold(t *testing.T) {
+	r := Result{Rewards: map[reward.Source]int{reward.Topic: 3, reward.Nothing: 1}}
+	if s := r.String(); !strings.Contains(s, "none in 1 episodes, topic in 3 episodes\nrewards come from several sources") {
+		t.Errorf("mixed sources read %q", s)
+	}
+	r.Rewards = map[reward.Source]int{reward.Topic: 3}
+	if s := r.String(); strings.Contains(s, "several") {
+		t.Errorf("one source reads %q", s)
+	}
+}
+
+// TestHeldOutRewardsDoNotLeak: in a split by time the rewards of the held-out
+// end change no advantage.
+func TestHeldOutRewardsDoNotLeak(t *testing.T) {
+	o := testOptions(t, 2)
+	o.HeldOut = 0.25
+	eps := rewardedEpisodes(t, 1, 3)
+	eps[1].Task = "lift" // no whole episode can leave
+	o.Advantage.GroupBy = advantage.All
+	want := weighed(t, eps, o)
+	for i := range eps {
+		for k := range eps[i].Frames[6:] {
+			eps[i].Frames[6+k].Reward = 100 * float64(1+i)
+		}
+	}
+	got := weighed(t, eps, o)
+	for i := range want {
+		if got[i] != want[i] || want[i] == 0 {
+			t.Errorf("episode %d has advantage %v, and %v with other held-out rewards", i, want[i], got[i])
+		}
+	}
+}
+
+// TestBadWeightsAreFoundUpFront: Validate needs no episode.
+func TestBadWeightsAreFoundUpFront(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"standardize": func(o *Options) { o.Advantage.Standardize = "loud" },
+		"group":       func(o *Options) { o.Advantage.GroupBy = "bag" },
+		"scale":       func(o *Options) { o.Scale = "loud" },
+		"lambda":      func(o *Options) { o.Alpha.Lambda = -1 },
+		"beta":        func(o *Options) { o.Objective, o.Beta = "rwr", math.NaN() },
+		"tau":         func(o *Options) { o.Tau = "normal" },
+	} {
+		o := testOptions(t, 2)
+		change(&o)
+		if err := o.Validate(); !errors.Is(err, ErrOptions) {
+			t.Errorf("a bad %s gives %v", name, err)
+		}
+	}
+	o := testOptions(t, 2)
+	o.Objective, o.Scale, o.Beta = "bc", "", -1 // which bc does not read
+	if err := o.Validate(); err != nil {
+		t.Errorf("bc is refused for settings of others: %v", err)
+	}
+	if _, err := Train(context.Background(), nil, newContract(t, false, true), o); !errors.Is(err, ErrData) {
+		t.Errorf("no episodes give %v", err)
+	}
+}
