@@ -294,30 +294,35 @@ func TestRearmWhileBraking(t *testing.T) {
 }
 
 // TestWalksBackInside: an arm measured outside its limits starts where it is
-// and is walked back inside, not thrown.
+// and is walked back inside, not thrown, and every tick out there counts.
 func TestWalksBackInside(t *testing.T) {
 	for _, period := range []int64{50 * ms, 2 * ms} {
-		c := newChecker(t, threeJoints(Position, period))
+		cfg := threeJoints(Position, period)
+		cfg.Blend = 1 // the reference is inside at once
+		c := newChecker(t, cfg)
 		c.r.Step(NewPolicy(1))
 		fx := c.r.Step(Observed(&policy.Observation{State: []float32{0, 2.25, 0}}))
 		chunk := &policy.ActionChunk{Period: 50 * ms, Dim: 3, Values: make([]float32, 3*60)}
 		for i := 1; i < len(chunk.Values); i += 3 {
-			chunk.Values[i] = 2.25
+			chunk.Values[i] = 1.75
 		}
 		c.r.Step(ChunkReady(fx.Infer.Seq, chunk, nil))
-		var said string
+		said, out := "", uint64(1)
 		for now := int64(0); now < 2500*ms; now += period {
 			c.r.Step(Observed(&policy.Observation{Stamp: now, State: []float32{0, 2.25, 0}}))
 			for _, rep := range c.tick(now).Reports {
 				said += rep.String() + "\n"
 			}
+			if c.q[1] > 2+hair*3 {
+				out++
+			}
 		}
-		if c.q[1] > 2 || c.q[1] < 1.99 {
-			t.Errorf("walked to %g, not to the limit 2", c.q[1])
+		if math.Abs(c.q[1]-1.75) > 1e-3 {
+			t.Errorf("walked to %g, not to the chunk's 1.75", c.q[1])
 		}
 		want := "PositionLimit: b asks for 2.25, allowed is 2: the arm stands outside its limits and is walked back"
-		if n := c.r.Counters()[PositionLimit]; n.Events != 1 || n.Ticks < 10 || !strings.Contains(said, want) {
-			t.Errorf("%+v, reports:\n%s", n, said)
+		if n := c.r.Counters()[PositionLimit]; n.Events != 1 || n.Ticks != out || out < 10 || !strings.Contains(said, want) {
+			t.Errorf("%+v, %d ticks outside, reports:\n%s", n, out, said)
 		}
 	}
 }
