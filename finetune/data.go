@@ -107,8 +107,8 @@ func finite(x []float32) bool {
 	return true
 }
 
-// split holds out whole episodes, drawn at random but never the last of a
-// task. Where none can leave, each episode gives its last frames by time.
+// split holds out whole episodes, drawn at random but never the last of a task
+// with its outcome: advantages need both. Where none can leave, each episode gives its last frames by time.
 func (d *dataset) split(share float64, s *flow.Stream) {
 	held := d.draw(share, s)
 	inTime := share > 0 && !slices.Contains(held, true)
@@ -128,18 +128,23 @@ func (d *dataset) split(share float64, s *flow.Stream) {
 
 // draw chooses the episodes that are held out.
 func (d *dataset) draw(share float64, s *flow.Stream) (held []bool) {
-	left, held := map[string]int{}, make([]bool, len(d.episodes))
+	type kind struct {
+		task    string
+		outcome bags.Outcome
+	}
+	left, held := map[kind]int{}, make([]bool, len(d.episodes))
+	of := func(i int) kind { return kind{d.episodes[i].Task, d.episodes[i].Outcome} }
 	for i := range d.episodes {
-		left[d.episodes[i].Task]++
+		left[of(i)]++
 	}
 	want := int(math.Round(share * float64(len(d.episodes))))
 	if share > 0 {
 		want = max(want, 1)
 	}
 	for _, i := range s.Perm(len(d.episodes)) {
-		if task := d.episodes[i].Task; want > 0 && left[task] > 1 {
+		if k := of(i); want > 0 && left[k] > 1 {
 			held[i] = true
-			left[task]--
+			left[k]--
 			want--
 		}
 	}

@@ -40,6 +40,7 @@ type Result struct {
 	Frames     int                   `json:"frames"`          // chunks of the training split
 	HeldOut    int                   `json:"held_out_frames"` // of the held-out split
 	Rewards    map[reward.Source]int `json:"rewards"`         // episodes of the training split by source
+	Unweighted bool                  `json:"unweighted"`      // rewards were to weigh the chunks, but all advantages are equal
 	Evaluation *HeldOut              `json:"evaluation,omitempty"`
 	Timing     Timing                `json:"timing"`
 }
@@ -442,12 +443,20 @@ func (t *trainer) save() error {
 		return err
 	}
 	t.saved = t.n
+	if t.o.Publish != "" {
+		if err := publish(path, t.o.Publish); err != nil {
+			return err
+		}
+	}
 	return t.o.prune(t.n)
 }
 
 func (t *trainer) result() *Result {
 	r := t.last
 	r.Step, r.Parent, r.Rewards = t.n, t.parent, t.rewards
+	if a := t.data.advantage; t.o.Objective != "bc" && len(a) > 0 {
+		r.Unweighted = slices.Min(a) == slices.Max(a)
+	}
 	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
 	if n := float64(t.n - t.begun); n > 0 {
 		s := t.spent
@@ -478,6 +487,9 @@ func (r *Result) String() string {
 	}
 	if len(r.Rewards) > 1 {
 		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
+	}
+	if r.Unweighted {
+		b.WriteString("\nevery chunk has the same advantage, so this was bc: label good and bad episodes of one task")
 	}
 	if r.Evaluation != nil {
 		fmt.Fprintf(&b, "\n%s", r.Evaluation)

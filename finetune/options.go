@@ -50,6 +50,7 @@ type Options struct {
 	Settings
 	Out        string         // folder of checkpoints, state and log; made if it is missing
 	Name       string         // checkpoints are <Name>-<step>.safetensors
+	Publish    string         // folder that each checkpoint is put into as well, for a running policy; empty: none
 	Init       string         // checkpoint to start from: weights, architecture and statistics
 	Resume     bool           // go on from Out's state, or begin where there is none
 	EvalEvery  int64          // steps between held-out evaluations, 0 for the last step only

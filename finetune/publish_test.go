@@ -1,0 +1,84 @@
+package finetune
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"arfm/policy/checkpoint"
+)
+
+func TestPublish(t *testing.T) {
+	dir := t.TempDir()
+	path, to := filepath.Join(dir, "policy-1.safetensors"), filepath.Join(dir, "a", "watched")
+	for _, text := range []string{"one", "one", "two"} { // the same file again, then another under its name
+		if text == "two" {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := publish(path, to); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(to, "policy-1.safetensors"))
+		if err != nil || string(got) != text {
+			t.Fatalf("published %q, error %v, want %q", got, err, text)
+		}
+		if entries, _ := os.ReadDir(to); len(entries) != 1 {
+			t.Fatalf("left behind: %v", entries)
+		}
+	}
+	if err := publish(path, path); err == nil {
+		t.Error("a file is no folder to publish in")
+	}
+	if err := publish(filepath.Join(dir, "none"), to); err == nil {
+		t.Error("published a file that is not there")
+	}
+}
+
+func TestCopyFile(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	if err := os.WriteFile(a, []byte("weights"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyFile(b, a); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(b); err != nil || string(got) != "weights" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if copyFile(b, a) == nil {
+		t.Error("overwrote a file")
+	}
+}
+
+// TestTrainPublishes also looks at what a run says of rewards that tell good
+// from bad, in training too where only two episodes are there, and of equal ones.
+func TestTrainPublishes(t *testing.T) {
+	c := newContract(t, false, true)
+	eps := episodes(c, 3, 20)[1:] // a success and a failure
+	eps[1].Task = eps[0].Task
+	o := testOptions(t, 2)
+	o.Objective, o.HeldOut, o.Publish = "arfm", 0.3, filepath.Join(t.TempDir(), "watched")
+	r, err := Train(t.Context(), eps, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Unweighted || r.HeldOut == 0 {
+		t.Errorf("%d chunks held out, %v", r.HeldOut, r)
+	}
+	got, err := checkpoint.Load(filepath.Join(o.Publish, filepath.Base(r.Checkpoint)))
+	if err != nil || got.Hash != r.Hash {
+		t.Errorf("published %v, %v", got, err)
+	}
+	eps[1].Outcome = eps[0].Outcome
+	o.Out = t.TempDir()
+	if r, err = Train(t.Context(), eps, c, o); err != nil || !r.Unweighted || !strings.Contains(r.String(), "this was bc") {
+		t.Errorf("%v, error %v", r, err)
+	}
+}
