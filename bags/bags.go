@@ -38,7 +38,8 @@ const (
 // String returns unknown, success or failure.
 func (o Outcome) String() string { return [...]string{"unknown", "success", "failure"}[o] }
 
-// Sources of reward, in the order in which they are looked for.
+// Sources of reward, in the order in which they are looked for. Each episode
+// has the first that gives it a reward.
 const (
 	RewardNone    = ""        // none was found; dense terms may be computed from the frames
 	RewardTopic   = "topic"   // the contract's reward topic
@@ -72,7 +73,7 @@ const DefaultMaxBytes = 4 << 30
 // Options changes what ReadEpisodes reads.
 type Options struct {
 	Span     Span
-	MaxBytes int64 // of frames, in memory; 0: DefaultMaxBytes
+	MaxBytes int64 // of frames, in memory; 0: DefaultMaxBytes. See CheckReport.Bytes
 }
 
 // Span is a part of a bag, from its start to its end, each given as a fraction

@@ -1,6 +1,7 @@
 package bags_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ action: {from: next_state, names: [elbow], unit: position, horizon: 4}
 		fmt.Println(err)
 		return
 	}
-	episodes, _, err := bags.ReadEpisodes(path, c, bags.Options{})
+	episodes, _, err := bags.ReadEpisodes(context.Background(), path, c, bags.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"arfm/bags/rosbag2"
 )
 
 // Find returns the bags at and below the given paths, sorted, each once: a
@@ -51,7 +53,7 @@ func findBelow(root string) ([]string, error) {
 		case d.IsDir() && isBagFolder(path):
 			out = append(out, path)
 			return filepath.SkipDir
-		case !d.IsDir() && isRecording(d.Name()):
+		case !d.IsDir() && rosbag2.IsRecording(d.Name()):
 			out = append(out, path)
 		}
 		return nil
@@ -64,10 +66,5 @@ func isBagFolder(path string) bool {
 		return false
 	}
 	entries, err := os.ReadDir(path)
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && isRecording(e.Name()) })
-}
-
-func isRecording(name string) bool {
-	name = strings.TrimSuffix(name, ".zstd")
-	return strings.HasSuffix(name, ".mcap") || strings.HasSuffix(name, ".db3")
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && rosbag2.IsRecording(e.Name()) })
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"arfm/bags/rosbag2"
@@ -18,15 +20,28 @@ type Labelling struct {
 	File    string   // the sidecar's name; empty: rewards.csv
 }
 
-// LabelEpisode marks one episode of a bag in its sidecar file and returns the
-// file's path and how many labels it holds then. Labels that the file already
-// has inside the span are replaced, others stay. The bag itself is only read.
-func LabelEpisode(bag string, l Labelling) (path string, labels int, err error) {
-	if l.Outcome != EventSuccess && l.Outcome != EventFailure && l.Outcome != EventEnd {
-		return "", 0, fmt.Errorf("%w: outcome %q is none of success, failure, end", ErrSidecar, l.Outcome)
+// Validate refuses, wrapping ErrSidecar or ErrSpan, what can be said of no bag.
+func (l *Labelling) Validate() error {
+	switch {
+	case !slices.Contains(ends[:], l.Outcome):
+		return fmt.Errorf("%w: outcome %q is none of success, failure, end", ErrSidecar, l.Outcome)
+	case l.File != "" && (l.File != filepath.Base(l.File) || l.File == ".."):
+		return fmt.Errorf("%w: %q is a path; give the name of a file beside the bag", ErrSidecar, l.File)
 	}
-	if err := l.Span.check(); err != nil {
+	return l.Span.check()
+}
+
+// LabelEpisode marks one episode of a bag in its sidecar file and returns the
+// file's path and how many episodes it holds then. Of episodes that the file
+// marks already, the parts outside the span keep their outcome and rewards; the
+// rest is replaced. The bag itself is only read. A recording inside a bag's
+// folder stands for that bag.
+func LabelEpisode(bag string, l Labelling) (path string, episodes int, err error) {
+	if err := l.Validate(); err != nil {
 		return "", 0, err
+	}
+	if dir := filepath.Dir(bag); isFile(bag) && isFile(filepath.Join(dir, "metadata.yaml")) {
+		bag = dir
 	}
 	b, err := rosbag2.Open(bag)
 	if err != nil {
@@ -36,19 +51,74 @@ func LabelEpisode(bag string, l Labelling) (path string, labels int, err error) 
 	if err := b.Close(); err != nil {
 		return "", 0, err
 	}
+	if info.Messages == 0 {
+		return "", 0, fmt.Errorf("%s: %w: it holds no message; there is nothing to label", bag, ErrNoFrame)
+	}
 	lo, hi, err := l.Span.resolve(info.Start, info.End)
 	if err != nil {
 		return "", 0, fmt.Errorf("%s: %w", bag, err)
 	}
 	lo, hi = max(lo, info.Start), min(hi-1, info.End) // the next episode may start where this one ends
+	if lo >= hi {
+		return "", 0, fmt.Errorf("%s: %w: it begins behind the bag's end", bag, ErrSpan)
+	}
 	path = SidecarPath(bag, l.File)
 	old, err := ReadSidecar(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", 0, err
 	}
-	all := slices.DeleteFunc(old, func(x Label) bool { return x.Stamp >= lo && x.Stamp <= hi })
-	all = append(all,
-		Label{Stamp: lo, Event: EventStart, Task: l.Task},
-		Label{Stamp: hi, Event: l.Outcome, Reward: l.Reward})
-	return path, len(all), WriteSidecar(path, all)
+	labels := []Label{{Stamp: hi, Reward: l.Reward}}
+	if l.Reward == nil {
+		labels = labels[:0]
+	}
+	for _, x := range old {
+		if x.Reward != nil && (x.Stamp < lo || x.Stamp > hi) {
+			labels = append(labels, Label{Stamp: x.Stamp, Reward: x.Reward})
+		}
+	}
+	segs := append(without(labelled(old), lo, hi), segment{lo, hi, l.Task, Outcome(slices.Index(ends[:], l.Outcome))})
+	for _, g := range segs {
+		labels = append(labels,
+			Label{Stamp: max(g.start, info.Start), Event: EventStart, Task: g.task},
+			Label{Stamp: min(g.end, info.End), Event: ends[g.outcome]})
+	}
+	return path, len(segs), WriteSidecar(path, labels)
+}
+
+// ends holds the event that ends an episode with each outcome.
+var ends = [...]Event{Unknown: EventEnd, Success: EventSuccess, Failure: EventFailure}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// labelled returns the episodes that a sidecar file marks.
+func labelled(labels []Label) []segment {
+	var marks []mark
+	for _, x := range labels {
+		if x.Event != EventNone {
+			marks = append(marks, mark{x.Stamp, x.Event, x.Task})
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	return segments(marks)
+}
+
+// without takes [lo, hi] out of the episodes; what is left of one keeps its
+// outcome.
+func without(segs []segment, lo, hi int64) []segment {
+	var out []segment
+	for _, g := range segs {
+		before, after := g, g
+		before.end, after.start = min(g.end, lo-1), max(g.start, hi+1)
+		for _, part := range []segment{before, after} {
+			if part.start < part.end {
+				out = append(out, part)
+			}
+		}
+	}
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestReward(t *testing.T) {
 			frames[i].Stamp = int64(i+1) * 100
 		}
 		eps, ends, outside := split("b", frames, []segment{{start: 0, end: tc.end}})
-		lost := reward(eps, ends, []point{{tc.stamp, 1}}, RewardTopic, 100)
+		lost := reward(eps, ends, []rewards{{RewardTopic, []point{{tc.stamp, 1}}}}, 100)
 		got := [3]float64{frames[0].Reward, frames[1].Reward, frames[2].Reward}
 		sum := got[0] + got[1] + got[2]
 		if got != tc.want || lost != 1-int(sum) || outside != 0 {
@@ -80,11 +81,11 @@ func TestLabelEpisode(t *testing.T) {
 	one := 1.0
 	for _, outcome := range []Event{EventSuccess, EventFailure} {
 		file, n, err := LabelEpisode(path, Labelling{Outcome: outcome, Task: "wave", Reward: &one})
-		if err != nil || n != 2 || file != SidecarPath(path, "") {
-			t.Fatalf("%s, %d labels, error %v", file, n, err)
+		if err != nil || n != 1 || file != SidecarPath(path, "") {
+			t.Fatalf("%s, %d episodes, error %v", file, n, err)
 		}
 	}
-	eps, _, err := ReadEpisodes(path, parse(t, simple+"}"), Options{})
+	eps, _, err := ReadEpisodes(t.Context(), path, parse(t, simple+"}"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +150,31 @@ func TestSidecar(t *testing.T) {
 	}
 }
 
+// TestSidecarRefused: what no one could mean is refused, with its line.
+func TestSidecarRefused(t *testing.T) {
+	const head = "stamp_ns,reward,event,task\n1,0.5,,\n"
+	for _, tc := range []struct{ rows, says string }{
+		{"2,NaN,,\n", `line 3: unusable sidecar file: reward "NaN" is no finite number`},
+		{"2,-Inf,,\n", `line 3: unusable sidecar file: reward "-Inf"`},
+		{"2,1e999,,\n", `line 3: unusable sidecar file: reward "1e999"`},
+		{"2,1,,\n3,1,,\n", "over 2 rows"},
+	} {
+		_, err := parseSidecar(strings.NewReader(head+tc.rows), 2)
+		if !errors.Is(err, ErrSidecar) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%q: error %v", tc.rows, err)
+		}
+	}
+	if labels, err := parseSidecar(strings.NewReader(head+"2,1,,\n"), 2); err != nil || len(labels) != 2 {
+		t.Errorf("%d labels, error %v", len(labels), err)
+	}
+}
+
 // FuzzSidecar: what is read can be written and read again.
 func FuzzSidecar(f *testing.F) {
 	f.Add([]byte("stamp_ns,reward,event,task\n1,0.5,,\n2,,start,\"a, b\"\n"))
 	f.Add([]byte("stamp_ns,reward\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		labels, err := parseSidecar(bytes.NewReader(data))
+		labels, err := parseSidecar(bytes.NewReader(data), maxSidecarRows)
 		if err != nil {
 			if !errors.Is(err, ErrSidecar) {
 				t.Fatalf("error %v does not wrap ErrSidecar", err)
@@ -191,7 +211,7 @@ func TestNearby(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	root := t.TempDir()
-	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "meta/metadata.yaml"} {
+	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "zst/one.mcap.zst", "zst/x/metadata.yaml", "zst/x/x.db3.zst", "meta/metadata.yaml"} {
 		path := filepath.Join(root, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -204,7 +224,7 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Find(root, filepath.Join(root, "b"), filepath.Join(root, "a", "one.db3"))
-	want := []string{filepath.Join(root, "a/one.db3"), filepath.Join(root, "b"), filepath.Join(root, "deep/er/z")}
+	want := []string{filepath.Join(root, "a/one.db3"), filepath.Join(root, "b"), filepath.Join(root, "deep/er/z"), filepath.Join(root, "zst/one.mcap.zst"), filepath.Join(root, "zst/x")}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, error %v, want %v", got, err, want)
 	}

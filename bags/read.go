@@ -2,6 +2,7 @@ package bags
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,10 +25,11 @@ const maxTicks = 1e7
 // contract does not name are not read, and a frame is there only if every
 // input and the action are usable. The report comes with the error too, unless
 // the bag cannot be opened; errors wrap ErrTopic, ErrType, ErrNoFrame,
-// ErrTooLarge, ErrSpan, ErrSidecar or those of package rosbag2. A recording
-// that breaks off is read up to there, with a note in the report.
-func ReadEpisodes(path string, c *contract.Contract, opts Options) ([]Episode, *CheckReport, error) {
-	s, err := newReader(path, c, opts)
+// ErrTooLarge, ErrSpan, ErrSidecar, those of package rosbag2, or ctx.Err() where
+// ctx ends before the bag does. A recording that breaks off is read up to
+// there, with a note in the report.
+func ReadEpisodes(ctx context.Context, path string, c *contract.Contract, opts Options) ([]Episode, *CheckReport, error) {
+	s, err := newReader(ctx, path, c, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,6 +45,7 @@ func ReadEpisodes(path string, c *contract.Contract, opts Options) ([]Episode, *
 		return nil, s.report, err
 	}
 	s.summary(eps)
+	s.report.Bytes = s.bytes
 	if err := s.report.Err(); err != nil {
 		return nil, s.report, err
 	}
@@ -51,9 +54,10 @@ func ReadEpisodes(path string, c *contract.Contract, opts Options) ([]Episode, *
 
 // Check reports how a contract fits a bag: what ReadEpisodes would make of it,
 // without keeping the frames. Where the contract does not fit, the report says
-// why (CheckReport.Err); the error is about a bag that cannot be read.
-func Check(path string, c *contract.Contract) (*CheckReport, error) {
-	s, err := newReader(path, c, Options{})
+// why (CheckReport.Err); the error is about a bag that cannot be read, or wraps
+// ctx.Err().
+func Check(ctx context.Context, path string, c *contract.Contract) (*CheckReport, error) {
+	s, err := newReader(ctx, path, c, Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +76,8 @@ func Check(path string, c *contract.Contract) (*CheckReport, error) {
 
 // reader makes frames of one bag's messages.
 type reader struct {
+	ctx    context.Context // of the one call that the reader lives for
+	steps  int             // messages and ticks since ctx was looked at
 	path   string
 	c      *contract.Contract
 	opts   Options
@@ -101,14 +107,14 @@ type feed struct {
 	seen    int // last tick + 1 that it spoilt
 }
 
-func newReader(path string, c *contract.Contract, opts Options) (*reader, error) {
+func newReader(ctx context.Context, path string, c *contract.Contract, opts Options) (*reader, error) {
 	bag, err := rosbag2.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	info := bag.Info()
 	s := &reader{
-		path: path, c: c, opts: opts, bag: bag, period: c.Period(), sampler: contract.NewResampler(c), feeds: map[string]*feed{},
+		ctx: ctx, path: path, c: c, opts: opts, bag: bag, period: c.Period(), sampler: contract.NewResampler(c), feeds: map[string]*feed{},
 		report: &CheckReport{Bag: path, Seconds: round3(float64(info.Duration) * 1e-9), RateHz: c.RateHz, Outcomes: map[string]int{}, Rewards: map[string]int{}},
 	}
 	s.opts.MaxBytes = cmp.Or(opts.MaxBytes, DefaultMaxBytes)
@@ -183,10 +189,14 @@ func (s *reader) scan() error {
 	defer it.Close()
 	next, last, started := int64(0), int64(0), false
 	for {
+		if err := s.goOn(); err != nil {
+			return err
+		}
 		m, err := it.Next()
 		var cut *rosbag2.BreakError
 		switch {
 		case errors.Is(err, io.EOF):
+			s.late(it.Late())
 			err = s.ticks(&next, last+1)
 			if s.pending != nil { // the recording ends before its action
 				s.report.Ticks--
@@ -214,6 +224,22 @@ func (s *reader) scan() error {
 		if err := s.room(); err != nil { // rewards and marks
 			return err
 		}
+	}
+}
+
+// goOn returns an error once ctx has ended, at a look every few hundred steps.
+func (s *reader) goOn() error {
+	const every = 256
+	if s.steps++; s.steps%every != 1 || s.ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: reading was stopped: %w", s.path, s.ctx.Err())
+}
+
+// late reports the messages that the iterator left out.
+func (s *reader) late(n int64) {
+	if s.report.Late = n; n > 0 {
+		s.report.note("%d messages are left out because they were recorded too far out of order to be sorted; sort the bag's files by time, as mcap sort does", n)
 	}
 }
 
@@ -276,6 +302,9 @@ func (s *reader) ticks(next *int64, end int64) error {
 		return fmt.Errorf("%s: %w: its messages span over %d frames at %g Hz; check its times or lower rate_hz", s.path, ErrTooLarge, int(maxTicks), s.c.RateHz)
 	}
 	for ; *next < end; *next += s.period {
+		if err := s.goOn(); err != nil {
+			return err
+		}
 		s.act(*next)
 		if *next >= s.lo && *next < s.hi {
 			s.look(*next)
@@ -290,7 +319,7 @@ func (s *reader) ticks(next *int64, end int64) error {
 // room refuses to keep more than is allowed.
 func (s *reader) room() error {
 	if s.bytes > s.opts.MaxBytes {
-		return fmt.Errorf("%s: %w: its frames take over %d MiB; read a span of it, shrink the images, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
+		return fmt.Errorf("%s: %w: its frames take over the %d MiB that are left for them; lower the image size or rate_hz in the contract, read a span of it, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
 	}
 	return nil
 }
@@ -371,10 +400,7 @@ func (s *reader) act(t int64) {
 
 // episodes cuts the frames into episodes and gives them their rewards.
 func (s *reader) episodes() ([]Episode, error) {
-	source := RewardNone
-	if len(s.rewards) > 0 {
-		source = RewardTopic
-	}
+	sources := []rewards{{RewardTopic, s.rewards}, {name: RewardFile}}
 	path := SidecarPath(s.path, s.c.Reward.File)
 	labels, err := ReadSidecar(path)
 	switch {
@@ -387,9 +413,8 @@ func (s *reader) episodes() ([]Episode, error) {
 	}
 	marked := len(s.marks) > 0
 	for _, l := range labels {
-		if l.Reward != nil && source != RewardTopic {
-			source = RewardFile
-			s.rewards = append(s.rewards, point{l.Stamp, *l.Reward})
+		if l.Reward != nil {
+			sources[1].points = append(sources[1].points, point{l.Stamp, *l.Reward})
 		}
 		if l.Event != EventNone && !marked {
 			s.marks = append(s.marks, mark{l.Stamp, l.Event, l.Task})
@@ -400,8 +425,8 @@ func (s *reader) episodes() ([]Episode, error) {
 	for i := range ends {
 		ends[i] = min(ends[i], s.hi)
 	}
-	if lost := reward(eps, ends, s.rewards, source, s.period); lost > 0 && s.opts.Span == (Span{}) {
-		s.report.note("%d of %d rewards belong to no frame", lost, len(s.rewards))
+	if lost := reward(eps, ends, sources, s.period); lost > 0 && s.opts.Span == (Span{}) {
+		s.report.note("%d of %d rewards belong to no frame", lost, len(sources[0].points)+len(sources[1].points))
 	}
 	return eps, nil
 }

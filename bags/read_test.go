@@ -28,7 +28,7 @@ func TestReadEpisodes(t *testing.T) {
 	rec.reward(2700*msec, 9) // between the episodes
 	path := rec.close()
 	c := load(t, "reach_2dof.yaml")
-	eps, report, err := ReadEpisodes(path, c, Options{})
+	eps, report, err := ReadEpisodes(t.Context(), path, c, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestReadEpisodes(t *testing.T) {
 func TestParity(t *testing.T) {
 	path := reach(t, 2).close()
 	c := load(t, "reach_2dof.yaml")
-	eps, _, err := ReadEpisodes(path, c, Options{})
+	eps, _, err := ReadEpisodes(t.Context(), path, c, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func walk(t testing.TB, from, to int64) *recorder {
 }
 
 func TestNextState(t *testing.T) {
-	eps, report, err := ReadEpisodes(walk(t, 1000, 2000).close(), parse(t, simple+"}"), Options{})
+	eps, report, err := ReadEpisodes(t.Context(), walk(t, 1000, 2000).close(), parse(t, simple+"}"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestSidecarLabels(t *testing.T) {
 		if err := WriteSidecar(SidecarPath(path, ""), tc.labels); err != nil {
 			t.Fatal(err)
 		}
-		eps, _, err := ReadEpisodes(path, parse(t, simple+"}"), Options{})
+		eps, _, err := ReadEpisodes(t.Context(), path, parse(t, simple+"}"), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestTopicsGoFirst(t *testing.T) {
 	if err := WriteSidecar(SidecarPath(path, ""), []Label{{Stamp: 1100 * msec, Reward: &one}, {Stamp: 1200 * msec, Event: EventSuccess}}); err != nil {
 		t.Fatal(err)
 	}
-	eps, _, err := ReadEpisodes(path, parse(t, simple+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"), Options{})
+	eps, _, err := ReadEpisodes(t.Context(), path, parse(t, simple+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestTopicsGoFirst(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	good := parse(t, simple+"}")
-	if _, _, err := ReadEpisodes(filepath.Join(t.TempDir(), "none"), good, Options{}); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, rosbag2.ErrNotBag) {
+	if _, _, err := ReadEpisodes(t.Context(), filepath.Join(t.TempDir(), "none"), good, Options{}); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, rosbag2.ErrNotBag) {
 		t.Errorf("no bag: error %v", err)
 	}
 	path := walk(t, 1000, 2000).close()
@@ -214,7 +214,7 @@ func TestReadErrors(t *testing.T) {
 		{"unknown type", strings.Replace(simple, "/q, type: sensor_msgs/msg/JointState", "/q, type: no_msgs/msg/No, field: x", 1), "no_msgs/msg/No", ErrType},
 	} {
 		c := strings.Replace(tc.contract, "unit: position", "unit: twist", 1) + "}" // of any quantity
-		_, _, err := ReadEpisodes(path, parse(t, c), Options{})
+		_, _, err := ReadEpisodes(t.Context(), path, parse(t, c), Options{})
 		if !errors.Is(err, tc.is) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: error %v, want %v that says %q", tc.name, err, tc.is, tc.says)
 		}
@@ -222,7 +222,7 @@ func TestReadErrors(t *testing.T) {
 	if err := os.WriteFile(SidecarPath(path, ""), []byte("time,reward\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := ReadEpisodes(path, good, Options{}); !errors.Is(err, ErrSidecar) {
+	if _, _, err := ReadEpisodes(t.Context(), path, good, Options{}); !errors.Is(err, ErrSidecar) {
 		t.Errorf("bad sidecar: error %v", err)
 	}
 }
@@ -232,7 +232,7 @@ func TestFarTimes(t *testing.T) {
 	r := walk(t, 1000, 2000)
 	at := int64(4e18)
 	r.write("/q", "sensor_msgs/msg/JointState", at, 1, map[string]any{"name": []string{"a"}, "position": []float64{1}})
-	if _, err := Check(r.close(), parse(t, simple+"}")); !errors.Is(err, ErrTooLarge) {
+	if _, err := Check(t.Context(), r.close(), parse(t, simple+"}")); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("error %v, want ErrTooLarge", err)
 	}
 }
@@ -248,7 +248,7 @@ func TestBrokenOff(t *testing.T) {
 	if err := os.Truncate(files[0], info.Size()/2); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Check(path, parse(t, simple+"}"))
+	r, err := Check(t.Context(), path, parse(t, simple+"}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestReport(t *testing.T) {
 	path := r.close()
 	// A second field of the topic: a frame that lacks it is counted once.
 	two := strings.Replace(simple, "max_age_ms: 250}", "max_age_ms: 250}, {topic: /q, type: sensor_msgs/msg/JointState, fields: [header.stamp.nanosec], max_age_ms: 250}", 1)
-	report, err := Check(path, parse(t, two+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"))
+	report, err := Check(t.Context(), path, parse(t, two+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}"))
 	if err != nil {
 		t.Fatal(err)
 	}

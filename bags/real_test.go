@@ -28,7 +28,7 @@ func load(t testing.TB, name string) *contract.Contract {
 func TestRealRecording(t *testing.T) {
 	path := bagtest.Shared(t, "bags/arm/ros2bag_2025-03-19_14-25-15.db3")
 	c := load(t, "tactile_servo_3dof.yaml")
-	r, err := Check(path, c)
+	r, err := Check(t.Context(), path, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +45,11 @@ func TestRealRecording(t *testing.T) {
 	if r.Frames < 4000 || r.Frames > 4860 {
 		t.Errorf("%d frames", r.Frames)
 	}
-	first, _, err := ReadEpisodes(path, c, Options{Span: Span{EndFraction: 0.8}})
+	first, _, err := ReadEpisodes(t.Context(), path, c, Options{Span: Span{EndFraction: 0.8}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, _, err := ReadEpisodes(path, c, Options{Span: Span{StartFraction: 0.8}})
+	last, _, err := ReadEpisodes(t.Context(), path, c, Options{Span: Span{StartFraction: 0.8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,17 +74,17 @@ func TestRealRecording(t *testing.T) {
 // TestRealMisfit: another contract is refused in one sentence that helps.
 func TestRealMisfit(t *testing.T) {
 	path := bagtest.Shared(t, "bags/arm/ros2bag_2025-03-19_14-25-15.db3")
-	_, r, err := ReadEpisodes(path, load(t, "reach_2dof.yaml"), Options{})
+	_, r, err := ReadEpisodes(t.Context(), path, load(t, "reach_2dof.yaml"), Options{})
 	if !errors.Is(err, ErrTopic) || !strings.Contains(err.Error(), "/joint_states") || !strings.Contains(err.Error(), "/servo/out/state") {
 		t.Errorf("error %v", err)
 	}
 	if len(r.Problems) < 3 || r.Err() != err {
 		t.Errorf("problems %q", r.Problems)
 	}
-	if _, _, err := ReadEpisodes(path, load(t, "tactile_servo_3dof.yaml"), Options{Span: Span{Start: time.Hour}}); !errors.Is(err, ErrNoFrame) {
+	if _, _, err := ReadEpisodes(t.Context(), path, load(t, "tactile_servo_3dof.yaml"), Options{Span: Span{Start: time.Hour}}); !errors.Is(err, ErrNoFrame) {
 		t.Errorf("span beyond the end: error %v", err)
 	}
-	if _, _, err := ReadEpisodes(path, load(t, "tactile_servo_3dof.yaml"), Options{MaxBytes: 1 << 16}); !errors.Is(err, ErrTooLarge) {
+	if _, _, err := ReadEpisodes(t.Context(), path, load(t, "tactile_servo_3dof.yaml"), Options{MaxBytes: 1 << 16}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("memory: error %v", err)
 	}
 }

@@ -19,6 +19,8 @@ type CheckReport struct {
 	Episodes int            `json:"episodes"`
 	Outcomes map[string]int `json:"outcomes"`
 	Rewards  map[string]int `json:"rewards"` // episodes by source of reward; "": none yet
+	Late     int64          `json:"late"`    // messages left out: recorded too far out of order
+	Bytes    int64          `json:"-"`       // of memory that ReadEpisodes took for the frames
 	Topics   []*TopicReport `json:"topics"`
 	Unused   []string       `json:"unused"`   // topics of the bag that the contract does not read
 	Problems []string       `json:"problems"` // why the bag cannot be used; empty: it can

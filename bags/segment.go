@@ -86,36 +86,62 @@ func split(bag string, frames []Frame, segs []segment) (eps []Episode, ends []in
 	return eps, ends, outside
 }
 
-// reward fills the frames' rewards from points and names the source, or from
-// the outcome where there are no points: an episode that is left with
-// RewardNone has its rewards still to come, from dense terms. The last frame
-// of an episode also takes the rewards of the step that its end cuts short:
-// there is no frame for it, and the reward that matters most often lies there.
-// It returns the number of points that belong to no frame.
-func reward(eps []Episode, ends []int64, points []point, source string, period int64) (lost int) {
-	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
-	lost = len(points)
+// rewards are the points of one source.
+type rewards struct {
+	name   string
+	points []point
+}
+
+// reward fills the frames' rewards, for each episode from the first source
+// that has a point in it, and names that source. An episode in which none has
+// one is rewarded by its outcome, and one that is left with RewardNone has its
+// rewards still to come, from dense terms. It returns the number of points
+// that belong to no frame.
+func reward(eps []Episode, ends []int64, sources []rewards, period int64) (lost int) {
+	for _, s := range sources {
+		slices.SortStableFunc(s.points, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
+		lost += len(s.points)
+	}
 	for i := range eps {
 		e := &eps[i]
-		e.RewardSource = source
-		if source == RewardNone && e.Outcome != Unknown {
+		for _, s := range sources {
+			first := e.RewardSource == RewardNone
+			placed, own := place(e.Frames, ends[i], s.points, period, first)
+			lost -= placed
+			if first && own {
+				e.RewardSource = s.name
+			}
+		}
+		if e.RewardSource == RewardNone && e.Outcome != Unknown {
 			e.RewardSource = RewardSuccess
-		}
-		if source == RewardNone {
-			continue
-		}
-		for k := range e.Frames {
-			f := &e.Frames[k]
-			until := f.Stamp + period
-			if k == len(e.Frames)-1 {
-				until = max(until, min(ends[i], until+period))
-			}
-			at := sort.Search(len(points), func(j int) bool { return points[j].stamp > f.Stamp })
-			for ; at < len(points) && points[at].stamp <= until; at++ {
-				f.Reward += points[at].value
-				lost--
-			}
 		}
 	}
 	return lost
+}
+
+// place counts the points that have a frame in an episode that ends at end, and
+// adds them to it if add is set. own is true if any point lies in
+// the episode, also where the frame that it would reward was dropped. The last
+// frame also takes the rewards of the step that the episode's end cuts short:
+// there is no frame for it, and the reward that matters most often lies there.
+func place(frames []Frame, end int64, points []point, period int64, add bool) (placed int, own bool) {
+	after := func(stamp int64) int {
+		return sort.Search(len(points), func(j int) bool { return points[j].stamp > stamp })
+	}
+	last := frames[len(frames)-1].Stamp
+	own = after(frames[0].Stamp) < after(max(last+period, end))
+	for k := range frames {
+		stamp := frames[k].Stamp
+		until := stamp + period
+		if k == len(frames)-1 {
+			until = max(until, min(end, until+period))
+		}
+		for at := after(stamp); at < len(points) && points[at].stamp <= until; at++ {
+			if add {
+				frames[k].Reward += points[at].value
+			}
+			placed++
+		}
+	}
+	return placed, own
 }

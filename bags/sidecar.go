@@ -21,6 +21,7 @@ import (
 // Bounds of a sidecar file.
 const (
 	maxSidecarBytes = 64 << 20
+	maxSidecarRows  = 4_000_000 // a short row takes many times its bytes in memory
 	maxTaskBytes    = 1024
 )
 
@@ -111,14 +112,14 @@ func ReadSidecar(path string) ([]Label, error) {
 	if info, err := f.Stat(); err == nil && info.Size() > maxSidecarBytes {
 		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrSidecar, path, maxSidecarBytes)
 	}
-	labels, err := parseSidecar(io.LimitReader(f, maxSidecarBytes))
+	labels, err := parseSidecar(io.LimitReader(f, maxSidecarBytes), maxSidecarRows)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return labels, nil
 }
 
-func parseSidecar(in io.Reader) ([]Label, error) {
+func parseSidecar(in io.Reader, maxRows int) ([]Label, error) {
 	r := csv.NewReader(in)
 	r.ReuseRecord = true
 	r.FieldsPerRecord = len(sidecarColumns)
@@ -134,6 +135,9 @@ func parseSidecar(in io.Reader) ([]Label, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", ErrSidecar, err)
+		}
+		if len(out) == maxRows {
+			return nil, fmt.Errorf("%w: it has over %d rows; leave out those without a reward or an event, or split the bag", ErrSidecar, maxRows)
 		}
 		l, err := parseLabel(row)
 		if err != nil {

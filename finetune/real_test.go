@@ -20,7 +20,7 @@ func TestRealRecording(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	episodes, _, err := bags.ReadEpisodes(path, c, bags.Options{})
+	episodes, _, err := bags.ReadEpisodes(t.Context(), path, c, bags.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,9 +45,9 @@ func (c *ActionChunk) Row(h int) []float32 { return c.Values[h*c.Dim : (h+1)*c.D
 
 // Info names the weights behind a Policy.
 type Info struct {
-	Hash      string // SHA-256 of the checkpoint's tensor bytes, hex
-	Step      int64  // optimiser steps taken
-	Objective string // bc, rwr, arfm, ...
+	Hash      string `json:"hash"`      // SHA-256 of the checkpoint's tensor bytes, hex
+	Step      int64  `json:"step"`      // optimiser steps taken
+	Objective string `json:"objective"` // bc, rwr, arfm, ...
 }
 
 // Policy turns an observation into an action chunk. Act is called by one

@@ -90,7 +90,7 @@ type Bag struct {
 }
 
 // Open opens a bag folder, or a single .mcap or .db3 file, either of them
-// possibly compressed as .zstd. Nothing is written beside it; compressed files
+// possibly compressed as .zstd or .zst. Nothing is written beside it; compressed files
 // and databases with an unfinished log are copied to the temporary folder until
 // Close. A damaged bag opens as long as one file of it can be read: see
 // FileInfo.Err. Errors: ErrNotBag, ErrMetadata, ErrCorrupt, ErrTruncated,
@@ -167,6 +167,11 @@ func (b *Bag) listFolder() ([]string, error) {
 }
 
 var storageSuffixes = []string{".mcap", ".db3", ".mcap.zstd", ".db3.zstd", ".mcap.zst", ".db3.zst"}
+
+// IsRecording tells by its name whether a file is one that Open reads.
+func IsRecording(name string) bool {
+	return slices.ContainsFunc(storageSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
 
 // splitStem takes NAME off NAME_3.mcap.
 func splitStem(file string) (stem, suffix string, ok bool) {

@@ -1,7 +1,8 @@
 package rosbag2
 
 // Limits bounds what a recording, however hostile, may cost. All are in bytes;
-// a zero field keeps its default.
+// a zero field keeps its default. Open and Reorder count for each file by
+// itself: files of a bag whose times overlap are read together.
 type Limits struct {
 	Message int64 // one message after decompression; default 256 MiB
 	Chunk   int64 // one MCAP chunk or record, compressed or not; default 512 MiB

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -99,7 +100,7 @@ func bagCheckCommand() *command {
 		name: "check", args: "BAG...", flags: fs,
 		summary: "Say whether bags fit a contract: counts, rates, gaps, ages, dropped frames and why.",
 		example: "arfm bag check --contract arm.yaml recordings",
-		run: func(_ context.Context, std streams, args []string) error {
+		run: func(ctx context.Context, std streams, args []string) error {
 			switch {
 			case *contractPath == "":
 				return usagef("--contract is missing: name the contract YAML")
@@ -117,7 +118,7 @@ func bagCheckCommand() *command {
 			var reports []*bags.CheckReport
 			var unfit error
 			for _, path := range found {
-				r, err := bags.Check(path, c)
+				r, err := bags.Check(ctx, path, c)
 				if err != nil {
 					return err
 				}
@@ -168,10 +169,18 @@ func bagLabelCommand() *command {
 			if fs.Changed("reward") {
 				l.Reward = reward
 			}
+			if err := l.Validate(); err != nil {
+				return usageError{err}
+			}
+			for _, bag := range args { // all or none
+				if _, err := os.Stat(bag); err != nil {
+					return err
+				}
+			}
 			type written struct {
-				Bag    string `json:"bag"`
-				File   string `json:"file"`
-				Labels int    `json:"labels"`
+				Bag      string `json:"bag"`
+				File     string `json:"file"`
+				Episodes int    `json:"episodes"`
 			}
 			var all []written
 			for _, bag := range args {
@@ -181,7 +190,7 @@ func bagLabelCommand() *command {
 				}
 				all = append(all, written{bag, path, n})
 				if !*asJSON {
-					fmt.Fprintf(std.out, "%s: %d labels\n", path, n)
+					fmt.Fprintf(std.out, "%s marks %d episodes\n", path, n)
 				}
 			}
 			if *asJSON {

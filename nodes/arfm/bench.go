@@ -80,7 +80,7 @@ func benchIngestCommand() *command {
 		name: "ingest", args: "[BAG]", flags: fs,
 		summary: "Speed at which a bag becomes training episodes.",
 		example: "arfm bench ingest\narfm bench ingest --contract arm.yaml my_bag",
-		run: func(_ context.Context, std streams, args []string) error {
+		run: func(ctx context.Context, std streams, args []string) error {
 			var path string
 			var c *contract.Contract
 			switch {
@@ -97,7 +97,7 @@ func benchIngestCommand() *command {
 			case *size < 1 || *size > 100_000:
 				return usagef("--megabytes is %d; it must lie in [1, 100000]", *size)
 			}
-			r, err := bench.Ingest(path, c, *size)
+			r, err := bench.Ingest(ctx, path, c, *size)
 			if err != nil {
 				return err
 			}

@@ -10,14 +10,14 @@ import (
 
 func demoCommand() *command {
 	fs := newFlags("demo")
-	var o demo.Options
-	fs.StringVar(&o.Out, "out", "demo", "folder for bags, checkpoints and report.json")
+	o := demo.Defaults()
+	fs.StringVar(&o.Out, "out", o.Out, "folder for bags, checkpoints and report.json")
 	fs.BoolVar(&o.Force, "force", false, "replace the demo that lies in --out")
-	fs.Uint64Var(&o.Seed, "seed", 1, "seed; the same seed gives the same figures on the same number of CPUs")
-	fs.IntVar(&o.Episodes, "episodes", 150, "demonstrations to record")
-	fs.Int64Var(&o.Steps, "steps", 800, "steps of behaviour cloning")
-	fs.Int64Var(&o.TuneSteps, "tune-steps", 500, "steps of fine-tuning")
-	fs.IntVar(&o.Evaluations, "evaluations", 100, "episodes of each evaluation")
+	fs.Uint64Var(&o.Seed, "seed", o.Seed, "seed; the same seed gives the same figures on the same number of CPUs")
+	fs.IntVar(&o.Episodes, "episodes", o.Episodes, "demonstrations to record")
+	fs.Int64Var(&o.Steps, "steps", o.Steps, "steps of behaviour cloning")
+	fs.Int64Var(&o.TuneSteps, "tune-steps", o.TuneSteps, "steps of fine-tuning")
+	fs.IntVar(&o.Evaluations, "evaluations", o.Evaluations, "episodes of each evaluation")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
 	return &command{
 		name: "demo", flags: fs,

@@ -164,8 +164,12 @@ func TestBadInput(t *testing.T) {
 		{"no folder can be made", train(f.contract, "--out", filepath.Join(text, "out")), exitFailed, []string{"notes.txt"}},
 		{"init is no checkpoint", train(f.contract, "--init", text), exitFailed, []string{"notes.txt"}},
 		{"no checkpoint to run", []string{"run", "--checkpoints", empty, "--bag", f.bag}, exitFailed, []string{"empty", "no checkpoint"}},
-		{"bad outcome", []string{"bag", "label", "--outcome", "great", f.bag}, exitFailed, []string{"great", "success"}},
+		{"bad outcome", []string{"bag", "label", "--outcome", "great", f.bag}, exitUsage, []string{"great", "success"}},
 		{"bad span", []string{"bag", "label", "--outcome", "success", "--span", "9s:1s", f.bag}, exitUsage, []string{"9s:1s"}},
+		{"demo over a folder that is no demo", []string{"demo", "--out", empty, "--force"}, exitFailed, []string{"empty", "name another"}},
+		{"demo of nothing", []string{"demo", "--out", out, "--episodes", "-1"}, exitFailed, []string{"at least one"}},
+		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
+		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
 		{"demo over a folder", []string{"demo", "--out", empty}, exitFailed, []string{"empty", "--force"}},
 		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitFailed, []string{"runs"}},
 	} {

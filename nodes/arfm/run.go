@@ -41,6 +41,10 @@ func runCommand() *command {
 				return usagef("--checkpoints is missing: name the folder that arfm train writes to")
 			case f.bag == "":
 				return usagef("--bag is missing: name a recording to replay")
+			case f.duration < 0:
+				return usagef("--duration is %v; it must not be negative", f.duration)
+			case f.replan < 0:
+				return usagef("--replan is %d; it must not be negative", f.replan)
 			case !(f.speed >= 0 && f.speed <= 1000):
 				return usagef("--speed is %v; it must lie in [0, 1000]", f.speed)
 			}
@@ -161,6 +165,9 @@ func (f *runFlags) print(std streams, e runEvent) {
 	}
 	if e.Stats != nil {
 		fmt.Fprintf(std.out, "%v\n%v\n", e.Stats, e.Errors)
+		if e.Stats.Holding == e.Stats.Ticks {
+			fmt.Fprintln(std.out, "the policy never led: every tick was held, for the reasons above; compare units and zeros of state and action, and the limits")
+		}
 		return
 	}
 	fmt.Fprintf(std.out, "%8.2f s  %-9s %s\n", e.Time, e.Event, e.Text)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -37,8 +38,8 @@ func trainCommand() *command {
 	return &command{
 		name: "train", args: "[BAG...]", flags: fs,
 		summary: "Train or fine-tune a policy on rosbags.",
-		example: "arfm train --contract arm.yaml --bags recordings --objective bc --preset nano --out bc\n" +
-			"arfm train --init bc/policy-00002000.safetensors --bags recordings --objective arfm --out checkpoints",
+		example: "arfm train --contract arm.yaml --bags recordings --objective bc --preset nano --out bc --publish checkpoints\n" +
+			"arfm train --init bc/policy-00002000.safetensors --bags recordings --objective arfm --out tuned --publish checkpoints",
 		run: func(ctx context.Context, std streams, args []string) error {
 			if err := f.apply(fs, &o); err != nil {
 				return err
@@ -47,7 +48,7 @@ func trainCommand() *command {
 			if err != nil {
 				return err
 			}
-			episodes, err := readEpisodes(std.err, append(f.bags, args...), c)
+			episodes, err := readEpisodes(ctx, std.err, append(f.bags, args...), c, bags.DefaultMaxBytes)
 			if err != nil {
 				return err
 			}
@@ -79,6 +80,7 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.StringArrayVarP(&f.bags, "bags", "b", nil, "bag, or folder of bags; may be repeated")
 	fs.StringVarP(&o.Objective, "objective", "o", o.Objective, "loss: "+strings.Join(finetune.Objectives, ", "))
 	fs.StringVar(&o.Out, "out", "", "folder for checkpoints, training state and train.jsonl")
+	fs.StringVar(&o.Publish, "publish", "", "folder to put every checkpoint into as well, for an arfm run that watches it")
 	fs.StringVar(&f.init, "init", "", "checkpoint to fine-tune: its weights, statistics and architecture")
 	fs.BoolVar(&o.Resume, "resume", false, "go on where the run in --out stopped")
 	fs.StringVar(&f.preset, "preset", "base", "architecture: "+strings.Join(vla.Presets, ", ")+" (ignored with --init)")
@@ -150,8 +152,9 @@ func (f *trainFlags) loadContract() (*contract.Contract, error) {
 	return ck.Contract, nil
 }
 
-// readEpisodes reads every bag below the paths with the contract.
-func readEpisodes(w io.Writer, paths []string, c *contract.Contract) ([]bags.Episode, error) {
+// readEpisodes reads every bag below the paths with the contract. The frames of
+// all of them together take up to maxBytes of memory.
+func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.Contract, maxBytes int64) ([]bags.Episode, error) {
 	if len(paths) == 0 {
 		return nil, usagef("name the bags to train on with --bags")
 	}
@@ -162,12 +165,17 @@ func readEpisodes(w io.Writer, paths []string, c *contract.Contract) ([]bags.Epi
 	bar := newProgress(w, "reading")
 	defer bar.done()
 	var episodes []bags.Episode
+	var used int64
 	for i, path := range found {
 		bar.at(int64(i), int64(len(found)), path)
-		e, report, err := bags.ReadEpisodes(path, c, bags.Options{})
+		e, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{MaxBytes: max(1, maxBytes-used)})
+		if errors.Is(err, bags.ErrTooLarge) && i > 0 {
+			return nil, fmt.Errorf("%w; the %d bags before it took %d of %d MiB, so train on fewer bags at a time", err, i, used>>20, maxBytes>>20)
+		}
 		if err != nil {
 			return nil, err
 		}
+		used += report.Bytes
 		if dropped := report.Ticks - report.Frames; dropped > 0 {
 			fmt.Fprintf(w, "%s: %d of %d frames dropped (arfm bag check says why)\n", path, dropped, report.Ticks)
 		}
@@ -177,13 +185,9 @@ func readEpisodes(w io.Writer, paths []string, c *contract.Contract) ([]bags.Epi
 }
 
 func printResult(w io.Writer, r *finetune.Result) {
-	fmt.Fprintf(w, "trained to step %d on %d frames, %d held out\n", r.Step, r.Frames, r.HeldOut)
-	if r.Evaluation != nil {
-		fmt.Fprintln(w, r.Evaluation)
-	}
+	fmt.Fprintln(w, r)
 	ms := func(s float64) time.Duration { return time.Duration(s * 1e9).Round(10 * time.Microsecond) }
 	t := r.Timing
 	fmt.Fprintf(w, "a step took %v in the network, %v in the objective, %v in the optimiser, %v in data, %v in the log\n",
 		ms(t.Network), ms(t.Graph), ms(t.Optimiser), ms(t.Data), ms(t.Log))
-	fmt.Fprintf(w, "checkpoint %s (sha256 %.12s)\n", r.Checkpoint, r.Hash)
 }

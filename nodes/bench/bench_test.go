@@ -32,7 +32,7 @@ func TestTrain(t *testing.T) {
 }
 
 func TestIngest(t *testing.T) {
-	r, err := Ingest("", nil, 2)
+	r, err := Ingest(t.Context(), "", nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -38,7 +39,7 @@ func (r *IngestReport) String() string {
 
 // Ingest measures reading of a bag through a contract. Without a path it
 // makes a bag of about megabytes with a camera, and removes it afterwards.
-func Ingest(path string, c *contract.Contract, megabytes int) (*IngestReport, error) {
+func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes int) (*IngestReport, error) {
 	r := &IngestReport{Machine: machine(), Bag: path}
 	if path == "" {
 		dir, err := os.MkdirTemp("", "arfm-bench-")
@@ -55,12 +56,12 @@ func Ingest(path string, c *contract.Contract, megabytes int) (*IngestReport, er
 		}
 	}
 	start := time.Now()
-	if err := r.drain(path); err != nil {
+	if err := r.drain(ctx, path); err != nil {
 		return nil, err
 	}
 	r.Read = time.Since(start).Seconds()
 	start = time.Now()
-	_, report, err := bags.ReadEpisodes(path, c, bags.Options{})
+	_, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func Ingest(path string, c *contract.Contract, megabytes int) (*IngestReport, er
 }
 
 // drain reads every message of the bag and counts.
-func (r *IngestReport) drain(path string) error {
+func (r *IngestReport) drain(ctx context.Context, path string) error {
 	bag, err := rosbag2.Open(path)
 	if err != nil {
 		return err
@@ -91,7 +92,9 @@ func (r *IngestReport) drain(path string) error {
 		case err != nil:
 			return err
 		}
-		r.Messages++
+		if r.Messages++; r.Messages%256 == 0 && ctx.Err() != nil {
+			return fmt.Errorf("%s: reading was stopped: %w", path, ctx.Err())
+		}
 		r.Bytes += int64(len(m.Data))
 	}
 }

@@ -24,8 +24,7 @@ import (
 // ErrExists says that the output folder is there already.
 var ErrExists = errors.New("the output folder exists already")
 
-// Options say how large the demo is. The zero values of the numbers are those
-// of make demo.
+// Options say how large the demo is; start from Defaults.
 type Options struct {
 	Out         string   // folder for bags, checkpoints and the report; must not exist unless Force
 	Force       bool     // remove what a demo left in Out
@@ -41,34 +40,26 @@ type Options struct {
 	Say      func(line string)
 }
 
-func (o *Options) defaults() {
-	set := func(v *int64, d int64) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	episodes, evaluations := int64(o.Episodes), int64(o.Evaluations)
-	set(&episodes, 150)
-	set(&evaluations, 100)
-	set(&o.Steps, 800)
-	set(&o.TuneSteps, 500)
-	o.Episodes, o.Evaluations = int(episodes), int(evaluations)
+// Defaults are the options of make demo.
+func Defaults() Options {
+	return Options{Out: "demo", Seed: 1, Episodes: 150, Steps: 800, TuneSteps: 500, Evaluations: 100}
 }
 
 // names of what a demo leaves in its folder.
 const (
 	bagsDir        = "bags"
 	cloneDir       = "bc"
+	tuneDir        = "arfm"
 	checkpointsDir = "checkpoints"
 	contractFile   = "contract.yaml"
 	limitsFile     = "joint_limits.yaml"
 	reportFile     = "report.json"
+	markFile       = ".arfm-demo" // says that all of the above is a demo's
 )
 
 // Run tells the story and returns its figures; they are also written to
 // report.json in the output folder.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	o.defaults()
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
@@ -81,17 +72,29 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return &s.report, s.report.write(filepath.Join(o.Out, reportFile))
 }
 
-// prepare makes an empty output folder; it removes only what a demo writes.
+// prepare makes an empty output folder. It removes what an earlier demo left,
+// and refuses a folder that none made.
 func (o *Options) prepare() error {
-	if _, err := os.Lstat(o.Out); err == nil && !o.Force {
-		return fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
+	if o.Episodes < 1 || o.Evaluations < 1 || o.Steps < 1 || o.TuneSteps < 1 {
+		return errors.New("a demo needs at least one episode, evaluation and step of each kind")
 	}
-	for _, name := range []string{bagsDir, cloneDir, checkpointsDir, contractFile, limitsFile, reportFile} {
+	if _, err := os.Lstat(o.Out); err == nil {
+		if !o.Force {
+			return fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
+		}
+		if _, err := os.Lstat(filepath.Join(o.Out, markFile)); err != nil {
+			return fmt.Errorf("%w: %s was not made by a demo, so nothing in it is replaced; name another", ErrExists, o.Out)
+		}
+	}
+	for _, name := range []string{bagsDir, cloneDir, tuneDir, checkpointsDir, contractFile, limitsFile, reportFile} {
 		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
 			return err
 		}
 	}
-	return os.MkdirAll(filepath.Join(o.Out, checkpointsDir), 0o755)
+	if err := os.MkdirAll(filepath.Join(o.Out, checkpointsDir), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(o.Out, markFile), nil, 0o644)
 }
 
 // story is a demo on its way.
@@ -130,7 +133,7 @@ func (s *story) record(ctx context.Context) (err error) {
 		return err
 	}
 	for _, path := range s.recorded.Bags {
-		e, _, err := bags.ReadEpisodes(path, s.contract, bags.Options{})
+		e, _, err := bags.ReadEpisodes(ctx, path, s.contract, bags.Options{})
 		if err != nil {
 			return err
 		}
@@ -161,6 +164,7 @@ func (s *story) clone(ctx context.Context) error {
 		return err
 	}
 	o.EvalEvery, o.SaveEvery = 0, 0
+	o.Publish = filepath.Join(s.o.Out, checkpointsDir)
 	r, err := finetune.Train(ctx, s.episodes, s.contract, o)
 	if err != nil {
 		return err
@@ -173,9 +177,6 @@ func (s *story) clone(ctx context.Context) error {
 // tune fine-tunes into a folder that a running policy watches.
 func (s *story) tune(ctx context.Context) (err error) {
 	dir := filepath.Join(s.o.Out, checkpointsDir)
-	if err := os.Link(s.cloned, filepath.Join(dir, filepath.Base(s.cloned))); err != nil {
-		return err
-	}
 	live, err := startLive(ctx, s.o.Run,
 		"--checkpoints", dir, "--bag", s.recorded.Bags[0], "--limits", filepath.Join(s.o.Out, limitsFile), "--loop", "--json")
 	if err != nil {
@@ -190,10 +191,11 @@ func (s *story) tune(ctx context.Context) (err error) {
 				len(s.report.Live.Swaps), s.report.Live.Stats.Ticks, s.report.Live.Stats.Missed))
 		}
 	}()
-	o, err := s.options("arfm", s.o.TuneSteps, checkpointsDir)
+	o, err := s.options("arfm", s.o.TuneSteps, tuneDir)
 	if err != nil {
 		return err
 	}
+	o.Publish = dir
 	o.Init, o.SaveEvery, o.EvalEvery = s.cloned, max(1, s.o.TuneSteps/5), 0
 	r, err := finetune.Train(ctx, s.episodes, s.contract, o)
 	if err != nil {

@@ -69,7 +69,7 @@ func TestRecordIsDeterministic(t *testing.T) {
 func TestRecordedFrames(t *testing.T) {
 	c := loadContract(t)
 	out := record(t, t.TempDir(), RecordOptions{Episodes: 8, Seed: 11})
-	report, err := bags.Check(out.Bags[0], c)
+	report, err := bags.Check(t.Context(), out.Bags[0], c)
 	if err != nil || report.Err() != nil {
 		t.Fatal(err, report)
 	}
@@ -78,7 +78,7 @@ func TestRecordedFrames(t *testing.T) {
 			t.Errorf("%s: dropped %v, refused %d: %s", topic.Topic, topic.Dropped, topic.Refused, topic.Reason)
 		}
 	}
-	episodes, _, err := bags.ReadEpisodes(out.Bags[0], c, bags.Options{})
+	episodes, _, err := bags.ReadEpisodes(t.Context(), out.Bags[0], c, bags.Options{})
 	if err != nil || len(episodes) != 8 {
 		t.Fatalf("%d episodes, %v", len(episodes), err)
 	}
