@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"time"
 
 	"arfm/nodes/runner"
@@ -57,7 +58,7 @@ type Config struct {
 	FramePeriod int64                 // time between observations, ns; 0: the runner's row period
 	Virtual     bool                  // no waiting: the source must be Virtual, inference is waited for
 	Ticks       int64                 // stop after so many; 0: at the source's end or with the context
-	Guard       *hotswap.GuardOptions // roll back weights that need more interventions; nil: never
+	Guard       *hotswap.GuardOptions // roll back to proven weights where new ones need more interventions; nil: never
 	Control     <-chan runner.Event   // Hold, Resume, Stop, Rearm from elsewhere; may be nil
 	Report      func(runner.Report)   // diagnostics, called between ticks: must not block; may be nil
 	// Chunk sees every chunk before the envelope does, with the generation of
@@ -111,7 +112,7 @@ type machine struct {
 	policy     policy.Policy
 	generation uint64 // of the policy, as the slot counts and the runner was told
 	answered   uint64 // generation of the last answer
-	marks      uint64 // interventions counted before this tick
+	blame      judge
 	stopping   bool
 	stats      collector
 }
@@ -188,9 +189,7 @@ func (m *machine) real(ctx context.Context) error {
 	// goroutine first, which takes it up to 10 ms.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	spare := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(spare + 1)
-	defer runtime.GOMAXPROCS(spare)
+	defer spareProcessor()()
 	period := m.cfg.Runner.Period
 	t := gridUp(m.src.Now()+1, period)
 	speed := 1.0
@@ -277,7 +276,7 @@ func (m *machine) tick(t int64) (idle bool, err error) {
 	}
 	fx := m.step(runner.Tick(t))
 	m.stats.tick(fx)
-	m.judge(fx)
+	m.judge(fx, t)
 	if err := m.sink.Command(fx); err != nil {
 		return false, fmt.Errorf("loop: sink: %w", err)
 	}
@@ -308,14 +307,18 @@ func (m *machine) observe(t int64) error {
 		return err
 	case err != nil:
 		m.stats.frames.Failed++
+		m.blame.observed(false)
 		m.step(runner.ObservationFailed(err))
 		return nil
 	}
 	m.stats.frames.Used++
+	before := refusals(m.run.Counters())
 	fx := m.step(runner.Observed(&m.obs))
+	m.blame.observed(refusals(m.run.Counters()) == before)
 	if fx.Infer == nil {
 		return nil
 	}
+	m.blame.asked = fx.Infer.Seq
 	m.inf.begin(fx.Infer, m.policy, m.generation)
 	if m.cfg.Virtual {
 		m.answer(<-m.inf.results)
@@ -329,36 +332,35 @@ func (m *machine) answer(res result) {
 	if m.cfg.Chunk != nil && res.err == nil {
 		m.cfg.Chunk(res.generation, &m.inf.chunk)
 	}
+	before := refusals(m.run.Counters())
 	m.step(runner.ChunkReady(res.seq, &m.inf.chunk, res.err))
-}
-
-// judge feeds the guard with ticks on which the envelope had to intervene.
-func (m *machine) judge(fx *runner.Effects) {
-	c := m.run.Counters()
-	marks := uint64(0)
-	for i := runner.NotReady; i < runner.Held; i++ {
-		marks += c[i].Events + c[i].Ticks
-	}
-	bad := int64(0)
-	if marks != m.marks {
-		bad = 1
-	}
-	m.marks = marks
-	if m.guard == nil || m.answered == 0 || fx.Holding >= runner.Held {
-		return
-	}
-	if !m.guard.Observe(m.answered, bad, 1) {
-		return
-	}
-	err := m.slot.RollbackFrom(m.answered)
-	if err == nil {
-		m.guard.RolledBack()
-		m.stats.rollbacks++
-	}
-	if m.cfg.Rollback != nil {
-		m.cfg.Rollback(err)
-	}
+	m.blame.answered(&res, &m.inf.chunk, refusals(m.run.Counters()) != before)
 }
 
 // gridUp rounds t up to a multiple of period.
 func gridUp(t, period int64) int64 { return (t + period - 1) / period * period }
+
+// spare counts the loops that asked for one more processor: the setting is the
+// whole process's, and loops that overlap share the one.
+var spare struct {
+	sync.Mutex
+	loops, before int
+}
+
+// spareProcessor raises GOMAXPROCS by one for as long as any loop runs; the
+// loop's end calls what it returns.
+func spareProcessor() (release func()) {
+	spare.Lock()
+	defer spare.Unlock()
+	if spare.loops++; spare.loops == 1 {
+		spare.before = runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(spare.before + 1)
+	}
+	return func() {
+		spare.Lock()
+		defer spare.Unlock()
+		if spare.loops--; spare.loops == 0 {
+			runtime.GOMAXPROCS(spare.before)
+		}
+	}
+}

@@ -29,14 +29,16 @@ func (o GuardOptions) withDefaults() GuardOptions {
 // of MinTicks or more whose rate exceeds the rate before by more than Margin
 // fails; one that reaches Window ticks without failing has passed. Weights
 // whose trial is cut short by the next swap with fewer than MinTicks are not
-// counted: the rate before stays that of the last proven weights.
+// counted: the rate before stays that of the last proven weights. Proven says
+// which those are, so that the slot can go back to the same ones.
 type Guard struct {
 	o          GuardOptions
 	generation uint64
 	started    bool
-	trial      bool // new weights run and have not proved themselves yet
-	failed     bool // the weights in use failed their trial: what they do is no measure
-	restored   bool // the next generation is a rollback to proven weights
+	trial      bool   // new weights run and have not proved themselves yet
+	failed     bool   // the weights in use failed their trial: what they do is no measure
+	restored   uint64 // the generation that a rollback to proven weights made
+	proven     uint64 // the last generation that proved itself
 	before     rate
 	after      count
 }
@@ -75,14 +77,14 @@ func NewGuard(o GuardOptions) *Guard { return &Guard{o: o.withDefaults()} }
 // Observe takes the interventions and control ticks since the last call, both
 // made under the slot's generation, and returns true when the weights on trial
 // should be rolled back. It returns true once for a swap; the caller then calls
-// Slot.RollbackFrom(generation) and, when that worked, RolledBack. The first
-// generation that is seen is not on trial.
+// Slot.RollbackFrom(generation) and, when that worked, RolledBack with the new
+// generation. The first generation that is seen is not on trial.
 func (g *Guard) Observe(generation uint64, interventions, ticks int64) (rollback bool) {
 	switch {
 	case !g.started:
-		g.started = true
+		g.started, g.proven = true, generation
 	case generation != g.generation:
-		g.swapped()
+		g.swapped(generation)
 	}
 	g.generation = generation
 	c := count{interventions, ticks}
@@ -107,16 +109,22 @@ func (g *Guard) Observe(generation uint64, interventions, ticks int64) (rollback
 	return false
 }
 
-// RolledBack tells the guard that the weights on trial were taken out: the next
-// generation is the previous weights, proven already. An operator's rollback is
-// told in the same way.
-func (g *Guard) RolledBack() { g.trial, g.failed, g.restored, g.after = false, true, true, count{} }
+// RolledBack tells the guard that the weights on trial were taken out and that
+// this generation is proven weights again: it is not put on trial. Any other
+// generation is, even if it comes first.
+func (g *Guard) RolledBack(generation uint64) {
+	g.trial, g.failed, g.restored, g.after = false, true, generation, count{}
+}
 
-// swapped closes the books of the weights before.
-func (g *Guard) swapped() {
+// Proven returns the last generation that proved itself, 0 before any was seen:
+// the caller hands it to Slot.Confirm when it changes.
+func (g *Guard) Proven() uint64 { return g.proven }
+
+// swapped closes the books of the weights before; next are those in use now.
+func (g *Guard) swapped(next uint64) {
 	g.failed = false
-	if g.restored {
-		g.restored = false
+	if next == g.restored {
+		g.trial, g.proven = false, next
 		return
 	}
 	if g.trial && g.after.ticks >= g.o.MinTicks {
@@ -129,7 +137,7 @@ func (g *Guard) swapped() {
 func (g *Guard) pass() {
 	g.before = rate{}
 	g.before.add(g.after, g.o.Window)
-	g.trial, g.after = false, count{}
+	g.trial, g.after, g.proven = false, count{}, g.generation
 }
 
 // Rates returns the interventions per tick before the last swap and since it;

@@ -71,7 +71,7 @@ func TestGuardAfterRollback(t *testing.T) {
 	if feed(g, 2, 10, 10) != 1 {
 		t.Fatal("no rollback")
 	}
-	g.RolledBack()
+	g.RolledBack(3)
 	feed(g, 2, 3, 10) // ticks until the slot's next chunk
 	if feed(g, 3, 20, 0) != 0 {
 		t.Error("the restored weights were rolled back")
@@ -81,6 +81,43 @@ func TestGuardAfterRollback(t *testing.T) {
 	}
 	if feed(g, 4, 10, 5) != 1 {
 		t.Error("the next bad weights stay")
+	}
+}
+
+// TestGuardJudgesWhatFollowsARollback: other weights may be swapped in before
+// the restored ones have answered once; they are on trial all the same.
+func TestGuardJudgesWhatFollowsARollback(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	feed(g, 1, 40, 0)
+	if feed(g, 2, 10, 10) != 1 {
+		t.Fatal("no rollback")
+	}
+	g.RolledBack(3)
+	if feed(g, 4, 10, 10) != 1 {
+		t.Error("weights that came in place of the restored ones were not judged")
+	}
+}
+
+// TestGuardProven: which generation proved itself last.
+func TestGuardProven(t *testing.T) {
+	g := NewGuard(GuardOptions{Margin: 0.1, MinTicks: 50, Window: 400})
+	if g.Proven() != 0 {
+		t.Error("proven before anything ran")
+	}
+	for _, step := range []struct {
+		gen  uint64
+		n    int
+		k    int64
+		want uint64
+	}{
+		{1, 40, 0, 1}, {2, 20, 0, 1}, {2, 20, 0, 2}, // a whole window
+		{3, 4, 10, 2}, {4, 10, 10, 2}, // cut short; failed
+		{6, 10, 0, 2}, {7, 1, 0, 6}, // replaced after a fair trial
+	} {
+		feed(g, step.gen, step.n, step.k)
+		if g.Proven() != step.want {
+			t.Errorf("after %+v: generation %d is proven", step, g.Proven())
+		}
 	}
 }
 

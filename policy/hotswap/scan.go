@@ -186,9 +186,13 @@ func (w *Watcher) try(c candidate) Event {
 		e.Err = err
 		return e
 	}
-	gen, ok := w.slot.offer(p)
-	if !ok { // rolled back or swapped in by another hand meanwhile
-		e.Err = named(c.path, ErrRejected)
+	gen, err := w.slot.offer(p)
+	switch { // by another hand meanwhile
+	case errors.Is(err, errInUse):
+		e.Kind = Unchanged
+		return e
+	case err != nil:
+		e.Err = named(c.path, err)
 		return e
 	}
 	if w.expect == nil {

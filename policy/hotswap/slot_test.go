@@ -44,10 +44,10 @@ func TestSlot(t *testing.T) {
 	if gen := s.Swap(b); gen != 2 || s.Previous() != policy.Policy(a) {
 		t.Errorf("second swap: generation %d", gen)
 	}
-	if err := s.RollbackFrom(1); !errors.Is(err, ErrSuperseded) || s.Current() != policy.Policy(b) {
+	if _, err := s.RollbackFrom(1); !errors.Is(err, ErrSuperseded) || s.Current() != policy.Policy(b) {
 		t.Errorf("rollback from an old generation: %v", err)
 	}
-	if err := s.RollbackFrom(2); err != nil || s.Current() != policy.Policy(a) || s.Generation() != 3 {
+	if gen, err := s.RollbackFrom(2); err != nil || s.Current() != policy.Policy(a) || gen != 3 || s.Generation() != 3 {
 		t.Errorf("rollback: %v, generation %d", err, s.Generation())
 	}
 	if err := s.Rollback(); !errors.Is(err, ErrNoPrevious) || s.Current() != policy.Policy(a) {
@@ -56,15 +56,47 @@ func TestSlot(t *testing.T) {
 	if !s.Rejected(b.hash) || s.Rejected(a.hash) {
 		t.Error("the rolled back weights are not remembered")
 	}
-	if _, ok := s.offer(b); ok {
-		t.Error("rolled back weights were swapped in again")
+	if _, err := s.offer(b); !errors.Is(err, ErrRejected) {
+		t.Errorf("rolled back weights are offered again: %v", err)
 	}
-	if _, ok := s.offer(mark(1)); ok {
-		t.Error("the weights in use were swapped in again")
+	if _, err := s.offer(mark(1)); !errors.Is(err, errInUse) {
+		t.Errorf("the weights in use are offered: %v", err)
 	}
 	s.Forgive(b.hash)
-	if gen, ok := s.offer(b); !ok || gen != 4 {
-		t.Errorf("forgiven weights: %v at %d", ok, gen)
+	if gen, err := s.offer(b); err != nil || gen != 4 {
+		t.Errorf("forgiven weights: %v at %d", err, gen)
+	}
+}
+
+// TestSlotGoesBackToProven: a judge's rollback passes over weights that were
+// replaced before they had proved themselves; an operator's does not.
+func TestSlotGoesBackToProven(t *testing.T) {
+	a, b, c, d := mark(1), mark(2), mark(3), mark(4)
+	s := NewSlot(a)
+	s.Swap(b)
+	if gen, err := s.RollbackFrom(s.Swap(c)); err != nil || gen != 4 || s.Current() != policy.Policy(a) || s.Proven() != policy.Policy(a) {
+		t.Fatalf("back to %v at %d (%v), want the first", s.Current(), gen, err)
+	}
+	if _, err := s.RollbackFrom(4); !errors.Is(err, ErrNoPrevious) || s.Rejected(a.hash) {
+		t.Errorf("rollback of the proven weights: %v", err)
+	}
+	gen := s.Swap(b)
+	s.Swap(c)
+	s.Confirm(gen) // the verdict may come just after the next swap
+	if s.Swap(d); s.Proven() != policy.Policy(b) {
+		t.Errorf("proven is %v", s.Proven())
+	}
+	s.Confirm(gen + 10)
+	if err := s.Rollback(); err != nil || s.Current() != policy.Policy(c) || s.Proven() != policy.Policy(b) {
+		t.Errorf("operator's rollback: %v, %v proven (%v)", s.Current(), s.Proven(), err)
+	}
+	if _, err := s.RollbackFrom(s.Generation()); err != nil || s.Current() != policy.Policy(b) {
+		t.Errorf("back to %v (%v)", s.Current(), err)
+	}
+	// What an operator took out is no refuge any more.
+	s.Confirm(s.Swap(d))
+	if err := s.Rollback(); err != nil || s.Proven() != policy.Policy(b) {
+		t.Errorf("proven is %v (%v)", s.Proven(), err)
 	}
 }
 
