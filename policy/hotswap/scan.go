@@ -156,7 +156,7 @@ func (w *Watcher) candidates(files []listed) (best []candidate, refused []Event)
 		best = append(best, candidate{f, info})
 	}
 	slices.SortStableFunc(best, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.info.Step, a.info.Step), b.listed.info.ModTime().Compare(a.listed.info.ModTime()), cmp.Compare(a.path, b.path))
+		return cmp.Or(b.listed.info.ModTime().Compare(a.listed.info.ModTime()), cmp.Compare(b.info.Step, a.info.Step), cmp.Compare(a.path, b.path))
 	})
 	return best, refused
 }

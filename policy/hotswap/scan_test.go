@@ -263,15 +263,44 @@ func TestReload(t *testing.T) {
 	if e, err := c.w.Reload(); e.Kind != Refused || !errors.Is(err, checkpoint.ErrTruncated) {
 		t.Errorf("a bad file alone: %+v, %v", e, err)
 	}
+	var told []Event
+	c.w.report = func(e Event) { told = append(told, e) }
 	ck := save(t, c.path("good"), 1, 1)
 	e, err := c.w.Reload()
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantSwap(t, e, s, ck)
-	// Later looks find it in use already and report only the bad file.
-	if e := one(t, c.settle()); e.Path != c.path("bad") {
-		t.Errorf("%+v", e)
+	if len(told) != 1 || told[0].Path != c.path("bad") || told[0].Kind != Refused {
+		t.Errorf("told %+v", told)
+	}
+	none(t, c.settle()) // later looks find both decided on
+}
+
+// TestReloadTakesTheYoungest that is good: a fine-tuned policy counts its steps
+// from zero and is newer than its parent all the same.
+func TestReloadTakesTheYoungest(t *testing.T) {
+	s := NewSlot(nil)
+	c := newClock(t, s, Options{})
+	for i, name := range []string{"parent", "tuned", "torn"} {
+		save(t, c.path(name), uint64(i+1), int64(800-300*i))
+		at := time.Unix(1e9+int64(i), 0)
+		if name == "torn" {
+			if err := os.Truncate(c.path(name), 9999); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chtimes(c.path(name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := c.w.Reload()
+	if err != nil || e.Kind != Swapped || e.Path != c.path("tuned") {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	none(t, c.settle()) // the parent does not come back
+	if s.Generation() != 1 {
+		t.Errorf("generation %d", s.Generation())
 	}
 }
 

@@ -132,7 +132,7 @@ func Watch(ctx context.Context, dir string, slot *Slot, o Options, report func(E
 // Run watches until ctx ends and then returns nil.
 //
 // A file is read once it has not changed for Debounce; among those that are
-// new or changed the one with the most steps, then the youngest, is tried
+// new or changed the youngest, then the one with the most steps, is tried
 // first, and the next only if it is refused. So a burst of writes gives one
 // swap, and a file that is dropped in later is used even if it has fewer steps
 // (a new training run counts from zero) — except at the start, where a slot
@@ -183,28 +183,42 @@ func (w *Watcher) look(ctx context.Context) (again bool) {
 	return again
 }
 
-// Reload tries the newest checkpoint in the folder at once, whether or not it
-// was refused or rolled back before: what an operator asks for. The event is
-// Swapped, Unchanged or, with the error, Refused. It may be called whether or
-// not Run is running.
+// Reload tries the checkpoints in the folder at once, youngest first, until one
+// is good, whether or not it was refused or rolled back before: what an operator
+// asks for. The event is Swapped, Unchanged or, with the error of the youngest,
+// Refused; the other refusals are reported. It may be called whether or not Run
+// is running.
 func (w *Watcher) Reload() (Event, error) {
 	var e Event
+	var refused []Event
 	gently(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		best, refused := w.candidates(w.list())
-		switch {
-		case len(best) > 0:
-			c := best[0]
+		files := w.list()
+		best, headers := w.candidates(files)
+		for _, c := range best {
 			w.slot.Forgive(c.info.Hash)
-			w.files[c.path] = &seen{info: c.listed.info, since: time.Now(), done: true}
-			e = w.try(c)
+			if e = w.try(c); e.Kind != Refused {
+				break
+			}
+			refused = append(refused, e)
+		}
+		refused = append(refused, headers...)
+		switch {
+		case e.Kind != Refused && len(best) > 0:
+			// What was passed over now is not taken by Run later.
+			for _, f := range files {
+				w.files[f.path] = &seen{info: f.info, since: time.Now(), done: true}
+			}
 		case len(refused) > 0:
-			e = refused[0]
+			e, refused = refused[0], refused[1:]
 		default:
 			e = Event{Kind: Refused, Path: w.dir, Err: fmt.Errorf("hotswap %s: %w", w.dir, ErrNoCheckpoint)}
 		}
 	})
+	for _, r := range refused {
+		w.report(r)
+	}
 	return e, e.Err
 }
 
