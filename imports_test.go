@@ -26,6 +26,7 @@ var rules = []struct {
 	{"arfm/nodes/loop", []string{"arfm/nodes/runner", "arfm/policy"}, nil},
 	{"arfm/nodes/sim", []string{"arfm/nodes/sim", "arfm/policy", "arfm/bags"}, nil},
 	{"arfm/nodes/ros", []string{"arfm/nodes/ros", "arfm/nodes/runner", "arfm/nodes/loop", "arfm/policy", "arfm/bags/cdr", "arfm/msgs"}, []string{"github.com/tiiuae/rclgo"}},
+	{"arfm/nodes/report", nil, nil},
 	{"arfm/nodes", []string{"arfm"}, nil},
 }
 

@@ -1,6 +1,9 @@
 package report
 
-import "sort"
+import (
+	"sort"
+	"unicode/utf8"
+)
 
 // Mark is a labelled line at a place on an axis, such as the moment of a swap.
 type Mark struct {
@@ -14,20 +17,24 @@ type Band struct {
 	Label    string
 }
 
-// axes is the frame of a plot over two axes: what is drawn behind the data.
+// axes is the frame of a plot over two axes: behind draws what lies behind the
+// data, front the labels that lie before it.
 type axes struct {
 	xLabel, yLabel string
-	x, y           scale // their pixels are set by draw
+	x, y           scale // their pixels are set by behind
 	keys           []key
 	marks          []Mark // vertical
 	levels         []Mark // horizontal; those outside the domain are not drawn
 	bands          []Band
+
+	labels []placed // of the marks
+	top    float64  // y of the upper end
 }
 
 const lane = 15 // height of a line of mark labels, pixels
 
-// draw draws the frame and returns the y of its lower end.
-func (a *axes) draw(c *canvas, l layout) float64 {
+// behind draws the frame and returns the y of its lower end.
+func (a *axes) behind(c *canvas, l layout) float64 {
 	left := 0.0
 	for _, t := range a.y.ticks {
 		left = max(left, textWidth(t.label, small))
@@ -35,17 +42,17 @@ func (a *axes) draw(c *canvas, l layout) float64 {
 	left += 10
 	right := l.width - 10
 	a.x.a, a.x.b = left, right
-	top := c.legend(l, 0, a.keys)
+	a.top = c.legend(l, 0, a.keys)
 	if a.yLabel != "" {
-		c.text(0, top+11, "soft", shorten(a.yLabel, l.width, fontSize))
-		top += 20
+		c.text(0, a.top+11, "soft", shorten(a.yLabel, l.width, fontSize))
+		a.top += 20
 	}
-	labels, lanes := a.placeLabels(right)
-	top += float64(lanes)*lane + 6
-	bottom := top + l.height
-	a.y.a, a.y.b = bottom, top
+	lanes := a.placeLabels(right)
+	a.top += float64(lanes)*lane + 6
+	bottom := a.top + l.height
+	a.y.a, a.y.b = bottom, a.top
 
-	a.drawBands(c, top, bottom)
+	a.drawBands(c, bottom)
 	for _, t := range a.y.ticks {
 		y := a.y.at(t.at)
 		c.line(left, y, right, y, "grid")
@@ -53,17 +60,13 @@ func (a *axes) draw(c *canvas, l layout) float64 {
 	}
 	a.drawXTicks(c, bottom)
 	for _, m := range a.levels {
-		if m.At >= min(a.y.lo, a.y.hi) && m.At <= max(a.y.lo, a.y.hi) {
+		if a.onAxis(m) {
 			y := a.y.at(m.At)
 			c.line(left, y, right, y, "level")
-			c.text(right-4, y-5, "mark end", shorten(m.Label, right-left-8, small))
 		}
 	}
-	for _, m := range labels {
-		c.line(m.x, top-float64(m.lane)*lane-4, m.x, bottom, "mark-line")
-		if m.label != "" {
-			c.text(m.tx, top-float64(m.lane)*lane-6, "mark"+m.anchor, m.label)
-		}
+	for _, m := range a.labels {
+		c.line(m.x, a.top-float64(m.lane)*lane-4, m.x, bottom, "mark-line")
 	}
 	end := bottom + 20
 	if a.xLabel != "" {
@@ -73,16 +76,33 @@ func (a *axes) draw(c *canvas, l layout) float64 {
 	return end
 }
 
+// front writes the labels of levels and marks.
+func (a *axes) front(c *canvas) {
+	for _, m := range a.levels {
+		if a.onAxis(m) && m.Label != "" {
+			c.text(a.x.b-4, a.y.at(m.At)-5, "mark end", shorten(m.Label, a.x.b-a.x.a-8, small))
+		}
+	}
+	for _, m := range a.labels {
+		if m.label != "" {
+			c.text(m.tx, a.top-float64(m.lane)*lane-6, "mark"+m.anchor, m.label)
+		}
+	}
+}
+
+func (a *axes) onAxis(level Mark) bool { return level.At >= a.y.lo && level.At <= a.y.hi }
+
 // drawBands shades the bands; a label that does not fit is left out.
-func (a *axes) drawBands(c *canvas, top, bottom float64) {
+func (a *axes) drawBands(c *canvas, bottom float64) {
 	for _, b := range a.bands {
 		if !drawable(b.From, false) || !drawable(b.To, false) {
 			continue
 		}
 		x0, x1 := a.x.at(min(b.From, b.To)), a.x.at(max(b.From, b.To))
-		c.rect(x0, top, x1-x0, bottom-top, "band")
-		if label := shorten(b.Label, x1-x0-8, small); b.Label != "" && label != "…" {
-			c.text(x0+5, top+14, "mark", label)
+		c.rect(x0, a.top, x1-x0, bottom-a.top, "band")
+		const enough = 8 // characters that still say something
+		if label := shorten(b.Label, x1-x0-8, small); label == b.Label || utf8.RuneCountInString(label) > enough {
+			c.text(x0+5, a.top+14, "mark", label)
 		}
 	}
 }
@@ -112,8 +132,8 @@ type placed struct {
 
 // placeLabels puts labels of marks above the plot, side by side where they
 // fit, else in another lane; those for which three lanes are too few go
-// without.
-func (a *axes) placeLabels(right float64) (out []placed, lanes int) {
+// without. It returns the number of lanes.
+func (a *axes) placeLabels(right float64) (lanes int) {
 	const most, gap = 3, 6
 	var free [most]float64
 	marks := append([]Mark(nil), a.marks...)
@@ -136,7 +156,7 @@ func (a *axes) placeLabels(right float64) (out []placed, lanes int) {
 				break
 			}
 		}
-		out = append(out, p)
+		a.labels = append(a.labels, p)
 	}
-	return out, lanes
+	return lanes
 }

@@ -186,6 +186,25 @@ func shorten(s string, width, size float64) string {
 	return "…"
 }
 
+// wrap breaks s at spaces into at most n lines of a width in pixels; the last
+// is shortened.
+func wrap(s string, width, size float64, n int) []string {
+	var lines []string
+	words := strings.Fields(s)
+	for len(words) > 0 && len(lines) < n-1 {
+		k := 1
+		for k < len(words) && textWidth(strings.Join(words[:k+1], " "), size) <= width {
+			k++
+		}
+		lines = append(lines, shorten(strings.Join(words[:k], " "), width, size))
+		words = words[k:]
+	}
+	if len(words) > 0 {
+		lines = append(lines, shorten(strings.Join(words, " "), width, size))
+	}
+	return lines
+}
+
 func or(s, otherwise string) string {
 	if s == "" {
 		return otherwise

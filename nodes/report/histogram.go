@@ -129,12 +129,13 @@ func (p Histogram) draw(l layout) drawing {
 			a.keys = append(a.keys, key{or(s.Name, fmt.Sprintf("sample %d", i+1)), class(i)})
 		}
 	}
-	height := a.draw(&c, l)
+	height := a.behind(&c, l)
 	for i, counts := range b.counts {
 		if len(b.sorted[i]) > 0 {
 			c.add(`<path class="bars %s" d="%s"/>`, class(i), path(outline(&a, b, counts)))
 		}
 	}
+	a.front(&c)
 	return drawing{c.b.Bytes(), height}
 }
 

@@ -14,7 +14,7 @@ type Lines struct {
 	XLabel, YLabel string
 	Series         []Series
 	LogY           bool   // values that are not positive are left out
-	Smooth         int    // points of a centred mean (geometric if LogY), the raw line pale behind; below 2: none
+	Smooth         int    // points of a centred mean (geometric if LogY), the raw line pale behind; series up to twice as long stay raw
 	Marks          []Mark // vertical lines at x; the axis reaches to them
 	Levels         []Mark // horizontal lines at y, drawn where the axis has them
 	Bands          []Band // shaded stretches of x; the axis reaches to them
@@ -146,10 +146,11 @@ func (p Lines) draw(l layout) drawing {
 			a.keys = append(a.keys, key{or(s.Name, fmt.Sprintf("line %d", i+1)), class(i)})
 		}
 	}
-	height := a.draw(&c, l)
+	height := a.behind(&c, l)
 	for i, pts := range all {
 		p.drawSeries(&c, &a, pts, class(i), p.Series[i].Low != nil)
 	}
+	a.front(&c)
 	return drawing{c.b.Bytes(), height}
 }
 
@@ -184,7 +185,7 @@ func (p Lines) drawSeries(c *canvas, a *axes, pts []point, class string, banded 
 		c.area(a, pts, class)
 	}
 	line := "line "
-	if p.Smooth > 1 && len(pts) > 2 {
+	if p.Smooth > 1 && len(pts) > 2*p.Smooth {
 		c.series(a, pts, "raw "+class)
 		pts = smooth(pts, p.Smooth, p.LogY)
 		line = "line bold "
@@ -214,9 +215,10 @@ func smooth(pts []point, window int, log bool) []point {
 		}
 	}
 	for i := range out {
-		// Near an end the window shrinks on both sides, so that it stays centred.
-		h := min(half, i, len(pts)-1-i)
-		lo, hi := i-h, i+h+1
+		// Near an end the window shrinks on both sides, so that it stays centred
+		// and does not flatten the beginning; a third of it stays against the noise.
+		h := max(min(half, i, len(pts)-1-i), half/3)
+		lo, hi := max(0, i-h), min(i+h+1, len(pts))
 		if n := count[hi] - count[lo]; out[i].ok && n > 0 {
 			out[i].y = (sum[hi] - sum[lo]) / float64(n)
 			if log {

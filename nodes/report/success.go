@@ -29,6 +29,9 @@ type Rate struct {
 	N               int
 }
 
+// The names of tasks, in pixels.
+const nameWidth, nameSize = 200.0, 13.0
+
 func (p Success) html(r *renderer) any { return r.plot(p, wide, narrow) }
 
 // SVG is the chart as a file of its own.
@@ -108,10 +111,12 @@ func (p Success) draw(l layout) drawing {
 		value, x = 92, percent(50)
 	} else {
 		for _, row := range p.Rows {
-			label = max(label, textWidth(shorten(row.Label, 220, 13), 13)+16)
+			for _, s := range wrap(row.Label, nameWidth, nameSize, len(p.Groups)) {
+				label = max(label, textWidth(s, nameSize)+16)
+			}
 		}
 	}
-	x.a, x.b = max(label, 8), l.width-value
+	x.a, x.b = max(label, 14), l.width-value
 	top := 2.0
 	if len(p.Groups) > 1 {
 		var keys []key
@@ -160,10 +165,15 @@ func (p Success) drawRow(c *canvas, l layout, x scale, row SuccessRow, y, line f
 	switch {
 	case row.Label == "":
 	case l.narrow:
-		c.text(0, y+line/2+3, class, shorten(row.Label, l.width, 13))
+		c.text(0, y+line/2+3, class, shorten(row.Label, l.width, nameSize))
 		y += line
 	default:
-		c.text(0, y+line*float64(len(p.Groups))/2+4.5, class, shorten(row.Label, 220, 13))
+		const leading = 16
+		lines := wrap(row.Label, nameWidth, nameSize, len(p.Groups))
+		at := y + line*float64(len(p.Groups))/2 + 4.5 - leading*float64(len(lines)-1)/2
+		for i, s := range lines {
+			c.text(0, at+float64(i)*leading, class, s)
+		}
 	}
 	for g := range p.Groups {
 		p.drawRate(c, l, x, row.rate(g), p.color(g), y+(float64(g)+0.5)*line)

@@ -123,9 +123,10 @@ func (p Timeline) draw(l layout) drawing {
 	if len(swaps) > 0 {
 		a.keys = append(a.keys, key{"rate between swaps", "s2"})
 	}
+	a.keys = append(a.keys, key{"succeeded", "won"}, key{"failed", "lost"})
 	// The dots lie in strips above and below the rate.
 	a.y.lo, a.y.hi = -0.12, 1.12
-	height := a.draw(&c, l)
+	height := a.behind(&c, l)
 	if len(swaps) > 0 {
 		for _, s := range stretches(ep, swaps) {
 			if s.n > 0 {
@@ -136,6 +137,7 @@ func (p Timeline) draw(l layout) drawing {
 	}
 	drawEpisodes(&c, &a, ep)
 	c.series(&a, rolling(ep, window), "line bold s1")
+	a.front(&c)
 	return drawing{c.b.Bytes(), height}
 }
 
