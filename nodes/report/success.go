@@ -105,10 +105,10 @@ func (p Success) draw(l layout) drawing {
 		return c.empty(l)
 	}
 	const line, gap = 20.0, 16.0 // height of a group's line, space between rows
-	value, label := 168.0, 0.0   // width of the numbers at the right, and of the names at the left
+	value, label := 184.0, 0.0   // width of the numbers at the right, and of the names at the left
 	x := percent(20)
 	if l.narrow {
-		value, x = 92, percent(50)
+		value, x = 108, percent(50)
 	} else {
 		for _, row := range p.Rows {
 			for _, s := range wrap(row.Label, nameWidth, nameSize, len(p.Groups)) {
@@ -197,12 +197,12 @@ func (p Success) drawRate(c *canvas, l layout, x scale, r Rate, color string, y 
 		class = "hollow "
 	}
 	c.circle(x.at(r.Rate), y, 5, class+color)
-	c.text(right+34, y+4, "value end", percentage(r.Rate))
+	c.text(right+40, y+4, "value end", percentage(r.Rate))
 	n := fmt.Sprintf("n %d", r.N)
 	if !l.narrow && ok {
 		n = fmt.Sprintf("%.0f–%.0f %%, n %d", math.Round(100*low), math.Round(100*high), r.N)
 	}
-	c.text(right+42, y+4, "soft", n)
+	c.text(right+48, y+4, "soft", n)
 }
 
 func (p Success) numbers() Table {
