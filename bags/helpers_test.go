@@ -19,21 +19,21 @@ const msec = int64(1e6)
 
 // recorder writes a bag for a test.
 type recorder struct {
-	t   testing.TB
-	dir string
-	w   *rosbag2.Writer
-	reg *cdr.Registry
-	ids map[string]rosbag2.TopicID
+	t        testing.TB
+	dir      string
+	w        *Recorder
+	reg      *cdr.Registry
+	declared map[string]bool
 }
 
 func newRecorder(t testing.TB) *recorder {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bag")
-	w, err := rosbag2.Create(dir, rosbag2.WriterOptions{})
+	w, err := NewRecorder(dir, rosbag2.WriterOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &recorder{t, dir, w, cdr.NewRegistry(), map[string]rosbag2.TopicID{}}
+	return &recorder{t, dir, w, cdr.NewRegistry(), map[string]bool{}}
 }
 
 // message builds a record of a type from values by path.
@@ -60,18 +60,13 @@ func (r *recorder) message(typ string, stamp int64, fields map[string]any) *cdr.
 func (r *recorder) write(topic, typ string, at, stamp int64, fields map[string]any) {
 	r.t.Helper()
 	m := r.message(typ, stamp, fields)
-	data, err := m.Type().Encode(m)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	id, ok := r.ids[topic]
-	if !ok {
-		if id, err = r.w.AddTopic(rosbag2.Topic{Name: topic, Type: typ}); err != nil {
+	if !r.declared[topic] {
+		if err := r.w.Declare(topic, m.Type(), ""); err != nil {
 			r.t.Fatal(err)
 		}
-		r.ids[topic] = id
+		r.declared[topic] = true
 	}
-	if err := r.w.Write(id, at, data); err != nil {
+	if err := r.w.Write(topic, at, m); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/bags/rosbag2"
 )
@@ -63,22 +64,7 @@ func Record(ctx context.Context, dir string, o RecordOptions) (Recorded, error) 
 	}
 	for first := 0; first < o.Episodes; first += o.PerBag {
 		path := filepath.Join(dir, fmt.Sprintf("reach_%s_%03d", o.Quality, first/o.PerBag))
-		b, err := newBag(path, s, o)
-		if err != nil {
-			return out, err
-		}
-		for i := first; i < min(first+o.PerBag, o.Episodes); i++ {
-			if err := ctx.Err(); err != nil {
-				return out, b.abort(err)
-			}
-			if err := b.episode(uint64(i), &out); err != nil {
-				return out, b.abort(err)
-			}
-			if o.Progress != nil {
-				o.Progress(out.Episodes)
-			}
-		}
-		if err := b.w.Close(); err != nil {
+		if err := recordBag(ctx, path, s, o, first, &out); err != nil {
 			return out, err
 		}
 		out.Bags = append(out.Bags, path)
@@ -86,54 +72,56 @@ func Record(ctx context.Context, dir string, o RecordOptions) (Recorded, error) 
 	return out, nil
 }
 
-// bag is one bag being written.
-type bag struct {
-	w   *rosbag2.Writer
-	s   *speaker
-	o   RecordOptions
-	ids map[string]rosbag2.TopicID
-	t   int64 // when the next episode starts
-}
-
-func newBag(path string, s *speaker, o RecordOptions) (*bag, error) {
-	w, err := rosbag2.Create(path, rosbag2.WriterOptions{})
+// recordBag records the episodes of one bag, from number first on.
+func recordBag(ctx context.Context, path string, s *speaker, o RecordOptions, first int, out *Recorded) error {
+	rec, err := bags.NewRecorder(path, rosbag2.WriterOptions{})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := &bag{w: w, s: s, o: o, ids: map[string]rosbag2.TopicID{}, t: Epoch}
+	defer rec.Abort()
+	b := &bag{rec: rec, s: s, o: o, t: Epoch}
 	for _, t := range topicTypes {
-		if t.topic == TopicImage && o.NoImages {
+		qos := ""
+		switch {
+		case t.topic == TopicImage && o.NoImages:
 			continue
+		case t.topic == TopicInstruction:
+			qos = bags.Latched
 		}
-		typ := s.types[t.topic]
-		id, err := w.AddTopic(rosbag2.Topic{Name: t.topic, Type: t.typ, Format: "cdr", Definition: typ.Definition(), DefinitionEncoding: "ros2msg"})
-		if err != nil {
-			return nil, b.abort(err)
+		if err := rec.Declare(t.topic, s.types[t.topic], qos); err != nil {
+			return err
 		}
-		b.ids[t.topic] = id
 	}
 	if err := b.write(TopicInstruction, b.t, s.recs[TopicInstruction]); err != nil {
-		return nil, b.abort(err)
+		return err
 	}
-	return b, nil
+	for i := first; i < min(first+o.PerBag, o.Episodes); i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.episode(uint64(i), out); err != nil {
+			return err
+		}
+		if o.Progress != nil {
+			o.Progress(out.Episodes)
+		}
+	}
+	return rec.Close()
 }
 
-func (b *bag) abort(err error) error {
-	if e := b.w.Abort(); e != nil {
-		return fmt.Errorf("%w (and %w)", err, e)
-	}
-	return err
+// bag is one bag being written.
+type bag struct {
+	rec *bags.Recorder
+	s   *speaker
+	o   RecordOptions
+	t   int64 // when the next episode starts
 }
 
 func (b *bag) write(topic string, t int64, rec *cdr.Record) error {
 	if b.s.err != nil {
 		return b.s.err
 	}
-	data, err := b.s.types[topic].Encode(rec)
-	if err != nil {
-		return fmt.Errorf("reach: %w", err)
-	}
-	return b.w.Write(b.ids[topic], t, data)
+	return b.rec.Write(topic, t, rec)
 }
 
 // observe writes what is seen at time t.
