@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"arfm/launch"
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/reach"
 	"arfm/policy/checkpoint"
@@ -103,7 +104,7 @@ func Swap(ctx context.Context, preset string, n int, progress func(done, total i
 	go func() { watched <- b.watcher.Run(ctx) }()
 	go func() {
 		var err error
-		stats, err = loop.Run(ctx, b.arm, b.arm, b.slot, b.arm.LoopConfig(b.contract, 0))
+		stats, err = loop.Run(ctx, b.arm, b.arm, b.slot, b.arm.LoopConfig(0))
 		done <- err
 	}()
 	kinds := badcheckpoint.Kinds()
@@ -121,7 +122,7 @@ type swapBench struct {
 	contract *contract.Contract
 	stats    *contract.Stats
 	model    *vla.Model
-	arm      *reach.Live
+	arm      *eval.Live
 	slot     *hotswap.Slot
 	watcher  *hotswap.Watcher
 	events   chan hotswap.Event
@@ -144,7 +145,11 @@ func newSwapBench(preset, dir string) (*swapBench, error) {
 	if b.model, err = vla.New(cfg.For(b.contract), 1); err != nil {
 		return nil, err
 	}
-	if b.arm, err = reach.NewLive(b.contract, 1, true, nil); err != nil {
+	stage, err := reach.NewStage(b.contract)
+	if err != nil {
+		return nil, err
+	}
+	if b.arm, err = eval.NewLive(stage, eval.LiveOptions{Seed: 1, Wall: true}); err != nil {
 		return nil, err
 	}
 	b.watcher = hotswap.NewWatcher(dir, b.slot, hotswap.Options{}, func(e hotswap.Event) { b.events <- e })

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"arfm/bags"
 	"arfm/finetune"
 	"arfm/finetune/optim"
 	"arfm/launch"
+	"arfm/nodes/eval"
 	"arfm/nodes/reach"
+	"arfm/policy"
 	"arfm/policy/checkpoint"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
@@ -214,16 +217,13 @@ func (s *story) compare(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *story) evaluate(ctx context.Context, name, path string) (reach.Result, error) {
+func (s *story) evaluate(ctx context.Context, name, path string) (eval.Result, error) {
 	ck, err := checkpoint.Load(path)
 	if err != nil {
-		return reach.Result{}, err
+		return eval.Result{}, err
 	}
-	p, err := ck.Policy(s.o.Seed)
-	if err != nil {
-		return reach.Result{}, err
-	}
-	return reach.Evaluate(ctx, p, ck.Contract, s.o.Evaluations, s.o.Seed+1, reach.EvalOptions{
+	return eval.Evaluate(ctx, reach.Opener(ck.Contract), func() (policy.Policy, error) { return ck.Policy(s.o.Seed) }, eval.Options{
+		Episodes: s.o.Evaluations, Seed: s.o.Seed + 1, Workers: runtime.GOMAXPROCS(0),
 		Progress: func(n int) { s.o.Progress("evaluating "+name, int64(n), int64(s.o.Evaluations)) },
 	})
 }

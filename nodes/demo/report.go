@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"arfm/finetune"
+	"arfm/nodes/eval"
 	"arfm/nodes/reach"
 )
 
@@ -17,8 +18,8 @@ type Report struct {
 	Clone    *finetune.Result `json:"clone"`
 	Tune     *finetune.Result `json:"tune"`
 	Live     LiveReport       `json:"live"`
-	Before   reach.Result     `json:"before"` // the cloned policy in closed loop
-	After    reach.Result     `json:"after"`  // the fine-tuned one
+	Before   eval.Result      `json:"before"` // the cloned policy in closed loop
+	After    eval.Result      `json:"after"`  // the fine-tuned one
 }
 
 // String is the before/after table.
@@ -28,7 +29,7 @@ func (r *Report) String() string {
 	fmt.Fprintf(tw, "\tsuccess\t95 %% interval\treturn a step\ttime to target\n")
 	for _, row := range []struct {
 		name string
-		r    *reach.Result
+		r    *eval.Result
 	}{{"before: bc on all demonstrations", &r.Before}, {"after: fine-tuned with arfm", &r.After}} {
 		fmt.Fprintf(tw, "%s\t%.0f %%\t%.0f to %.0f %%\t%.3f\t%.2f s\n", row.name, 100*row.r.Rate, 100*row.r.Low, 100*row.r.High, row.r.MeanReturn, row.r.MeanTime)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/reach"
 	"arfm/policy/contract"
@@ -16,15 +17,20 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	arm, err := reach.NewLive(c, 1, false, nil)
+	stage, err := reach.NewStage(c)
 	if err != nil {
 		panic(err)
 	}
+	arm, err := eval.NewLive(stage, eval.LiveOptions{Seed: 1})
+	if err != nil {
+		panic(err)
+	}
+	defer arm.Close()
 	expert, err := reach.NewExpertPolicy(c)
 	if err != nil {
 		panic(err)
 	}
-	cfg := arm.LoopConfig(c, 8)
+	cfg := arm.LoopConfig(8)
 	cfg.Ticks = 10 * reach.RateHz
 	stats, err := loop.Run(context.Background(), arm, arm, hotswap.NewSlot(expert), cfg)
 	if err != nil {

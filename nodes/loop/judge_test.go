@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
-	"arfm/nodes/reach"
 	"arfm/nodes/runner"
 	"arfm/policy"
 	"arfm/policy/hotswap"
@@ -65,7 +65,7 @@ func TestGuardConfirms(t *testing.T) {
 
 // dropping is the arm with a sensor that drops out.
 type dropping struct {
-	*reach.Live
+	*eval.Live
 	n, from int            // frames
 	lost    func(int) bool // by frames since from
 	nan     bool           // frames come but hold NaN

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/reach"
 	"arfm/nodes/runner"
@@ -17,14 +18,18 @@ import (
 	"arfm/policy/hotswap"
 )
 
-func setup(t testing.TB, wall bool) (*contract.Contract, *reach.Live, *reach.ExpertPolicy, loop.Config) {
+func setup(t testing.TB, wall bool) (*contract.Contract, *eval.Live, *reach.ExpertPolicy, loop.Config) {
 	t.Helper()
 	c, err := contract.Load("../../launch/contracts/reach_2dof.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Observation.Images = nil // the expert does not look
-	live, err := reach.NewLive(c, 1, wall, nil)
+	stage, err := reach.NewStage(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, err := eval.NewLive(stage, eval.LiveOptions{Seed: 1, Wall: wall})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +37,7 @@ func setup(t testing.TB, wall bool) (*contract.Contract, *reach.Live, *reach.Exp
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c, live, expert, live.LoopConfig(c, 8)
+	return c, live, expert, live.LoopConfig(8)
 }
 
 // TestVirtual drives the simulated arm: the expert does its episodes.
@@ -255,7 +260,7 @@ func TestEnds(t *testing.T) {
 
 // ending is the arm with an end.
 type ending struct {
-	*reach.Live
+	*eval.Live
 	left int
 }
 

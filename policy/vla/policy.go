@@ -97,6 +97,9 @@ func (p *Policy) Info() policy.Info { return p.info }
 // Contract returns the contract that the policy was trained with.
 func (p *Policy) Contract() *contract.Contract { return p.ct }
 
+// Reseed starts the noise again, as NewPolicy does for that seed.
+func (p *Policy) Reseed(seed uint64) { p.noise = flow.NewStream(seed, "noise") }
+
 // Act samples a chunk of H absolute actions. It allocates nothing once chunk
 // has room. The error wraps ErrObservation; then chunk is as it was.
 func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {

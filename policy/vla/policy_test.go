@@ -108,6 +108,10 @@ func TestPolicyNoise(t *testing.T) {
 	if slices.Equal(first, act(a, obs)) {
 		t.Error("the second chunk has the first one's noise")
 	}
+	a.Reseed(1)
+	if !slices.Equal(first, act(a, obs)) {
+		t.Error("reseeding does not start the noise again")
+	}
 	a.NoiseScale = 0
 	if !slices.Equal(act(a, obs), act(a, obs)) {
 		t.Error("without noise two chunks differ")
