@@ -44,15 +44,6 @@ type LiveResults struct {
 	Recent    float64 `json:"recent"` // success rate of the last 20 episodes
 }
 
-// phase of a Live stage.
-type phase uint8
-
-const (
-	running phase = iota
-	leaving       // the episode is over: the runner is to stop, the arm goes home
-	joining       // the next one has begun: the runner is to ramp in
-)
-
 // Live drives a stage as a loop.Source and its loop.Sink, one episode after
 // another. Where the arm is put or brought back to a start in between, the
 // runner is stopped first, its commands are not followed, and it is re-armed
@@ -68,7 +59,7 @@ type Live struct {
 	t      int64 // time that the stage has come to, a multiple of the period
 	now    int64 // virtual time
 	number uint64
-	phase  phase
+	over   bool // the episode is: the runner is to stop, the arm goes home
 	busy   bool // the arm is on its way home
 	events chan runner.Event
 	held   runner.Command // what the last tick commanded
@@ -131,7 +122,7 @@ func (l *Live) Observe(t int64, obs *policy.Observation) error {
 	if err := l.run(t); err != nil {
 		return err // and Command ends the loop with it
 	}
-	if l.phase == leaving {
+	if l.over {
 		return ErrBetween
 	}
 	return l.stage.Observe(t, obs)
@@ -142,13 +133,13 @@ func (l *Live) Command(fx *runner.Effects) error {
 	if err := l.run(l.Now()); err != nil {
 		return err
 	}
-	switch {
-	case l.phase == leaving && !l.busy && fx.Holding == runner.Stopped && fx.Command == nil: // at rest
-		return l.next()
-	case l.phase == joining && fx.Holding == runner.None:
-		l.phase = running
+	if l.over {
+		if !l.busy && fx.Holding == runner.Stopped && fx.Command == nil { // at rest
+			return l.next()
+		}
+		return nil
 	}
-	if l.phase == running && fx.Command != nil {
+	if fx.Command != nil { // the first of an episode comes after re-arming
 		l.held.SetPoint = append(l.held.SetPoint[:0], fx.Command.SetPoint...)
 		l.held.Velocity = append(l.held.Velocity[:0], fx.Command.Velocity...)
 		l.held.Stamp, l.held.Generation, l.held.ChunkStamp = fx.Command.Stamp, fx.Command.Generation, fx.Command.ChunkStamp
@@ -168,7 +159,7 @@ func (l *Live) run(t int64) error {
 
 // step moves the stage on by one period.
 func (l *Live) step() (err error) {
-	if l.phase == leaving {
+	if l.over {
 		if l.busy {
 			l.busy, err = l.home.Home()
 		}
@@ -192,7 +183,7 @@ func (l *Live) end(e Episode) error {
 	if l.more != nil {
 		return l.more.Continue(l.o.Seed, l.number)
 	}
-	l.phase, l.busy = leaving, l.home != nil
+	l.over, l.busy = true, l.home != nil
 	l.tell(runner.Stop(ErrBetween.Error()))
 	return nil
 }
@@ -200,7 +191,7 @@ func (l *Live) end(e Episode) error {
 // next begins an episode once arm and runner are ready for it.
 func (l *Live) next() error {
 	if l.err = l.stage.Begin(l.o.Seed, l.number); l.err == nil {
-		l.phase = joining
+		l.over = false
 		l.tell(runner.Rearm())
 	}
 	return l.err
