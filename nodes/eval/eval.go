@@ -53,7 +53,8 @@ type Episode struct {
 // before it.
 type Reseeder interface{ Reseed(seed uint64) }
 
-// Options says how a policy is evaluated.
+// Options says how a policy is evaluated. Progress and Each are called from the
+// goroutine that called Evaluate.
 type Options struct {
 	Episodes    int
 	Seed        uint64             // of tasks, policy and action noise

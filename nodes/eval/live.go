@@ -34,7 +34,7 @@ const recentEpisodes = 20
 type LiveOptions struct {
 	Seed uint64        // of the episodes
 	Wall bool          // time is the wall clock's, else virtual
-	Each func(Outcome) // called at the end of each episode, from the loop: must not block; may be nil
+	Each func(Outcome) // called at the end of each episode, from the loop: must not block; interventions are the loop's to count; may be nil
 }
 
 // LiveResults counts the episodes of a Live stage.
