@@ -95,16 +95,10 @@ func isFile(path string) bool {
 
 // labelled returns the episodes that a sidecar file marks.
 func labelled(labels []Label) []segment {
-	var marks []mark
-	for _, x := range labels {
-		if x.Event != EventNone {
-			marks = append(marks, mark{x.Stamp, x.Event, x.Task})
-		}
+	if marks := eventsOf(labels); len(marks) > 0 {
+		return segments(marks)
 	}
-	if len(marks) == 0 {
-		return nil
-	}
-	return segments(marks)
+	return nil
 }
 
 // without takes [lo, hi] out of the episodes; what is left of one keeps its

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"math"
 	"slices"
@@ -29,11 +28,15 @@ const maxTicks = 1e7
 // ctx ends before the bag does. A recording that breaks off is read up to
 // there, with a note in the report.
 func ReadEpisodes(ctx context.Context, path string, c *contract.Contract, opts Options) ([]Episode, *CheckReport, error) {
-	s, err := newReader(ctx, path, c, opts)
+	bag, err := rosbag2.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer s.bag.Close()
+	defer bag.Close()
+	s, err := newReader(ctx, bag, path, c, opts)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := s.report.Err(); err != nil {
 		return nil, s.report, err
 	}
@@ -57,11 +60,15 @@ func ReadEpisodes(ctx context.Context, path string, c *contract.Contract, opts O
 // why (CheckReport.Err); the error is about a bag that cannot be read, or wraps
 // ctx.Err().
 func Check(ctx context.Context, path string, c *contract.Contract) (*CheckReport, error) {
-	s, err := newReader(ctx, path, c, Options{})
+	bag, err := rosbag2.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer s.bag.Close()
+	defer bag.Close()
+	s, err := newReader(ctx, bag, path, c, Options{})
+	if err != nil {
+		return nil, err
+	}
 	s.light = true
 	if err := s.scan(); err != nil {
 		return s.report, err
@@ -77,7 +84,6 @@ func Check(ctx context.Context, path string, c *contract.Contract) (*CheckReport
 // reader makes frames of one bag's messages.
 type reader struct {
 	ctx    context.Context // of the one call that the reader lives for
-	steps  int             // messages and ticks since ctx was looked at
 	path   string
 	c      *contract.Contract
 	opts   Options
@@ -107,11 +113,7 @@ type feed struct {
 	seen    int // last tick + 1 that it spoilt
 }
 
-func newReader(ctx context.Context, path string, c *contract.Contract, opts Options) (*reader, error) {
-	bag, err := rosbag2.Open(path)
-	if err != nil {
-		return nil, err
-	}
+func newReader(ctx context.Context, bag *rosbag2.Bag, path string, c *contract.Contract, opts Options) (_ *reader, err error) {
 	info := bag.Info()
 	s := &reader{
 		ctx: ctx, path: path, c: c, opts: opts, bag: bag, period: c.Period(), sampler: contract.NewResampler(c), feeds: map[string]*feed{},
@@ -119,7 +121,6 @@ func newReader(ctx context.Context, path string, c *contract.Contract, opts Opti
 	}
 	s.opts.MaxBytes = cmp.Or(opts.MaxBytes, DefaultMaxBytes)
 	if s.lo, s.hi, err = opts.Span.resolve(info.Start, info.End); err != nil {
-		bag.Close()
 		return nil, err
 	}
 	for _, name := range info.Missing {
@@ -173,9 +174,35 @@ func (f *feed) use(role contract.Role) {
 
 // scan reads the messages once and fills frames, marks and rewards.
 func (s *reader) scan() error {
+	next, last, started := int64(0), int64(0), false
+	err := s.each(func(*feed) bool { return true }, func(m *rosbag2.Message) error {
+		if !started {
+			next, started = (m.LogTime+s.period-1)/s.period*s.period, true
+		}
+		// Frames before this message know nothing of it.
+		if err := s.ticks(&next, m.LogTime); err != nil {
+			return err
+		}
+		last = m.LogTime
+		s.take(m, next > s.hi && s.pending == nil)
+		return s.room() // for rewards and marks
+	})
+	if err != nil || !started {
+		return err
+	}
+	err = s.ticks(&next, last+1)
+	if s.pending != nil { // the recording ends before its action
+		s.report.Ticks--
+	}
+	return err
+}
+
+// each calls f with the messages of the feeds that are wanted and there, in
+// order of their receive time.
+func (s *reader) each(want func(*feed) bool, f func(*rosbag2.Message) error) error {
 	var topics []string
 	for name, f := range s.feeds {
-		if f.typ != nil {
+		if f.typ != nil && want(f) {
 			topics = append(topics, name)
 		}
 	}
@@ -187,7 +214,6 @@ func (s *reader) scan() error {
 		return err
 	}
 	defer it.Close()
-	next, last, started := int64(0), int64(0), false
 	for {
 		if err := s.goOn(); err != nil {
 			return err
@@ -197,11 +223,7 @@ func (s *reader) scan() error {
 		switch {
 		case errors.Is(err, io.EOF):
 			s.late(it.Late())
-			err = s.ticks(&next, last+1)
-			if s.pending != nil { // the recording ends before its action
-				s.report.Ticks--
-			}
-			return err
+			return nil
 		case errors.As(err, &cut):
 			s.report.note("%v", err)
 			continue
@@ -212,25 +234,15 @@ func (s *reader) scan() error {
 			s.refuse(m, fmt.Errorf("it was received at %d ns", m.LogTime))
 			continue
 		}
-		if !started {
-			next, started = (m.LogTime+s.period-1)/s.period*s.period, true
-		}
-		// Frames before this message know nothing of it.
-		if err := s.ticks(&next, m.LogTime); err != nil {
-			return err
-		}
-		last = m.LogTime
-		s.take(m, next > s.hi && s.pending == nil)
-		if err := s.room(); err != nil { // rewards and marks
+		if err := f(m); err != nil {
 			return err
 		}
 	}
 }
 
-// goOn returns an error once ctx has ended, at a look every few hundred steps.
+// goOn returns an error once ctx has ended.
 func (s *reader) goOn() error {
-	const every = 256
-	if s.steps++; s.steps%every != 1 || s.ctx.Err() == nil {
+	if s.ctx.Err() == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: reading was stopped: %w", s.path, s.ctx.Err())
@@ -400,27 +412,17 @@ func (s *reader) act(t int64) {
 
 // episodes cuts the frames into episodes and gives them their rewards.
 func (s *reader) episodes() ([]Episode, error) {
-	sources := []rewards{{RewardTopic, s.rewards}, {name: RewardFile}}
-	path := SidecarPath(s.path, s.c.Reward.File)
-	labels, err := ReadSidecar(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if s.c.Reward.File != "" {
-			s.report.note("there is no sidecar file %s; arfm bag label writes it", path)
-		}
-	case err != nil:
+	line, labels, err := s.timeline()
+	if err != nil {
 		return nil, err
 	}
-	marked := len(s.marks) > 0
+	sources := []rewards{{RewardTopic, s.rewards}, {name: RewardFile}}
 	for _, l := range labels {
 		if l.Reward != nil {
 			sources[1].points = append(sources[1].points, point{l.Stamp, *l.Reward})
 		}
-		if l.Event != EventNone && !marked {
-			s.marks = append(s.marks, mark{l.Stamp, l.Event, l.Task})
-		}
 	}
-	eps, ends, outside := split(s.path, s.frames, segments(s.marks))
+	eps, ends, outside := split(s.path, s.frames, line.segments)
 	s.report.Outside = outside
 	for i := range ends {
 		ends[i] = min(ends[i], s.hi)

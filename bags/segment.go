@@ -72,15 +72,12 @@ func split(bag string, frames []Frame, segs []segment) (eps []Episode, ends []in
 		if lo >= hi {
 			continue
 		}
-		e := Episode{Bag: bag, Index: len(eps), Task: s.task, Frames: frames[lo:hi:hi], Outcome: s.outcome}
+		e := Episode{Bag: bag, Index: len(eps), Frames: frames[lo:hi:hi], Outcome: s.outcome}
 		outside -= hi - lo
-		if e.Task == "" {
-			e.Task = e.Frames[0].Instruction
-		} else {
-			for i := range e.Frames {
-				e.Frames[i].Instruction = e.Task
-			}
+		for i := range e.Frames {
+			s.instruct(&e.Frames[i].Observation)
 		}
+		e.Task = e.Frames[0].Instruction
 		eps, ends = append(eps, e), append(ends, s.end)
 	}
 	return eps, ends, outside

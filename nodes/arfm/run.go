@@ -107,7 +107,7 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	src, err := replay.Open(f.bag, p.Contract(), replay.Options{Speed: f.speed, Loop: f.loop})
+	src, err := replay.Open(ctx, f.bag, p.Contract(), replay.Options{Speed: f.speed, Loop: f.loop})
 	if err != nil {
 		return err
 	}

@@ -5,11 +5,15 @@
 package replay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
+	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/bags/rosbag2"
 	"arfm/nodes/loop"
@@ -38,9 +42,8 @@ type Source struct {
 	path  string
 	bag   *rosbag2.Bag
 	reg   *cdr.Registry
-	types map[string]*cdr.Type // by topic, of what is read
-	input map[string]bool      // topics that the resampler reads
-	pass  []string
+	types map[string]*cdr.Type // by topic, of what the resampler reads
+	line  bags.Timeline
 
 	it       *rosbag2.Iterator
 	resample *contract.Resampler
@@ -49,6 +52,7 @@ type Source struct {
 	start    int64 // time of the first frame, ns
 	end      int64
 	now      int64
+	episode  int // of the last frame, in line
 	begin    time.Time
 	damage   []error
 	counts   Counts
@@ -70,10 +74,12 @@ var (
 	_ loop.Sink    = (*Source)(nil)
 )
 
-// Open opens a bag (a folder or a file) for a contract. It refuses a bag that
-// lacks an observation topic or has it with another type (ErrTopic), and one
-// shorter than ten frames (ErrEmpty).
-func Open(path string, c *contract.Contract, o Options) (*Source, error) {
+// Open opens a bag (a folder or a file) for a contract and reads its episodes,
+// whose tasks are the instructions that the policy gets, as in training. It
+// refuses a bag that lacks an observation topic or has it with another type
+// (ErrTopic), and one shorter than ten frames (ErrEmpty); other errors are
+// those of bags.ReadTimeline.
+func Open(ctx context.Context, path string, c *contract.Contract, o Options) (*Source, error) {
 	if o.Speed < 0 || o.Speed != o.Speed || o.Speed > 1000 {
 		return nil, fmt.Errorf("replay: speed %g is not between 0 and 1000", o.Speed)
 	}
@@ -81,21 +87,21 @@ func Open(path string, c *contract.Contract, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{c: c, o: o, path: path, bag: b, types: map[string]*cdr.Type{}, input: map[string]bool{}}
+	s := &Source{c: c, o: o, path: path, bag: b, types: map[string]*cdr.Type{}}
 	s.errors.init(c)
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		b.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Source) prepare() error {
+func (s *Source) prepare(ctx context.Context) (err error) {
 	info := s.bag.Info()
 	// A definition that cannot be parsed matters only if it is read: Type tells.
 	s.reg, _ = s.bag.Registry()
 	for _, use := range s.c.Topics() {
-		if use.Role == contract.RoleReward {
+		if use.Role == contract.RoleReward || use.Role == contract.RoleEpisode {
 			continue
 		}
 		found := false
@@ -112,11 +118,10 @@ func (s *Source) prepare() error {
 		if err != nil {
 			return fmt.Errorf("replay %s: topic %s: %w", s.path, use.Topic, err)
 		}
-		if s.types[use.Topic] == nil {
-			s.pass = append(s.pass, use.Topic)
-		}
 		s.types[use.Topic] = typ
-		s.input[use.Topic] = s.input[use.Topic] || use.Role != contract.RoleEpisode
+	}
+	if s.line, err = bags.ReadTimeline(ctx, s.bag, s.path, s.c); err != nil {
+		return err
 	}
 	period := s.c.Period()
 	s.start, s.end = (info.Start+period-1)/period*period, info.End
@@ -133,7 +138,7 @@ func (s *Source) restart() error {
 			return err
 		}
 	}
-	it, err := s.bag.Messages(rosbag2.Filter{Topics: s.pass})
+	it, err := s.bag.Messages(rosbag2.Filter{Topics: slices.Sorted(maps.Keys(s.types))})
 	if err != nil {
 		return err
 	}
@@ -208,8 +213,16 @@ func (s *Source) Observe(t int64, obs *policy.Observation) error {
 	if err := s.read(t); err != nil {
 		return err
 	}
+	if i := s.line.Index(t); i != s.episode {
+		s.episode = i
+		s.errors.forget() // what was foreseen does not reach into the next episode
+	}
 	s.errors.compare(t, s.resample)
-	return s.resample.Observe(t, obs)
+	if err := s.resample.Observe(t, obs); err != nil {
+		return err
+	}
+	s.line.Instruct(obs)
+	return nil
 }
 
 // read pushes the messages up to time t.
@@ -254,12 +267,6 @@ func (s *Source) push(m *rosbag2.Message) {
 	rec, err := typ.Decode(m.Data)
 	if err != nil {
 		s.counts.Refused++
-		return
-	}
-	if m.Topic.Name == s.c.Episode.Topic {
-		s.errors.forget() // what was foreseen does not reach into the next episode
-	}
-	if !s.input[m.Topic.Name] {
 		return
 	}
 	if err := s.resample.Push(m.Topic.Name, m.LogTime, rec); err != nil {

@@ -38,7 +38,7 @@ func recorded(t testing.TB, q reach.Quality, episodes int) string {
 
 func open(t testing.TB, path string, c *contract.Contract, o replay.Options) *replay.Source {
 	t.Helper()
-	s, err := replay.Open(path, c, o)
+	s, err := replay.Open(t.Context(), path, c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,13 +175,13 @@ func (zero) Info() policy.Info { return policy.Info{} }
 func TestOpenRefuses(t *testing.T) {
 	c := load(t, "reach_2dof.yaml")
 	path := recorded(t, reach.Expert, 1)
-	if _, err := replay.Open(path, load(t, "tactile_servo_3dof.yaml"), replay.Options{}); !errors.Is(err, replay.ErrTopic) {
+	if _, err := replay.Open(t.Context(), path, load(t, "tactile_servo_3dof.yaml"), replay.Options{}); !errors.Is(err, replay.ErrTopic) {
 		t.Errorf("another contract: %v", err)
 	}
-	if _, err := replay.Open(path, c, replay.Options{Speed: -1}); err == nil {
+	if _, err := replay.Open(t.Context(), path, c, replay.Options{Speed: -1}); err == nil {
 		t.Error("a negative speed")
 	}
-	if _, err := replay.Open(path+"x", c, replay.Options{}); err == nil {
+	if _, err := replay.Open(t.Context(), path+"x", c, replay.Options{}); err == nil {
 		t.Error("no bag")
 	}
 	src := open(t, path, c, replay.Options{})
@@ -209,7 +209,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	src, err := replay.Open(rec.Bags[0], c, replay.Options{})
+	src, err := replay.Open(context.Background(), rec.Bags[0], c, replay.Options{})
 	if err != nil {
 		panic(err)
 	}
