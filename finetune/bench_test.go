@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"errors"
 	"testing"
 
 	"arfm/policy/contract"
@@ -23,7 +24,7 @@ func benchTrainer(b *testing.B) *trainer {
 	}
 	o.Model, o.Batch, o.HeldOut = base, 16, 0
 	tr := &trainer{o: o, contract: c}
-	if err := tr.setUp(episodes(c, 9, 40), nil); err != nil {
+	if err := errors.Join(tr.begin(nil), tr.setUp(episodes(c, 9, 40))); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { tr.step.Close() })

@@ -5,16 +5,11 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"arfm/bags"
@@ -31,118 +26,11 @@ import (
 // ErrNoReward says that an objective needs rewards and no episode has any.
 var ErrNoReward = errors.New("no episode carries a reward")
 
-// Result is what a run has done.
-type Result struct {
-	Step       int64                 `json:"step"`
-	Checkpoint string                `json:"checkpoint"` // path of the newest
-	Hash       string                `json:"hash"`
-	Parent     string                `json:"parent,omitempty"`
-	Frames     int                   `json:"frames"`          // chunks of the training split
-	HeldOut    int                   `json:"held_out_frames"` // of the held-out split
-	Rewards    map[reward.Source]int `json:"rewards"`         // episodes of the training split by source
-	Unweighted bool                  `json:"unweighted"`      // rewards were to weigh the chunks, but all advantages are equal
-	Evaluation *HeldOut              `json:"evaluation,omitempty"`
-	Timing     Timing                `json:"timing"`
-}
-
-// Timing is the mean time of a step, in seconds, by what it was spent on.
-type Timing struct {
-	Network   float64 `json:"network"` // forward and backward
-	Graph     float64 `json:"graph"`   // the rest of the training step: losses, weights, the machine
-	Optimiser float64 `json:"optimiser"`
-	Data      float64 `json:"data"` // batch assembly and noise
-	Log       float64 `json:"log"`
-}
-
-// Train trains on episodes that were read with contract c (nil takes that of
-// Options.Init) until Options.Steps, and returns what it did.
-//
-// When ctx ends it saves after the step in hand and returns what it has with an
-// error that wraps ctx's. Errors wrap ErrOptions, ErrData, ErrNoReward,
-// ErrResume, ErrBusy, objective.ErrNotFinite, optim.ErrNotFinite or the
-// sentinels of package checkpoint; none leaves a half-written file behind.
-func Train(ctx context.Context, episodes []bags.Episode, c *contract.Contract, o Options) (r *Result, err error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	missing := missingFolders(o.Out)
-	defer func() { // a run that did not begin leaves no folder behind
-		for _, dir := range missing {
-			if err == nil || os.Remove(dir) != nil { // stays if there is anything in it
-				return
-			}
-		}
-	}()
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, fileError("make the output folder", err)
-	}
-	log, err := openLog(o.logPath())
-	if err != nil {
-		return nil, err
-	}
-	defer log.close()
-	saved, err := o.previous()
-	if err != nil {
-		return nil, err
-	}
-	t := &trainer{o: o, contract: c, log: log}
-	if err := t.setUp(episodes, saved); err != nil {
-		return nil, err
-	}
-	defer t.step.Close()
-	if saved != nil {
-		if err := t.restore(saved); err != nil {
-			return nil, err
-		}
-	}
-	if err := log.cut(t.n); err != nil {
-		return nil, err
-	}
-	if err := o.clean(); err != nil {
-		return nil, err
-	}
-	err = t.run(ctx)
-	return t.result(), err
-}
-
-// missingFolders returns those of path and the folders above it that do not
-// exist, innermost first.
-func missingFolders(path string) (dirs []string) {
-	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
-		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-			return dirs
-		}
-		dirs = append(dirs, dir)
-	}
-}
-
-// previous returns the state that a run resumes, nil for a new run. A folder
-// that holds a run, or lines in a log that may be anyone's, is not begun anew.
-func (o *Options) previous() (*state, error) {
-	if o.Resume {
-		return readState(o.statePath())
-	}
-	steps, err := o.saved()
-	if err != nil {
-		return nil, err
-	}
-	used := len(steps) > 0
-	if _, err := os.Lstat(o.statePath()); err == nil {
-		used = true
-	}
-	if info, err := os.Lstat(o.logPath()); err == nil && info.Size() > 0 {
-		used = true
-	}
-	if used {
-		return nil, fmt.Errorf("%w: folder %s already holds a run; resume it or name another folder", ErrOptions, o.Out)
-	}
-	return nil, nil
-}
-
-// trainer is one run.
+// trainer is what a run computes with.
 type trainer struct {
 	o           Options
 	contract    *contract.Contract
+	bags        []string // that the episodes come from, absolute
 	data        *dataset
 	fingerprint string
 	model       *vla.Model
@@ -161,10 +49,11 @@ type trainer struct {
 	eval    *evaluator
 	log     *runLog
 
-	n, saved int64 // steps done, and those of the newest state
-	begun    int64 // steps done before this process
-	last     Result
-	spent    Timing // sums
+	n, saved  int64 // steps done, and those of the newest state
+	begun     int64 // steps done before this process
+	published []published
+	last      Result
+	spent     Timing // sums
 }
 
 // timedField measures what the network takes of a step.
@@ -185,10 +74,8 @@ func (f *timedField) Backward(dOut, grad []float32) {
 
 func (f *timedField) since(start time.Time) { f.spent += time.Since(start) }
 
-func (t *trainer) setUp(episodes []bags.Episode, saved *state) (err error) {
-	if err := t.begin(saved); err != nil {
-		return err
-	}
+// setUp builds what training on the episodes takes, after begin.
+func (t *trainer) setUp(episodes []bags.Episode) (err error) {
 	if t.data, err = newDataset(episodes, t.contract, t.o.HeldOut, t.o.Seed); err != nil {
 		return err
 	}
@@ -232,12 +119,15 @@ func (t *trainer) begin(saved *state) (err error) {
 	switch {
 	case saved != nil:
 		if init != nil && init.Hash != saved.parent {
-			return fmt.Errorf("%w: it began from checkpoint %.12s and %s is %.12s; leave the checkpoint out or use another folder", ErrResume, saved.parent, t.o.Init, init.Hash)
+			return fmt.Errorf("%w: it began from checkpoint %.12s and %s is %.12s; leave the checkpoint out or use another folder", ErrResume, cmp.Or(saved.parent, "none"), t.o.Init, init.Hash)
 		}
 		if t.contract == nil {
 			if t.contract, err = contract.Parse([]byte(saved.contract)); err != nil {
 				return err
 			}
+		}
+		if err := t.same(saved); err != nil {
+			return err
 		}
 		if saved.parent == "" && !reflect.DeepEqual(t.o.Model.For(t.contract), saved.model) {
 			return fmt.Errorf("%w: its model is another %s than was asked for (%s); use the same or another folder", ErrResume, saved.model.Preset, t.o.Model.Preset)
@@ -279,7 +169,7 @@ func (t *trainer) weigh() error {
 		n += s.hi - s.lo
 	}
 	if t.o.Objective != "bc" && t.rewards[reward.Nothing] == len(t.data.train.spans) {
-		return fmt.Errorf("%w, and objective %s weighs chunks by them; label the bags or use bc", ErrNoReward, t.o.Objective)
+		return fmt.Errorf("%w, and objective %s weighs chunks by them: there is none in %s and no outcome; label the bags or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
 	}
 	t.data.advantage = make([]float64, n)
 	delete(groups, reward.Nothing)
@@ -293,6 +183,15 @@ func (t *trainer) weigh() error {
 		}
 	}
 	return nil
+}
+
+// rewardPlaces names where the rewards of a contract are looked for.
+func rewardPlaces(c *contract.Contract) string {
+	file := cmp.Or(c.Reward.File, contract.DefaultSidecar)
+	if c.Reward.Topic == "" {
+		return file
+	}
+	return "topic " + c.Reward.Topic + " or in " + file
 }
 
 // rewarded are the training chunks whose rewards come from one source.
@@ -336,6 +235,9 @@ func (t *trainer) run(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			if failed := t.save(); failed != nil {
 				return fmt.Errorf("stopped after step %d of %d (%w) without saving it: %w", t.n, t.o.Steps, err, failed)
+			}
+			if t.n == 0 {
+				return fmt.Errorf("stopped before the first step: %w", err)
 			}
 			return fmt.Errorf("stopped after step %d of %d, resume to go on: %w", t.n, t.o.Steps, err)
 		}
@@ -439,61 +341,13 @@ func (t *trainer) save() error {
 	if err := t.log.sync(); err != nil {
 		return err
 	}
+	t.willPublish(hash)
 	if err := t.saveState(); err != nil {
 		return err
 	}
 	t.saved = t.n
-	if t.o.Publish != "" {
-		if err := publish(path, t.o.Publish); err != nil {
-			return err
-		}
+	if err := t.publish(); err != nil {
+		return err
 	}
 	return t.o.prune(t.n)
-}
-
-func (t *trainer) result() *Result {
-	r := t.last
-	r.Step, r.Parent, r.Rewards = t.n, t.parent, t.rewards
-	if a := t.data.advantage; t.o.Objective != "bc" && len(a) > 0 {
-		r.Unweighted = slices.Min(a) == slices.Max(a)
-	}
-	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
-	if n := float64(t.n - t.begun); n > 0 {
-		s := t.spent
-		r.Timing = Timing{s.Network / n, s.Graph / n, s.Optimiser / n, s.Data / n, s.Log / n}
-	}
-	if r.Checkpoint == "" && t.saved == t.n && t.n > 0 { // resumed at its end
-		r.Checkpoint = t.o.checkpointPath(t.n)
-		if info, err := checkpoint.ReadInfo(r.Checkpoint); err == nil {
-			r.Hash = info.Hash
-		}
-	}
-	return &r
-}
-
-// String says in a few lines what a run did.
-func (r *Result) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d steps on %d frames (%d held out), rewards:", r.Step, r.Frames, r.HeldOut)
-	for i, source := range slices.Sorted(maps.Keys(r.Rewards)) {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		name := string(source)
-		if source == reward.Nothing {
-			name = "none"
-		}
-		fmt.Fprintf(&b, " %s in %d episodes", name, r.Rewards[source])
-	}
-	if len(r.Rewards) > 1 {
-		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
-	}
-	if r.Unweighted {
-		b.WriteString("\nevery chunk has the same advantage, so this was bc: label good and bad episodes of one task")
-	}
-	if r.Evaluation != nil {
-		fmt.Fprintf(&b, "\n%s", r.Evaluation)
-	}
-	fmt.Fprintf(&b, "\n%s (%.12s)", r.Checkpoint, r.Hash)
-	return b.String()
 }

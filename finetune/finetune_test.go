@@ -118,7 +118,7 @@ func TestARFMPrefersSuccess(t *testing.T) {
 		o := testOptions(t, steps)
 		o.Objective, o.Batch, o.Model.D, o.EvalChunks, o.Optim.EMA = name, 32, 32, 400, 0.99
 		tr := &trainer{o: o, contract: c}
-		if err := tr.setUp(all, nil); err != nil {
+		if err := errors.Join(tr.begin(nil), tr.setUp(all)); err != nil {
 			t.Fatal(err)
 		}
 		ess, alpha := 0.0, 0.0
@@ -154,7 +154,7 @@ func TestStepEqualsTheNetwork(t *testing.T) {
 	o := testOptions(t, 10)
 	c := newContract(t, true, true)
 	tr := &trainer{o: o, contract: c}
-	if err := tr.setUp(episodes(c, 9, 20), nil); err != nil {
+	if err := errors.Join(tr.begin(nil), tr.setUp(episodes(c, 9, 20))); err != nil {
 		t.Fatal(err)
 	}
 	defer tr.step.Close()
@@ -212,8 +212,9 @@ func TestResumeEqualsTheUnbrokenRun(t *testing.T) {
 		o.Optim.EMA = ema
 		whole := train(t, o)
 		broken := o
-		broken.Out, broken.Resume = t.TempDir(), true
+		broken.Out = t.TempDir()
 		stopAt(t, broken, 7)
+		broken.Resume = true
 		stopAt(t, broken, 18)
 		resumed := train(t, broken)
 		if whole.Hash != resumed.Hash {
@@ -305,7 +306,7 @@ func TestFineTuneFromACheckpoint(t *testing.T) {
 	if again, err := Train(context.Background(), eps, nil, fine); err != nil || again.Hash != r.Hash {
 		t.Errorf("resuming without the checkpoint gives %v", err)
 	}
-	fine.Out, fine.Init = t.TempDir(), base.Checkpoint
+	fine.Out, fine.Init, fine.Resume = t.TempDir(), base.Checkpoint, false
 	other := newContract(t, true, false)
 	if _, err := Train(context.Background(), eps, other, fine); !errors.Is(err, ErrOptions) {
 		t.Errorf("another contract gives %v", err)

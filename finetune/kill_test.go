@@ -49,13 +49,28 @@ func child(out string) int {
 		c, err = contract.Parse(fmt.Appendf(nil, testContract, "", true))
 	}
 	if err == nil {
-		_, err = Train(context.Background(), episodes(c, 9, 20), c, killOptions(out, steps))
+		err = beginOrResume(c, out, steps)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// beginOrResume trains in a folder; a run that is there goes on with no more
+// than its state says.
+func beginOrResume(c *contract.Contract, out string, steps int64) error {
+	o := killOptions(out, steps)
+	if _, err := os.Stat(o.statePath()); err == nil {
+		saved, err := ReadSaved(out)
+		if err != nil {
+			return err
+		}
+		o, c = saved.Options, saved.Contract
+	}
+	_, err := Train(context.Background(), episodes(c, 9, 20), c, o)
+	return err
 }
 
 // limitFiles makes writes beyond a size fail, as they do on a full disk.
@@ -73,7 +88,7 @@ func limitFiles(limit string) error {
 
 func killOptions(out string, steps int64) Options {
 	o := Defaults(steps)
-	o.Model, o.Batch, o.Out, o.Workers, o.Seed, o.Resume = tiny(), 8, out, 2, 42, true
+	o.Model, o.Batch, o.Out, o.Workers, o.Seed = tiny(), 8, out, 2, 42
 	o.SaveEvery, o.EvalEvery, o.EvalChunks, o.Keep = 8, 50, 4, 3
 	o.Optim.EMA = 0.9
 	return o

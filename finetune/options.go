@@ -27,7 +27,9 @@ var ErrOptions = errors.New("unusable training options")
 var Objectives = []string{"bc", "rwr", "arfm"}
 
 // Settings are what the weights depend on, beside the data. A resumed run must
-// have those of the run that it resumes.
+// have those of the run that it resumes, but may have more Steps: then it ends
+// with other weights than a run that had them from the start, whose learning
+// rates were others.
 type Settings struct {
 	Objective string                 `json:"objective"`
 	Beta      float64                `json:"beta"`  // of rwr, per unit of advantage
@@ -48,17 +50,18 @@ type Settings struct {
 // Options are Settings and what is done beside training.
 type Options struct {
 	Settings
-	Out        string         // folder of checkpoints, state and log; made if it is missing
-	Name       string         // checkpoints are <Name>-<step>.safetensors
-	Publish    string         // folder that each checkpoint is put into as well, for a running policy; empty: none
-	Init       string         // checkpoint to start from: weights, architecture and statistics
-	Resume     bool           // go on from Out's state, or begin where there is none
-	EvalEvery  int64          // steps between held-out evaluations, 0 for the last step only
-	SaveEvery  int64          // steps between saves, 0 for the last step only
-	Keep       int            // newest checkpoints that are kept, 0 for all
-	EvalChunks int            // held-out chunks of an evaluation, evenly spread
-	NoiseScale float64        // starting noise of held-out samples; 1 samples, 0 is deterministic
-	Progress   func(Progress) // called after every step, from the training goroutine
+	Out           string         `json:"-"`              // folder of checkpoints, state and log; made if it is missing
+	Name          string         `json:"name"`           // checkpoints are <Name>-<step>.safetensors
+	Publish       string         `json:"publish"`        // folder that each checkpoint is put into as well, for a running policy; empty: none
+	KeepPublished int            `json:"keep_published"` // newest of this run's files that are kept there, 0 for all
+	Init          string         `json:"-"`              // checkpoint to start from: weights, architecture and statistics
+	Resume        bool           `json:"-"`              // go on from Out's state; of Settings only Steps may change, upward
+	EvalEvery     int64          `json:"eval_every"`     // steps between held-out evaluations, 0 for the last step only
+	SaveEvery     int64          `json:"save_every"`     // steps between saves, 0 for the last step only
+	Keep          int            `json:"keep"`           // newest checkpoints that are kept, 0 for all
+	EvalChunks    int            `json:"eval_chunks"`    // held-out chunks of an evaluation, evenly spread
+	NoiseScale    float64        `json:"noise_scale"`    // starting noise of held-out samples; 1 samples, 0 is deterministic
+	Progress      func(Progress) `json:"-"`              // called after every step, from the training goroutine
 }
 
 // Progress is where a run stands.
@@ -84,7 +87,7 @@ func Defaults(steps int64) Options {
 			Model:     model, Steps: steps, Batch: 64, Optim: optim.Defaults(5e-4, steps),
 			Tau: "uniform", Workers: runtime.GOMAXPROCS(0), HeldOut: 0.1,
 		},
-		Name: "policy", EvalEvery: max(1, steps/10), SaveEvery: max(1, steps/10), Keep: 5,
+		Name: "policy", EvalEvery: max(1, steps/10), SaveEvery: max(1, steps/10), Keep: 5, KeepPublished: 5,
 		EvalChunks: 128, NoiseScale: 1,
 	}
 }
@@ -113,7 +116,7 @@ func (o *Options) Validate() error {
 		return bad("there is no output folder")
 	case !nameForm.MatchString(o.Name):
 		return bad("checkpoint name %q; use letters, digits, '.', '_' and '-', at most 100", o.Name)
-	case o.EvalEvery < 0 || o.SaveEvery < 0 || o.Keep < 0:
+	case o.EvalEvery < 0 || o.SaveEvery < 0 || o.Keep < 0 || o.KeepPublished < 0:
 		return bad("an interval or the number of checkpoints to keep is negative")
 	case o.EvalChunks < 1 || o.EvalChunks > 1<<20:
 		return bad("an evaluation of %d chunks; it must have 1 to 1048576", o.EvalChunks)
@@ -151,8 +154,15 @@ func (s *Settings) objective() objective.Objective {
 	return objective.BC{}
 }
 
-// difference names the first setting in which two runs differ; "" if none.
+// difference names the first setting in which a run differs from the one that
+// it resumes; "" if none. More steps, with the learning rates of a run of that
+// length, are no difference.
 func (s *Settings) difference(saved *Settings) (string, error) {
+	if s.Steps > saved.Steps {
+		was := *saved
+		was.Steps, was.Optim.Schedule.Total, was.Optim.Schedule.WarmUp = s.Steps, s.Optim.Schedule.Total, s.Optim.Schedule.WarmUp
+		saved = &was
+	}
 	var maps [2]map[string]any
 	for i, x := range []*Settings{s, saved} {
 		data, err := json.Marshal(x)

@@ -3,6 +3,7 @@ package finetune
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,5 +81,57 @@ func TestTrainPublishes(t *testing.T) {
 	o.Out = t.TempDir()
 	if r, err = Train(t.Context(), eps, c, o); err != nil || !r.Unweighted || !strings.Contains(r.String(), "this was bc") {
 		t.Errorf("%v, error %v", r, err)
+	}
+}
+
+// TestPublishedArePruned: a run keeps its newest files in the folder that it
+// publishes to, across a stop, and leaves those of others alone.
+func TestPublishedArePruned(t *testing.T) {
+	c := newContract(t, true, true)
+	o := testOptions(t, 12)
+	o.SaveEvery, o.Publish, o.KeepPublished = 2, t.TempDir(), 2
+	strangers := []string{"policy-00000001.safetensors", "policy-00000099.safetensors", "other-00000004.safetensors"}
+	for _, name := range strangers {
+		if err := os.WriteFile(filepath.Join(o.Publish, name), []byte("of someone else"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopAt(t, o, 7)
+	other := testOptions(t, 6) // overwrites what this run has published
+	other.SaveEvery, other.Publish, other.Seed = 6, o.Publish, 7
+	train(t, other)
+	if err := os.Remove(filepath.Join(o.Publish, "policy-00000007.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := ReadSaved(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(nil, saved.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.t.begin(r.saved) != nil || r.t.setUp(episodes(c, 9, 20)) != nil || r.t.restore(r.saved) != nil || r.t.catchUp() != nil {
+		t.Fatal("the run does not go on")
+	}
+	if _, err := os.Stat(filepath.Join(o.Publish, "policy-00000007.safetensors")); err != nil {
+		t.Errorf("what was saved and not published is not published: %v", err)
+	}
+	r.Close()
+	again := saved.Options
+	train(t, again)
+	entries, err := os.ReadDir(o.Publish)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := append(strangers, "policy-00000006.safetensors", "policy-00000010.safetensors", "policy-00000012.safetensors")
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("published are %v, want %v", names, want)
 	}
 }

@@ -21,7 +21,7 @@ import (
 var ErrResume = errors.New("the run cannot be resumed")
 
 // stateVersion is raised when a state of before can no longer be read.
-const stateVersion = "1"
+const stateVersion = "2"
 
 // maxStateBytes bounds a training state: four vectors of the largest model.
 const maxStateBytes = 4 << 30
@@ -30,7 +30,9 @@ const maxStateBytes = 4 << 30
 // and the settings, the next step is the one that an unbroken run would take.
 type state struct {
 	step        int64
-	settings    Settings
+	options     Options // less those that JSON leaves out
+	bags        []string
+	published   []published
 	model       vla.Config
 	contract    string // YAML
 	stats       *contract.Stats
@@ -48,7 +50,16 @@ func (t *trainer) saveState() error {
 		"contract": string(t.contract.YAML()), "parent": t.parent, "fingerprint": t.fingerprint,
 		"order_start": hex.EncodeToString(t.order.start), "order_at": strconv.Itoa(t.order.at),
 	}
-	for key, v := range map[string]any{"settings": &t.o.Settings, "model": t.model.Config, "stats": t.stats, "streams": t.streams} {
+	o := t.o
+	if o.Publish != "" {
+		var err error
+		if o.Publish, err = filepath.Abs(o.Publish); err != nil {
+			return fileError("find the folder to publish in", err)
+		}
+	}
+	for key, v := range map[string]any{
+		"options": &o, "bags": t.bags, "published": t.published, "model": t.model.Config, "stats": t.stats, "streams": t.streams,
+	} {
 		data, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("training state: %s: %w", key, err)
@@ -65,10 +76,11 @@ func (t *trainer) saveState() error {
 	return checkpoint.WriteTensors(t.o.statePath(), tensors, meta)
 }
 
-// readState reads the training state at path; nil when there is none.
-func readState(path string) (*state, error) {
+// readState reads the training state in the folder out.
+func readState(out string) (*state, error) {
+	path := filepath.Join(out, stateFile)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, fmt.Errorf("%w: folder %s holds no training state; begin a run there without resuming", ErrResume, out)
 	}
 	tensors, meta, err := checkpoint.ReadTensors(path, maxStateBytes)
 	if err != nil {
@@ -79,7 +91,8 @@ func readState(path string) (*state, error) {
 	}
 	s := &state{contract: meta["contract"], parent: meta["parent"], fingerprint: meta["fingerprint"], streams: []byte(meta["streams"]), tensors: map[string][]float32{}}
 	err = errors.Join(
-		json.Unmarshal([]byte(meta["settings"]), &s.settings), json.Unmarshal([]byte(meta["model"]), &s.model),
+		json.Unmarshal([]byte(meta["options"]), &s.options), json.Unmarshal([]byte(meta["bags"]), &s.bags),
+		json.Unmarshal([]byte(meta["published"]), &s.published), json.Unmarshal([]byte(meta["model"]), &s.model),
 		json.Unmarshal([]byte(meta["stats"]), &s.stats))
 	if err == nil {
 		s.step, err = strconv.ParseInt(meta["step"], 10, 64)
@@ -101,24 +114,69 @@ func readState(path string) (*state, error) {
 	return s, nil
 }
 
-// restore brings a freshly built trainer to a saved state, which must be of the
-// same settings, contract and data.
-func (t *trainer) restore(s *state) error {
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w from %s: %s", ErrResume, t.o.statePath(), fmt.Sprintf(format, args...))
+// Saved is what the training state of a run says of it.
+type Saved struct {
+	Options  Options // with Out and Resume set, and without Init
+	Contract *contract.Contract
+	Bags     []string // absolute paths
+	Step     int64    // steps done
+}
+
+// ReadSaved reads what a run in the folder out was asked for, so that it can be
+// resumed. Errors wrap ErrResume or the sentinels of package checkpoint.
+func ReadSaved(out string) (*Saved, error) {
+	s, err := readState(out)
+	if err != nil {
+		return nil, err
 	}
-	now, was := t.o.Settings, s.settings
-	now.Model, was.Model = vla.Config{}, vla.Config{} // begin has compared them
+	s.options.Out, s.options.Resume = out, true
+	c, err := contract.Parse([]byte(s.contract))
+	if err != nil {
+		return nil, fmt.Errorf("%w: the contract in %s is damaged (%w); start anew in another folder", ErrResume, filepath.Join(out, stateFile), err)
+	}
+	return &Saved{s.options, c, s.bags, s.step}, nil
+}
+
+// refuse says why a state cannot be gone on from.
+func (t *trainer) refuse(format string, args ...any) error {
+	return fmt.Errorf("%w from %s: %s", ErrResume, t.o.statePath(), fmt.Sprintf(format, args...))
+}
+
+// same refuses a state of other settings or another contract.
+func (t *trainer) same(s *state) error {
+	now, was := t.o.Settings, s.options.Settings
+	now.Model, was.Model = vla.Config{}, vla.Config{} // begin compares them
 	different, err := now.difference(&was)
-	switch {
+	switch yaml := string(t.contract.YAML()); {
 	case err != nil:
 		return err
 	case different != "":
-		return refuse("%s; use the same settings or another folder", different)
-	case s.contract != string(t.contract.YAML()):
-		return refuse("the contract is another; use the same one or another folder")
-	case s.fingerprint != t.fingerprint:
-		return refuse("the episodes are others; use the same bags or another folder")
+		return t.refuse("%s; use the same settings or another folder", different)
+	case t.o.Name != s.options.Name:
+		return t.refuse("name is %s now and was %s; use the same or another folder", t.o.Name, s.options.Name)
+	case s.contract != yaml:
+		now, was := otherLine(yaml, s.contract)
+		return t.refuse("the contract has %q now where it had %q; use the same one or another folder", now, was)
+	}
+	return nil
+}
+
+// otherLine returns the first line in which two texts differ.
+func otherLine(a, b string) (inA, inB string) {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return strings.TrimSpace(x[i]), strings.TrimSpace(y[i])
+		}
+	}
+	return "", ""
+}
+
+// restore brings a freshly built trainer to a saved state, which must be of the
+// same data.
+func (t *trainer) restore(s *state) error {
+	if s.fingerprint != t.fingerprint {
+		return t.refuse("the episodes are others than those of %s; use the same bags or another folder", bagNames(s.bags))
 	}
 	vectors := map[string][]float32{"params": t.model.Params.Data, "m": t.adam.M, "v": t.adam.V}
 	if t.adam.Average != nil {
@@ -126,21 +184,30 @@ func (t *trainer) restore(s *state) error {
 	}
 	for name, dst := range vectors {
 		if len(s.tensors[name]) != len(dst) || !finite(s.tensors[name]) {
-			return refuse("its tensor %q does not fit or is not finite; start anew in another folder", name)
+			return t.refuse("its tensor %q does not fit or is not finite; start anew in another folder", name)
 		}
 	}
 	if err := json.Unmarshal(s.streams, t.streams); err != nil {
-		return refuse("its random streams are damaged (%v); start anew in another folder", err)
+		return t.refuse("its random streams are damaged (%v); start anew in another folder", err)
 	}
 	t.order.s = t.streams.Get(streamOrder)
 	if err := t.order.restore(s.orderStart, s.orderAt); err != nil {
-		return refuse("its data order is damaged (%v); start anew in another folder", err)
+		return t.refuse("its data order is damaged (%v); start anew in another folder", err)
 	}
 	for name, dst := range vectors {
 		copy(dst, s.tensors[name])
 	}
-	t.n, t.adam.Step, t.saved = s.step, s.step, s.step
+	t.n, t.adam.Step, t.saved, t.published = s.step, s.step, s.step, s.published
 	return nil
+}
+
+// bagNames lists paths, the first few of them.
+func bagNames(paths []string) string {
+	const most = 3
+	if len(paths) <= most {
+		return strings.Join(paths, ", ")
+	}
+	return fmt.Sprintf("%s and %d more bags", strings.Join(paths[:most], ", "), len(paths)-most)
 }
 
 // clean removes what killed runs left half-written. The caller holds the

@@ -1,0 +1,81 @@
+package finetune
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"arfm/finetune/reward"
+	"arfm/policy/checkpoint"
+)
+
+// Result is what a run has done.
+type Result struct {
+	Step       int64                 `json:"step"`
+	Checkpoint string                `json:"checkpoint"` // path of the newest
+	Hash       string                `json:"hash"`
+	Parent     string                `json:"parent,omitempty"`
+	Frames     int                   `json:"frames"`          // chunks of the training split
+	HeldOut    int                   `json:"held_out_frames"` // of the held-out split
+	Rewards    map[reward.Source]int `json:"rewards"`         // episodes of the training split by source
+	Unweighted bool                  `json:"unweighted"`      // rewards were to weigh the chunks, but all advantages are equal
+	Evaluation *HeldOut              `json:"evaluation,omitempty"`
+	Timing     Timing                `json:"timing"`
+}
+
+// Timing is the mean time of a step, in seconds, by what it was spent on.
+type Timing struct {
+	Network   float64 `json:"network"` // forward and backward
+	Graph     float64 `json:"graph"`   // the rest of the training step: losses, weights, the machine
+	Optimiser float64 `json:"optimiser"`
+	Data      float64 `json:"data"` // batch assembly and noise
+	Log       float64 `json:"log"`
+}
+
+func (t *trainer) result() *Result {
+	r := t.last
+	r.Step, r.Parent, r.Rewards = t.n, t.parent, t.rewards
+	if a := t.data.advantage; t.o.Objective != "bc" && len(a) > 0 {
+		r.Unweighted = slices.Min(a) == slices.Max(a)
+	}
+	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
+	if n := float64(t.n - t.begun); n > 0 {
+		s := t.spent
+		r.Timing = Timing{s.Network / n, s.Graph / n, s.Optimiser / n, s.Data / n, s.Log / n}
+	}
+	if r.Checkpoint == "" && t.saved == t.n && t.n > 0 { // resumed at its end
+		r.Checkpoint = t.o.checkpointPath(t.n)
+		if info, err := checkpoint.ReadInfo(r.Checkpoint); err == nil {
+			r.Hash = info.Hash
+		}
+	}
+	return &r
+}
+
+// String says in a few lines what a run did.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d steps on %d frames (%d held out), rewards:", r.Step, r.Frames, r.HeldOut)
+	for i, source := range slices.Sorted(maps.Keys(r.Rewards)) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		name := string(source)
+		if source == reward.Nothing {
+			name = "none"
+		}
+		fmt.Fprintf(&b, " %s in %d episodes", name, r.Rewards[source])
+	}
+	if len(r.Rewards) > 1 {
+		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
+	}
+	if r.Unweighted {
+		b.WriteString("\nevery chunk has the same advantage, so this was bc: label good and bad episodes of one task")
+	}
+	if r.Evaluation != nil {
+		fmt.Fprintf(&b, "\n%s", r.Evaluation)
+	}
+	fmt.Fprintf(&b, "\n%s (%.12s)", r.Checkpoint, r.Hash)
+	return b.String()
+}
