@@ -124,14 +124,14 @@ func newReader(ctx context.Context, bag *rosbag2.Bag, path string, c *contract.C
 		return nil, err
 	}
 	for _, name := range info.Missing {
-		s.report.note("%s: the file %s of the bag is missing", path, name)
+		s.report.note("file missing", "%s: the file %s of the bag is missing", path, name)
 	}
 	for _, m := range info.Mismatch {
-		s.report.note("%s", m)
+		s.report.note("metadata", "%s", m)
 	}
 	reg, err := bag.Registry()
 	if err != nil {
-		s.report.note("%v", err)
+		s.report.note("definitions", "%v", err)
 	}
 	for _, use := range c.Topics() {
 		f := s.feeds[use.Topic]
@@ -150,7 +150,7 @@ func newReader(ctx context.Context, bag *rosbag2.Bag, path string, c *contract.C
 		case required(use.Role) || errors.Is(err, ErrType):
 			s.report.fail(err)
 		default:
-			s.report.note("%v", err)
+			s.report.note("no "+use.Topic, "%v", err)
 		}
 	}
 	for _, t := range info.Topics {
@@ -225,7 +225,7 @@ func (s *reader) each(want func(*feed) bool, f func(*rosbag2.Message) error) err
 			s.late(it.Late())
 			return nil
 		case errors.As(err, &cut):
-			s.report.note("%v", err)
+			s.report.note("break", "%v", err)
 			continue
 		case err != nil:
 			return err
@@ -251,7 +251,7 @@ func (s *reader) goOn() error {
 // late reports the messages that the iterator left out.
 func (s *reader) late(n int64) {
 	if s.report.Late = n; n > 0 {
-		s.report.note("%d messages are left out because they were recorded too far out of order to be sorted; sort the bag's files by time, as mcap sort does", n)
+		s.report.note("late", "%d messages are left out because they were recorded too far out of order to be sorted; sort the bag's files by time, as mcap sort does", n)
 	}
 }
 
@@ -428,7 +428,7 @@ func (s *reader) episodes() ([]Episode, error) {
 		ends[i] = min(ends[i], s.hi)
 	}
 	if lost := reward(eps, ends, sources, s.period); lost > 0 && s.opts.Span == (Span{}) {
-		s.report.note("%d of %d rewards belong to no frame", lost, len(sources[0].points)+len(sources[1].points))
+		s.report.note("rewards lost", "%d of %d rewards belong to no frame", lost, len(sources[0].points)+len(sources[1].points))
 	}
 	return eps, nil
 }
@@ -447,6 +447,7 @@ func (s *reader) summary(eps []Episode) {
 		t.Unstamped, t.OutOfOrder, t.Ahead, t.Skipped = n.Unstamped, n.OutOfOrder, n.Ahead, n.Skipped
 		t.Refused += n.Refused
 		t.Reason = cmp.Or(n.Reason, t.Reason)
+		t.others = n.Others
 	}
 	worst, drops := "", 0
 	for _, t := range r.Topics {
@@ -459,16 +460,16 @@ func (s *reader) summary(eps []Episode) {
 		if t.Count > 0 && t.Refused == t.Count && t.needed {
 			r.fail(fmt.Errorf("%s: %w: every message is refused: %s", s.path, ErrType, t.Reason))
 		} else if t.Refused > 0 {
-			r.note("%d of %d messages are refused: %s", t.Refused, t.Count, t.Reason)
+			r.note("refused "+t.Topic, "%d of %d messages are refused: %s", t.Refused, t.Count, t.Reason)
 		}
 		if t.Count > 0 && t.Skipped == t.Count {
-			r.fail(fmt.Errorf("%s: %w: no message of %s names the contract's joints", s.path, ErrType, t.Topic))
+			r.fail(fmt.Errorf("%s: %w: no message of %s names any of the contract's joints; its names are %s", s.path, ErrType, t.Topic, t.others))
 		}
 		if t.Ahead > 0 {
-			r.note("%d of %d messages of %s are stamped after they were received: synchronise the clocks, or set clock: receive", t.Ahead, t.Count, t.Topic)
+			r.note("ahead "+t.Topic, "%d of %d messages of %s are stamped after they were received: synchronise the clocks, or set clock: receive", t.Ahead, t.Count, t.Topic)
 		}
 		if t.ages.n > 0 && t.ages.quantile(0.5) > int64(time.Hour) {
-			r.note("the stamps of %s are far from their receive times: another clock, or simulated time? set clock: receive", t.Topic)
+			r.note("clock of "+t.Topic, "the stamps of %s are far from their receive times: another clock, or simulated time? set clock: receive", t.Topic)
 		}
 	}
 	if len(eps) == 0 && r.problem == nil {

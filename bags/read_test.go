@@ -209,7 +209,7 @@ func TestReadErrors(t *testing.T) {
 	}{
 		{"other topic", strings.Replace(simple, "/q", "/joints", 1), "the bag has /q (sensor_msgs/msg/JointState, 11 messages)", ErrTopic},
 		{"other type", strings.Replace(simple, "sensor_msgs/msg/JointState, names", "std_msgs/msg/Float64MultiArray, names", 1), "/q is sensor_msgs/msg/JointState in the bag", ErrType},
-		{"other joint", strings.ReplaceAll(simple, "[a]", "[b]"), "names the contract's joints", ErrType},
+		{"other joint", strings.ReplaceAll(simple, "[a]", "[b]"), "names any of the contract's joints; its names are a", ErrType},
 		{"empty array", strings.Replace(simple, "names: [a]", "field: velocity, names: [a]", 1), "every message is refused", ErrType},
 		{"unknown type", strings.Replace(simple, "/q, type: sensor_msgs/msg/JointState", "/q, type: no_msgs/msg/No, field: x", 1), "no_msgs/msg/No", ErrType},
 	} {

@@ -25,6 +25,7 @@ type CheckReport struct {
 	Unused   []string       `json:"unused"`   // topics of the bag that the contract does not read
 	Problems []string       `json:"problems"` // why the bag cannot be used; empty: it can
 	Notes    []string       `json:"notes"`    // what deserves a look
+	causes   []string       // of Notes, the same for bags of one cause
 	problem  error          // the first of Problems
 }
 
@@ -48,7 +49,8 @@ type TopicReport struct {
 
 	intervals, ages histogram
 	first, last     int64
-	needed          bool // no frame can be made without it
+	others          string // the joints that a skipped message names
+	needed          bool   // no frame can be made without it
 }
 
 // Percentiles of a time in ms, to 2 %; Max is exact.
@@ -70,8 +72,36 @@ func (r *CheckReport) fail(err error) {
 	}
 }
 
-func (r *CheckReport) note(format string, args ...any) {
-	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+func (r *CheckReport) note(cause, format string, args ...any) {
+	r.Notes, r.causes = append(r.Notes, fmt.Sprintf(format, args...)), append(r.causes, cause)
+}
+
+// Notes returns the notes on several bags: for each cause the first, with the
+// number of bags that it holds for.
+func Notes(reports []*CheckReport) []string {
+	var causes []string
+	first, last, count := map[string]string{}, map[string]int{}, map[string]int{}
+	for i, r := range reports {
+		for k, cause := range r.causes {
+			if _, ok := first[cause]; !ok {
+				first[cause], last[cause] = r.Notes[k], -1
+				causes = append(causes, cause)
+			}
+			if last[cause] < i { // a bag counts once
+				last[cause] = i
+				count[cause]++
+			}
+		}
+	}
+	var out []string
+	for _, cause := range causes {
+		text := first[cause]
+		if len(reports) > 1 {
+			text += fmt.Sprintf(" (so in %d of %d bags)", count[cause], len(reports))
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 func (t *TopicReport) arrived(at int64) {

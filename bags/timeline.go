@@ -68,7 +68,7 @@ func (s *reader) timeline() (Timeline, []Label, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if s.c.Reward.File != "" {
-			s.report.note("there is no sidecar file %s; arfm bag label writes it", path)
+			s.report.note("no sidecar", "there is no sidecar file %s; arfm bag label writes it", path)
 		}
 	case err != nil:
 		return Timeline{}, nil, err

@@ -40,8 +40,8 @@ func benchInferCommand() *command {
 		name: "infer", flags: fs,
 		summary: "Time from an observation to an action chunk.",
 		example: "arfm bench infer --preset base --json",
-		run: func(_ context.Context, std streams, _ []string) error {
-			r, err := bench.Infer(s)
+		run: func(ctx context.Context, std streams, _ []string) error {
+			r, err := bench.Infer(ctx, s)
 			if err != nil {
 				return err
 			}

@@ -25,6 +25,7 @@ type command struct {
 	name    string
 	args    string // what follows the flags, for the usage line; empty: nothing may
 	summary string
+	detail  string // what a newcomer needs to know beside the flags; may be empty
 	example string
 	flags   *pflag.FlagSet
 	run     func(ctx context.Context, std streams, args []string) error
@@ -38,6 +39,14 @@ type streams struct{ out, err io.Writer }
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// interruptedError is a signal that ended the work, and what became of it.
+type interruptedError struct {
+	then string
+	error
+}
+
+func (e interruptedError) Unwrap() error { return e.error }
 
 func newFlags(name string) *pflag.FlagSet {
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
@@ -90,12 +99,16 @@ func (c *command) dispatchGroup(ctx context.Context, path string, args []string,
 // report prints err as one line and gives the exit status that it means.
 func report(err error, path string, std streams) int {
 	var usage usageError
+	var stopped interruptedError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
 		fmt.Fprintf(std.err, "%s: %v (see %s --help)\n", path, err, path)
 		return exitUsage
+	case errors.As(err, &stopped):
+		fmt.Fprintf(std.err, "%s: interrupted %s\n", path, stopped.then)
+		return exitFailed
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(std.err, "%s: interrupted\n", path)
 		return exitFailed
@@ -114,7 +127,11 @@ func (c *command) help(w io.Writer, path string) {
 		fmt.Fprintf(w, "\n%s COMMAND --help explains one.\n", path)
 		return
 	}
-	fmt.Fprintf(w, "\nUsage: %s\n\nFlags:\n%s", strings.TrimSpace(path+" [FLAGS] "+c.args), c.flags.FlagUsages())
+	fmt.Fprintf(w, "\nUsage: %s\n", strings.TrimSpace(path+" [FLAGS] "+c.args))
+	if c.detail != "" {
+		fmt.Fprintf(w, "\n%s", c.detail)
+	}
+	fmt.Fprintf(w, "\nFlags:\n%s", c.flags.FlagUsages())
 	fmt.Fprintf(w, "\nExample:\n  %s\n", strings.ReplaceAll(c.example, "\n", "\n  "))
 }
 

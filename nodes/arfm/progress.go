@@ -26,6 +26,9 @@ func newProgress(w io.Writer, label string) *progress {
 	return p
 }
 
+// begin counts the two seconds from now.
+func (p *progress) begin() { p.start = time.Now() }
+
 // at says that done of total are done; note stands behind the label.
 func (p *progress) at(done, total int64, note string) {
 	if !p.shown || time.Since(p.start) < 2*time.Second {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
-	"arfm/policy/checkpoint"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
 )
@@ -30,6 +30,24 @@ type trainFlags struct {
 	json                      bool
 }
 
+const trainDetail = `Without --init a policy begins from random weights and --contract is needed;
+with it, the checkpoint brings weights, architecture, statistics and contract.
+
+--resume --out DIR goes on where the run in DIR stopped or was killed, with the
+settings, contract and bags it was begun with, and ends with the weights of an
+unbroken run. A flag may repeat a setting but not change it, except
+  --steps           more of them; the learning rate then follows the longer run
+  --bags            the same recordings in another place
+  --publish --keep --keep-published --eval-every --save-every --eval-chunks
+  --noise-scale     what is done beside training
+
+Where rewards come from, the first that an episode has: the contract's reward
+topic, the sidecar file (arfm bag label), the episode's outcome.
+
+DIR holds NAME-STEP.safetensors, train_state.safetensors (to resume from) and
+train.jsonl (a line for each step).
+`
+
 func trainCommand() *command {
 	fs := newFlags("train")
 	o := finetune.Defaults(2000)
@@ -38,93 +56,114 @@ func trainCommand() *command {
 	return &command{
 		name: "train", args: "[BAG...]", flags: fs,
 		summary: "Train or fine-tune a policy on rosbags.",
+		detail:  trainDetail,
 		example: "arfm train --contract arm.yaml --bags recordings --objective bc --preset nano --out bc --publish checkpoints\n" +
-			"arfm train --init bc/policy-00002000.safetensors --bags recordings --objective arfm --out tuned --publish checkpoints",
+			"arfm train --init bc/policy-00002000.safetensors --bags recordings --objective arfm --out tuned --publish checkpoints\n" +
+			"arfm train --resume --out tuned",
 		run: func(ctx context.Context, std streams, args []string) error {
-			if err := f.apply(fs, &o); err != nil {
-				return err
-			}
-			c, err := f.loadContract()
+			f.bags = append(f.bags, args...)
+			c, err := f.apply(fs, &o)
 			if err != nil {
 				return err
 			}
-			episodes, err := readEpisodes(ctx, std.err, append(f.bags, args...), c, bags.DefaultMaxBytes)
-			if err != nil {
-				return err
-			}
-			bar := newProgress(std.err, "training")
-			o.Progress = func(p finetune.Progress) {
-				bar.at(p.Step, p.Steps, fmt.Sprintf("loss %.4f alpha %.3g ess %.1f", p.Loss, p.Alpha, p.ESS))
-				if p.HeldOut != nil && !f.json {
-					bar.done()
-					fmt.Fprintf(std.err, "step %d: loss %.4f, held-out loss %.4f, chunk error %.4f (mean action %.4f, hold last %.4f)\n",
-						p.Step, p.Loss, p.HeldOut.Loss, p.HeldOut.Policy.Normalised, p.HeldOut.MeanAction.Normalised, p.HeldOut.HoldLast.Normalised)
-				}
-			}
-			result, err := finetune.Train(ctx, episodes, c, o)
-			bar.done()
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return writeJSON(std.out, result)
-			}
-			printResult(std.out, result)
-			return nil
+			return f.train(ctx, std, c, o)
 		},
 	}
 }
 
+// train opens the run, reads the bags and trains.
+func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contract, o finetune.Options) error {
+	bar := newProgress(std.err, "training")
+	o.Progress = func(p finetune.Progress) {
+		bar.at(p.Step, p.Steps, fmt.Sprintf("loss %.4f alpha %.3g ess %.1f", p.Loss, p.Alpha, p.ESS))
+		if p.HeldOut != nil && !f.json {
+			bar.done()
+			fmt.Fprintf(std.err, "step %d: loss %.4f, held-out loss %.4f, chunk error %.4f (mean action %.4f, hold last %.4f)\n",
+				p.Step, p.Loss, p.HeldOut.Loss, p.HeldOut.Policy.Normalised, p.HeldOut.MeanAction.Normalised, p.HeldOut.HoldLast.Normalised)
+		}
+	}
+	run, err := finetune.Open(c, o)
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	episodes, err := readEpisodes(ctx, std.err, f.bags, run.Contract(), bags.DefaultMaxBytes)
+	if err != nil {
+		return err
+	}
+	bar.begin()
+	result, err := run.Train(ctx, episodes)
+	bar.done()
+	switch {
+	case errors.Is(err, context.Canceled) && result != nil && result.Step > 0:
+		return interruptedError{fmt.Sprintf("after step %d of %d; arfm train --resume --out %s goes on", result.Step, o.Steps, o.Out), err}
+	case err != nil:
+		return err
+	case f.json:
+		return writeJSON(std.out, result)
+	}
+	printResult(std.out, result)
+	return nil
+}
+
 func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.StringVarP(&f.contract, "contract", "c", "", "contract YAML: which topics are observation, action and reward (default: that of --init)")
-	fs.StringArrayVarP(&f.bags, "bags", "b", nil, "bag, or folder of bags; may be repeated")
-	fs.StringVarP(&o.Objective, "objective", "o", o.Objective, "loss: "+strings.Join(finetune.Objectives, ", "))
+	fs.StringArrayVarP(&f.bags, "bags", "b", nil, "bag, or folder of bags; may be repeated, like BAG")
+	fs.StringVarP(&o.Objective, "objective", "o", o.Objective, "how chunks are weighed: bc (all alike), rwr (by reward, fixed strength), arfm (by reward, strength solved for each batch)")
 	fs.StringVar(&o.Out, "out", "", "folder for checkpoints, training state and train.jsonl")
-	fs.StringVar(&o.Publish, "publish", "", "folder to put every checkpoint into as well, for an arfm run that watches it")
-	fs.StringVar(&f.init, "init", "", "checkpoint to fine-tune: its weights, statistics and architecture")
-	fs.BoolVar(&o.Resume, "resume", false, "go on where the run in --out stopped")
-	fs.StringVar(&f.preset, "preset", "base", "architecture: "+strings.Join(vla.Presets, ", ")+" (ignored with --init)")
+	fs.BoolVar(&o.Resume, "resume", false, "go on where the run in --out stopped; no other flag is needed")
+	fs.StringVar(&f.init, "init", "", "checkpoint to fine-tune: its weights, statistics, architecture and contract")
+	fs.StringVar(&f.preset, "preset", o.Model.Preset, "architecture: "+strings.Join(vla.Presets, ", ")+" (ignored with --init)")
 	fs.Int64Var(&o.Steps, "steps", o.Steps, "optimiser steps of the whole run")
 	fs.IntVar(&o.Batch, "batch", o.Batch, "chunks in a batch")
-	fs.Float64Var(&f.lr, "lr", o.Optim.Schedule.Peak, "peak learning rate")
-	fs.Float64Var(&f.ema, "ema", o.Optim.EMA, "decay of averaged weights, 0 for none")
+	fs.Float64Var(&f.lr, "lr", o.Optim.Schedule.Peak, "peak learning rate; warm-up and cosine to a tenth follow from --steps")
+	fs.Float64Var(&f.ema, "ema", o.Optim.EMA, "decay of averaged weights, such as 0.999; they are what is saved (0 or nothing: no averaging)")
 	fs.Uint64Var(&o.Seed, "seed", o.Seed, "seed of every random stream")
-	fs.Float64Var(&o.HeldOut, "held-out", o.HeldOut, "share of the episodes held out, or of the end of a single one")
-	fs.Float64Var(&o.Beta, "beta", o.Beta, "rwr: strength of the weights")
-	fs.Float64Var(&o.Alpha.Lambda, "lambda", o.Alpha.Lambda, "arfm: weight of the advantage signal against gradient variance")
+	fs.Float64Var(&o.HeldOut, "held-out", o.HeldOut, "share of the episodes held out to measure the error on; of the end of each where none can be spared")
+	fs.StringVar(&f.scale, "scale", string(o.Scale), "arfm: units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
+	fs.Float64Var(&o.Alpha.Lambda, "lambda", o.Alpha.Lambda, "arfm: weight of the advantage signal against gradient variance; more of it gives a greater alpha")
 	fs.Float64Var(&o.Alpha.Min, "alpha-min", o.Alpha.Min, "arfm: least alpha")
 	fs.Float64Var(&o.Alpha.Max, "alpha-max", o.Alpha.Max, "arfm: greatest alpha")
-	fs.IntVar(&o.Alpha.Iterations, "iterations", o.Alpha.Iterations, "arfm: bisections M when solving for alpha")
-	fs.StringVar(&f.scale, "scale", string(o.Scale), "arfm: solve for alpha in units of the paper or relative ones: paper, relative")
-	fs.StringVar(&f.standardize, "standardize", string(o.Advantage.Standardize), "advantages: none, zscore")
-	fs.StringVar(&f.group, "group", string(o.Advantage.GroupBy), "chunks that are compared: task, all")
-	fs.StringVar(&o.Tau, "tau", o.Tau, "distribution of flow time: uniform, beta")
+	fs.IntVar(&o.Alpha.Iterations, "iterations", o.Alpha.Iterations, "arfm: bisections when solving for alpha")
+	fs.Float64Var(&o.Beta, "beta", o.Beta, "rwr: strength of the weights")
+	fs.StringVar(&f.standardize, "standardize", string(o.Advantage.Standardize), "rwr, arfm: divide advantages by their deviation: none, zscore")
+	fs.StringVar(&f.group, "group", string(o.Advantage.GroupBy), "rwr, arfm: chunks that are compared: task (of the same instruction), all")
+	fs.StringVar(&o.Tau, "tau", o.Tau, "distribution of flow time in training: uniform, beta")
 	fs.StringVar(&o.Name, "name", o.Name, "checkpoints are NAME-STEP.safetensors")
-	fs.Int64Var(&f.evalEvery, "eval-every", 0, "steps between held-out evaluations (default: a tenth of --steps)")
-	fs.Int64Var(&f.saveEvery, "save-every", 0, "steps between checkpoints (default: a tenth of --steps)")
-	fs.IntVar(&o.Keep, "keep", o.Keep, "newest checkpoints to keep, 0 for all")
+	fs.Int64Var(&f.saveEvery, "save-every", f.saveEvery, "steps between checkpoints, 0 for the last step only (default: a tenth of --steps)")
+	fs.IntVar(&o.Keep, "keep", o.Keep, "newest checkpoints to keep in --out, 0 for all")
+	fs.StringVar(&o.Publish, "publish", o.Publish, "folder to put every checkpoint into as well, for an arfm run that watches it")
+	fs.IntVar(&o.KeepPublished, "keep-published", o.KeepPublished, "newest of this run's checkpoints to keep in --publish, 0 for all")
+	fs.Int64Var(&f.evalEvery, "eval-every", f.evalEvery, "steps between held-out evaluations, 0 for the last step only (default: a tenth of --steps)")
 	fs.IntVar(&o.EvalChunks, "eval-chunks", o.EvalChunks, "held-out chunks of an evaluation")
 	fs.Float64Var(&o.NoiseScale, "noise-scale", o.NoiseScale, "noise that held-out samples start from: 1 samples, 0 is deterministic")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "threads; the same number gives the same weights to the bit")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 
-// apply turns what was written into options; mistakes in words are usage errors.
-func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) error {
+// apply turns what was written into options and the contract, nil for that of
+// --init; mistakes in words are usage errors.
+func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.Contract, err error) {
+	if o.Out == "" {
+		return nil, usagef("--out is missing: name a folder for the checkpoints")
+	}
+	if o.Resume {
+		if c, err = f.takeUp(fs, o.Out); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case o.Out == "":
-		return usagef("--out is missing: name a folder for the checkpoints")
-	case f.contract == "" && f.init == "":
-		return usagef("--contract is missing: name the contract YAML, or a checkpoint with --init")
+	case f.contract == "" && f.init == "" && !o.Resume:
+		return nil, usagef("--contract is missing: name the contract YAML, or a checkpoint with --init")
+	case len(f.bags) == 0:
+		return nil, usagef("name the bags to train on with --bags")
 	}
-	model, err := vla.Preset(f.preset)
-	if err != nil {
-		return usageError{err}
+	if o.Model, err = vla.Preset(f.preset); err != nil {
+		return nil, usageError{err}
 	}
-	o.Model, o.Init = model, f.init
-	adam := optim.Defaults(f.lr, o.Steps)
-	adam.EMA = f.ema
-	o.Optim = adam
+	o.Init = f.init
+	o.Optim = optim.Defaults(f.lr, o.Steps)
+	o.Optim.EMA = f.ema
 	o.Scale = objective.Scale(f.scale)
 	o.Advantage = advantage.Options{Standardize: advantage.Standardize(f.standardize), GroupBy: advantage.GroupBy(f.group)}
 	o.EvalEvery, o.SaveEvery = max(1, o.Steps/10), max(1, o.Steps/10)
@@ -135,29 +174,56 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) error {
 		o.SaveEvery = f.saveEvery
 	}
 	if err := o.Validate(); err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
-	return nil
-}
-
-// loadContract returns the contract of --contract, or of the checkpoint of --init.
-func (f *trainFlags) loadContract() (*contract.Contract, error) {
 	if f.contract != "" {
 		return contract.Load(f.contract)
 	}
-	ck, err := checkpoint.Load(f.init)
+	return c, nil
+}
+
+// Flags in which a resumed run may differ from its beginning: what they say
+// does not reach the weights, or is compared elsewhere (contract, bags, init).
+var mayChange = []string{
+	"contract", "bags", "init", "json",
+	"publish", "keep", "keep-published", "eval-every", "save-every", "eval-chunks", "noise-scale",
+}
+
+// takeUp sets the flags that were not given to what the run in the folder out
+// was begun with, refuses those that contradict it, and returns its contract.
+func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, error) {
+	saved, err := finetune.ReadSaved(out)
 	if err != nil {
 		return nil, err
 	}
-	return ck.Contract, nil
+	was := newFlags("saved")
+	o := saved.Options
+	(&trainFlags{evalEvery: o.EvalEvery, saveEvery: o.SaveEvery}).define(was, &o)
+	was.VisitAll(func(w *pflag.Flag) {
+		now := fs.Lookup(w.Name)
+		switch {
+		case err != nil || now.Changed && slices.Contains(mayChange, w.Name):
+		case !now.Changed && w.Value.Type() != "stringArray":
+			err = fs.Set(w.Name, w.DefValue)
+		case now.Changed && now.Value.String() != w.DefValue && !(w.Name == "steps" && f.moreSteps(fs, &o)):
+			err = fmt.Errorf("--%s is %s and the run in %s was begun with %s; leave the flag out, or begin a run in another folder", w.Name, now.Value, out, w.DefValue)
+		}
+	})
+	if len(f.bags) == 0 {
+		f.bags = saved.Bags
+	}
+	return saved.Contract, err
+}
+
+// moreSteps says whether --steps asks for more than the saved run.
+func (f *trainFlags) moreSteps(fs *pflag.FlagSet, saved *finetune.Options) bool {
+	n, err := fs.GetInt64("steps")
+	return err == nil && n > saved.Steps
 }
 
 // readEpisodes reads every bag below the paths with the contract. The frames of
 // all of them together take up to maxBytes of memory.
 func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.Contract, maxBytes int64) ([]bags.Episode, error) {
-	if len(paths) == 0 {
-		return nil, usagef("name the bags to train on with --bags")
-	}
 	found, err := bags.Find(paths...)
 	if err != nil {
 		return nil, err
@@ -165,6 +231,7 @@ func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.
 	bar := newProgress(w, "reading")
 	defer bar.done()
 	var episodes []bags.Episode
+	var reports []*bags.CheckReport
 	var used int64
 	for i, path := range found {
 		bar.at(int64(i), int64(len(found)), path)
@@ -179,7 +246,11 @@ func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.
 		if dropped := report.Ticks - report.Frames; dropped > 0 {
 			fmt.Fprintf(w, "%s: %d of %d frames dropped (arfm bag check says why)\n", path, dropped, report.Ticks)
 		}
-		episodes = append(episodes, e...)
+		episodes, reports = append(episodes, e...), append(reports, report)
+	}
+	bar.done()
+	for _, note := range bags.Notes(reports) {
+		fmt.Fprintf(w, "note: %s\n", note)
 	}
 	return episodes, nil
 }

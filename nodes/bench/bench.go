@@ -4,7 +4,9 @@
 package bench
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -44,8 +46,9 @@ func (t Times) String() string {
 	return fmt.Sprintf("median %.2f ms (min %.2f, p90 %.2f, max %.2f, %d runs)", t.Median, t.Min, t.P90, t.Max, t.Runs)
 }
 
-// timed runs f once to warm up and then runs times; f's error ends it.
-func timed(runs int, f func() error) (Times, error) {
+// timed runs f once to warm up and then runs times; f's error ends it, and so
+// does ctx.
+func timed(ctx context.Context, runs int, f func() error) (Times, error) {
 	if runs < 1 {
 		return Times{}, fmt.Errorf("the number of runs is %d, it must be at least 1", runs)
 	}
@@ -54,6 +57,9 @@ func timed(runs int, f func() error) (Times, error) {
 	}
 	ms := make([]float64, runs)
 	for i := range ms {
+		if err := ctx.Err(); err != nil {
+			return Times{}, err
+		}
 		start := time.Now()
 		if err := f(); err != nil {
 			return Times{}, err
@@ -61,6 +67,15 @@ func timed(runs int, f func() error) (Times, error) {
 		ms[i] = float64(time.Since(start)) / 1e6
 	}
 	return summary(ms), nil
+}
+
+// tempDir makes a folder that the caller removes.
+func tempDir() (string, error) {
+	dir, err := os.MkdirTemp("", "arfm-bench-")
+	if err != nil {
+		return "", fmt.Errorf("make a temporary folder: %w; set TMPDIR to a folder that can be written", err)
+	}
+	return dir, nil
 }
 
 // summary sorts ms, which must not be empty.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"arfm/policy/checkpoint/badcheckpoint"
@@ -12,7 +13,7 @@ func small() Setup {
 }
 
 func TestInfer(t *testing.T) {
-	r, err := Infer(small())
+	r, err := Infer(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +72,34 @@ func TestErrors(t *testing.T) {
 		"state":  {Preset: "nano", ActionDim: 1, Runs: 1},
 		"runs":   {Preset: "nano", StateDim: 1, ActionDim: 1},
 	} {
-		if _, err := Infer(s); err == nil {
+		if _, err := Infer(t.Context(), s); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestStopped: every measurement ends with its context, and says so.
+func TestStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, f := range map[string]func() error{
+		"infer":  func() error { _, err := Infer(ctx, small()); return err },
+		"train":  func() error { _, err := Train(ctx, small(), "bc", 2); return err },
+		"ingest": func() error { _, err := Ingest(ctx, "", nil, 1000); return err },
+		"swap":   func() error { _, err := Swap(ctx, "nano", 2, func(int, int) {}); return err },
+	} {
+		if err := f(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	late, stop := context.WithCancel(t.Context())
+	runs := 0
+	if _, err := timed(late, 1000, func() error {
+		if runs++; runs == 3 {
+			stop()
+		}
+		return nil
+	}); !errors.Is(err, context.Canceled) || runs != 3 {
+		t.Errorf("%d runs, error %v", runs, err)
 	}
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 
@@ -26,8 +27,9 @@ func (r *InferReport) String() string {
 		r.Preset, r.Parameters, r.Context, r.Horizon, r.Steps, r.Chunk, 1e3/r.Chunk.Median, r.Allocs, r.Machine)
 }
 
-// Infer measures Act of a freshly drawn policy on one observation.
-func Infer(s Setup) (*InferReport, error) {
+// Infer measures Act of a freshly drawn policy on one observation, until ctx
+// ends.
+func Infer(ctx context.Context, s Setup) (*InferReport, error) {
 	m, c, err := s.model()
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func Infer(s Setup) (*InferReport, error) {
 		obs.Images = append(obs.Images, img)
 	}
 	var chunk policy.ActionChunk
-	times, err := timed(s.Runs, func() error { return p.Act(obs, &chunk) })
+	times, err := timed(ctx, s.Runs, func() error { return p.Act(obs, &chunk) })
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (r *IngestReport) String() string {
 func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes int) (*IngestReport, error) {
 	r := &IngestReport{Machine: machine(), Bag: path}
 	if path == "" {
-		dir, err := os.MkdirTemp("", "arfm-bench-")
+		dir, err := tempDir()
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes in
 		if c, err = contract.Parse([]byte(ingestContract)); err != nil {
 			return nil, err
 		}
-		if err := writeCameraBag(path, int64(megabytes)*1e6); err != nil {
+		if err := writeCameraBag(ctx, path, int64(megabytes)*1e6); err != nil {
 			return nil, err
 		}
 	}
@@ -92,9 +92,10 @@ func (r *IngestReport) drain(ctx context.Context, path string) error {
 		case err != nil:
 			return err
 		}
-		if r.Messages++; r.Messages%256 == 0 && ctx.Err() != nil {
-			return fmt.Errorf("%s: reading was stopped: %w", path, ctx.Err())
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: reading was stopped: %w", path, err)
 		}
+		r.Messages++
 		r.Bytes += int64(len(m.Data))
 	}
 }
@@ -112,18 +113,18 @@ action: {from: next_state, names: [joint_1, joint_2], unit: position, horizon: 1
 
 // writeCameraBag writes a 30 Hz recording of joints and a camera, of about
 // the given size.
-func writeCameraBag(path string, size int64) error {
+func writeCameraBag(ctx context.Context, path string, size int64) error {
 	w, err := rosbag2.Create(path, rosbag2.WriterOptions{Compression: "none"})
 	if err != nil {
 		return err
 	}
-	if err := fillCameraBag(w, size); err != nil {
+	if err := fillCameraBag(ctx, w, size); err != nil {
 		return errors.Join(err, w.Abort())
 	}
 	return w.Close()
 }
 
-func fillCameraBag(w *rosbag2.Writer, size int64) error {
+func fillCameraBag(ctx context.Context, w *rosbag2.Writer, size int64) error {
 	const period = int64(1e9) / 30
 	reg := cdr.NewRegistry()
 	joints, err := newTrack(w, reg, "/joint_states", "sensor_msgs/msg/JointState")
@@ -143,6 +144,9 @@ func fillCameraBag(w *rosbag2.Writer, size int64) error {
 		frames[i] = b.Bytes()
 	}
 	for k, written := int64(0), int64(0); written < size; k++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		stamp := (k + 1) * period
 		phase := float64(k) / 30
 		err := errors.Join(

@@ -88,7 +88,7 @@ func Swap(ctx context.Context, preset string, n int, progress func(done, total i
 	if n < 1 {
 		return nil, fmt.Errorf("the number of swaps is %d, it must be at least 1", n)
 	}
-	dir, err := os.MkdirTemp("", "arfm-bench-")
+	dir, err := tempDir()
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (b *swapBench) drop(ctx context.Context, r *SwapReport, n int, kinds []badc
 // unseen returns a good checkpoint that was never in use: bad files are made of
 // it, for one that claims the hash of the running weights is passed over.
 func (b *swapBench) unseen(step int64) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "arfm-bench-")
+	dir, err := tempDir()
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func Train(ctx context.Context, s Setup, objective string, batch int) (*TrainRep
 	if s.Runs < 1 {
 		return nil, fmt.Errorf("the number of steps is %d, it must be at least 1", s.Runs)
 	}
-	dir, err := os.MkdirTemp("", "arfm-bench-")
+	dir, err := tempDir()
 	if err != nil {
 		return nil, err
 	}

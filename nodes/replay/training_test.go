@@ -101,10 +101,10 @@ func TestReplayEqualsTraining(t *testing.T) {
 		c     *contract.Contract
 		tasks int
 	}{
-		"topic":               {renamed(t, recorded(t, reach.Expert, 4)), whole, 4},
-		"sidecar":             {labelled(recorded(t, reach.Expert, 4)), &bare, 3},
+		"topic":             {renamed(t, recorded(t, reach.Expert, 4)), whole, 4},
+		"sidecar":           {labelled(recorded(t, reach.Expert, 4)), &bare, 3},
 		"topic and sidecar": {labelled(renamed(t, recorded(t, reach.Expert, 4))), whole, 4},
-		"neither":             {recorded(t, reach.Expert, 2), &bare, 1},
+		"neither":           {recorded(t, reach.Expert, 2), &bare, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eps, _, err := bags.ReadEpisodes(t.Context(), tc.path, tc.c, bags.Options{})

@@ -29,6 +29,35 @@ var (
 // publisher on the same topic, nothing wrong.
 var errOtherJoints = errors.New("message names none of the joints")
 
+// otherJoints is errOtherJoints with the names that the message has. The
+// sentence is made when it is asked for: such messages come at any rate.
+type otherJoints []string
+
+func (o otherJoints) Error() string      { return errOtherJoints.Error() + ", but " + nameList(o) }
+func (otherJoints) Is(target error) bool { return target == errOtherJoints }
+
+// nameList is a bounded list of names from a message.
+func nameList(names []string) string {
+	const most, longest = 12, 60
+	if len(names) == 0 {
+		return "none at all"
+	}
+	var b strings.Builder
+	for i, name := range names[:min(len(names), most)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if len(name) > longest {
+			name = name[:longest] + "..."
+		}
+		b.WriteString(strings.Trim(strconv.Quote(name), `"`)) // without line breaks and the like
+	}
+	if n := len(names) - most; n > 0 {
+		fmt.Fprintf(&b, " and %d more", n)
+	}
+	return b.String()
+}
+
 // scalar converts a native number or bool.
 func scalar(v any) (float64, bool) {
 	switch x := v.(type) {
@@ -257,9 +286,9 @@ func matchNames(want, have []string, order []int) error {
 	}
 	switch {
 	case found == 0:
-		return errOtherJoints
+		return otherJoints(have)
 	case missing != "":
-		return fmt.Errorf("%w: joint %q is not among its names", ErrField, missing)
+		return fmt.Errorf("%w: joint %q is not among its names, %s", ErrField, missing, nameList(have))
 	}
 	return nil
 }

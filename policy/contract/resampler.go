@@ -53,13 +53,14 @@ type feed struct {
 // TopicCount counts what arrived on a topic.
 type TopicCount struct {
 	Topic      string
-	Messages   int64 // pushed
-	Unstamped  int64 // header stamp zero or absent where the clock is header: receive time was used
-	OutOfOrder int64 // stamped before the message before
-	Ahead      int64 // stamped after it was received: the sender's clock is another
-	Refused    int64 // wrong type, missing field, NaN, undecodable image
-	Skipped    int64 // named none of the joints: of another publisher on the topic
-	Reason     string
+	Messages   int64  // pushed
+	Unstamped  int64  // header stamp zero or absent where the clock is header: receive time was used
+	OutOfOrder int64  // stamped before the message before
+	Ahead      int64  // stamped after it was received: the sender's clock is another
+	Refused    int64  // wrong type, missing field, NaN, undecodable image
+	Skipped    int64  // named none of the joints: of another publisher on the topic
+	Reason     string // of the last refusal
+	Others     string // the joints that the first skipped message names
 }
 
 // Sample says which sample of an input the last frame used.
@@ -162,7 +163,11 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 			x.stamp = stamp
 		}
 		err := r.read(s, &x, m)
-		if errors.Is(err, errOtherJoints) {
+		var others otherJoints
+		if errors.As(err, &others) {
+			if f.Others == "" {
+				f.Others = nameList(others)
+			}
 			continue
 		}
 		if err != nil { // nothing of a bad message is kept, in any stream

@@ -181,7 +181,10 @@ func TestRefused(t *testing.T) {
 		t.Errorf("next state %v, error %v, want the velocity 2", act, err)
 	}
 	n := r.Counts()[0]
-	n.Reason = ""
+	if n.Reason = ""; n.Others != "z" {
+		t.Errorf("the skipped message names %q", n.Others)
+	}
+	n.Others = ""
 	if want := (TopicCount{Topic: "/s", Messages: 6, Unstamped: 1, OutOfOrder: 1, Ahead: 1, Refused: 2, Skipped: 1}); n != want {
 		t.Errorf("counts %+v, want %+v", n, want)
 	}

@@ -22,12 +22,27 @@ type seen struct {
 	info  fs.FileInfo
 	since time.Time // when it was first seen like this
 	done  bool      // it was decided on
+	hash  string    // in its header, where it was decided on and not refused
 }
 
-// same compares what changes when a file is written, replaced or relinked.
-func (s *seen) same(info fs.FileInfo) bool {
-	return os.SameFile(s.info, info) && s.info.Size() == info.Size() &&
-		s.info.ModTime().Equal(info.ModTime()) && s.info.Mode() == info.Mode()
+// same compares what changes when a file is written, replaced or relinked. The
+// time of change tells of a writer that puts the time of modification back, but
+// also of a name that the file has elsewhere and loses, as trainers prune: then
+// the header decides.
+func (s *seen) same(f listed) bool {
+	if !os.SameFile(s.info, f.info) || s.info.Size() != f.info.Size() ||
+		!s.info.ModTime().Equal(f.info.ModTime()) || s.info.Mode() != f.info.Mode() {
+		return false
+	}
+	if changed(s.info).Equal(changed(f.info)) {
+		return true
+	}
+	info, err := checkpoint.ReadInfo(f.path)
+	if err != nil || s.hash == "" || info.Hash != s.hash {
+		return false
+	}
+	s.info = f.info
+	return true
 }
 
 // listed is a file in the folder.
@@ -84,6 +99,9 @@ func (w *Watcher) scan(ctx context.Context, now time.Time) (events []Event, agai
 	}
 	best, events := w.candidates(ready)
 	for _, c := range best {
+		w.files[c.path].hash = c.info.Hash
+	}
+	for _, c := range best {
 		if ctx.Err() != nil {
 			return events, false
 		}
@@ -104,6 +122,7 @@ func (w *Watcher) scan(ctx context.Context, now time.Time) (events []Event, agai
 		if e.Kind != Refused {
 			break
 		}
+		w.files[c.path].hash = "" // whatever changes it may mend it
 	}
 	w.first = w.first && again
 	return events, again
@@ -118,7 +137,7 @@ func (w *Watcher) settled(now time.Time) (ready []listed, waited time.Duration, 
 	for _, f := range list {
 		present[f.path] = true
 		s := w.files[f.path]
-		if s == nil || !s.same(f.info) {
+		if s == nil || !s.same(f) {
 			w.files[f.path] = &seen{info: f.info, since: now}
 			changing = true
 			continue

@@ -196,19 +196,24 @@ func (w *Watcher) Reload() (Event, error) {
 		defer w.mu.Unlock()
 		files := w.list()
 		best, headers := w.candidates(files)
+		hashes := map[string]string{}
+		for _, c := range best {
+			hashes[c.path] = c.info.Hash
+		}
 		for _, c := range best {
 			w.slot.Forgive(c.info.Hash)
 			if e = w.try(c); e.Kind != Refused {
 				break
 			}
 			refused = append(refused, e)
+			delete(hashes, c.path)
 		}
 		refused = append(refused, headers...)
 		switch {
 		case e.Kind != Refused && len(best) > 0:
 			// What was passed over now is not taken by Run later.
 			for _, f := range files {
-				w.files[f.path] = &seen{info: f.info, since: time.Now(), done: true}
+				w.files[f.path] = &seen{info: f.info, since: time.Now(), done: true, hash: hashes[f.path]}
 			}
 		case len(refused) > 0:
 			e, refused = refused[0], refused[1:]
