@@ -80,6 +80,31 @@ func TestStopped(t *testing.T) {
 	t.Logf("stopped after %v", time.Since(start))
 }
 
+// TestNotes: a cause is told once, with the number of bags it holds for.
+func TestNotes(t *testing.T) {
+	c := parse(t, simple+", reward: {topic: /arfm/reward}, episode: {topic: /arfm/episode}}")
+	var reports []*CheckReport
+	for i := range 3 {
+		r := walk(t, 1000, 2000)
+		if i == 1 {
+			r.reward(1500*msec, 2)
+		}
+		_, report, err := ReadEpisodes(t.Context(), r.close(), c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports = append(reports, report)
+	}
+	got := Notes(reports)
+	if len(got) != 2 || !strings.Contains(got[0], "/arfm/reward") || !strings.HasSuffix(got[0], "(so in 2 of 3 bags)") ||
+		!strings.Contains(got[1], "/arfm/episode") || !strings.HasSuffix(got[1], "(so in 3 of 3 bags)") {
+		t.Errorf("%q", got)
+	}
+	if got := Notes(reports[1:2]); len(got) != 1 || strings.Contains(got[0], "bags)") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestLate: messages too far out of order to be sorted are counted and told.
 func TestLate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "unsorted.mcap")

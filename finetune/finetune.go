@@ -118,8 +118,11 @@ func (t *trainer) begin(saved *state) (err error) {
 	}
 	switch {
 	case saved != nil:
-		if init != nil && init.Hash != saved.parent {
-			return fmt.Errorf("%w: it began from checkpoint %.12s and %s is %.12s; leave the checkpoint out or use another folder", ErrResume, cmp.Or(saved.parent, "none"), t.o.Init, init.Hash)
+		switch {
+		case init != nil && saved.parent == "":
+			return fmt.Errorf("%w: it began from random weights, not from checkpoint %s (%.12s); leave the checkpoint out or use another folder", ErrResume, t.o.Init, init.Hash)
+		case init != nil && init.Hash != saved.parent:
+			return fmt.Errorf("%w: it began from checkpoint %.12s and %s is %.12s; leave the checkpoint out or use another folder", ErrResume, saved.parent, t.o.Init, init.Hash)
 		}
 		if t.contract == nil {
 			if t.contract, err = contract.Parse([]byte(saved.contract)); err != nil {

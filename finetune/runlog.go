@@ -87,7 +87,9 @@ func (l *runLog) cut(step int64) (err error) {
 func fileError(what string, err error) error {
 	remedy := "check the disk"
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist):
+		remedy = "check the path"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		remedy = "change the folder's owner or mode, or use another one"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		remedy = "free some space and resume"

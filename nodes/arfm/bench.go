@@ -21,12 +21,12 @@ func printReport(std streams, asJSON bool, r fmt.Stringer) error {
 
 func setupFlags(fs *pflag.FlagSet, s *bench.Setup, runs int) {
 	fs.StringVar(&s.Preset, "preset", "base", "architecture: nano, base, large")
-	fs.IntVar(&s.Cameras, "cameras", 1, "number of cameras")
-	fs.IntVar(&s.ImageSize, "image-size", 96, "side of their images, pixels")
+	fs.IntVar(&s.Cameras, "cameras", 1, "cameras that the policy sees")
+	fs.IntVar(&s.ImageSize, "image-size", 96, "side of the cameras' square images, pixels")
 	fs.IntVar(&s.StateDim, "state", 7, "numbers in the state")
 	fs.IntVar(&s.ActionDim, "actions", 7, "numbers in an action")
 	fs.IntVar(&s.Horizon, "horizon", 16, "actions in a chunk")
-	fs.BoolVar(&s.Language, "language", true, "read an instruction")
+	fs.BoolVar(&s.Language, "language", true, "read an instruction; --language=false leaves it out")
 	fs.IntVar(&s.Runs, "runs", runs, "measured repetitions")
 	fs.IntVar(&s.Seed, "seed", 1, "seed of weights and inputs")
 }
@@ -55,7 +55,7 @@ func benchTrainCommand() *command {
 	var s bench.Setup
 	setupFlags(fs, &s, 20)
 	batch := fs.Int("batch", 16, "chunks in a batch")
-	objective := fs.String("objective", "arfm", "loss: bc, rwr, arfm")
+	objective := fs.String("objective", "arfm", "objective: bc, rwr, arfm")
 	asJSON := fs.Bool("json", false, "print JSON")
 	return &command{
 		name: "train", flags: fs,

@@ -30,6 +30,7 @@ type command struct {
 	flags   *pflag.FlagSet
 	run     func(ctx context.Context, std streams, args []string) error
 	sub     []*command
+	version func() string // of a root
 }
 
 // streams is where a command writes: results to out, everything else to err.
@@ -84,9 +85,19 @@ func (c *command) dispatchGroup(ctx context.Context, path string, args []string,
 		return exitUsage
 	}
 	switch args[0] {
-	case "-h", "--help", "help":
+	case "help":
+		if len(args) > 1 { // arfm help train is arfm train --help
+			return c.dispatchGroup(ctx, path, append(args[1:len(args):len(args)], "--help"), std)
+		}
+		fallthrough
+	case "-h", "--help":
 		c.help(std.out, path)
 		return exitDone
+	case "--version":
+		if c.version != nil {
+			fmt.Fprintln(std.out, c.version())
+			return exitDone
+		}
 	}
 	for _, s := range c.sub {
 		if s.name == args[0] {
@@ -113,7 +124,7 @@ func report(err error, path string, std streams) int {
 		fmt.Fprintf(std.err, "%s: interrupted\n", path)
 		return exitFailed
 	}
-	fmt.Fprintf(std.err, "%s: %v\n", path, err)
+	fmt.Fprintf(std.err, "%s: %v%s\n", path, err, remedy(err))
 	return exitFailed
 }
 
@@ -125,6 +136,9 @@ func (c *command) help(w io.Writer, path string) {
 		c.list(tw, "")
 		tw.Flush()
 		fmt.Fprintf(w, "\n%s COMMAND --help explains one.\n", path)
+		if c.version != nil {
+			fmt.Fprintf(w, "%s --version says what it was built from.\n\n%s", path, c.detail)
+		}
 		return
 	}
 	fmt.Fprintf(w, "\nUsage: %s\n", strings.TrimSpace(path+" [FLAGS] "+c.args))

@@ -12,7 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -25,6 +25,12 @@ func root() *command {
 	return &command{
 		name:    "arfm",
 		summary: "Run flow-matching policies on robot arms, and improve them from rosbags of good and bad demonstrations.",
+		version: version,
+		detail: `First steps: arfm bag info shows a recording's topics; a contract YAML ties them
+to observation and action (examples: launch/contracts); arfm bag check says how
+it fits; arfm train trains; arfm run shows what the policy answers.
+Exit status: 0 done, 1 failed, 2 mistake in the command line.
+`,
 		sub: []*command{
 			demoCommand(),
 			{

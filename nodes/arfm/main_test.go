@@ -5,9 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 
 	"arfm/bags/bagtest"
@@ -73,6 +77,77 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestHelpCommand: help NAME is NAME --help, at every depth.
+func TestHelpCommand(t *testing.T) {
+	leaves(root(), nil, func(path []string, c *command) {
+		if a, b := must(t, append([]string{"help"}, path...)...), must(t, append(path, "--help")...); a != b {
+			t.Errorf("help %v is %s", path, a)
+		}
+	})
+	if a, b := must(t, "help", "bag"), must(t, "bag", "--help"); a != b || must(t, "help") != must(t, "--help") || must(t, "bag", "help", "info") != must(t, "bag", "info", "--help") {
+		t.Errorf("help bag is %s", a)
+	}
+	if status, _, errs := arfm("help", "fly"); status != exitUsage || !strings.Contains(errs, `"fly"`) {
+		t.Errorf("help fly: status %d, %s", status, errs)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if out := must(t, "--version"); !strings.HasPrefix(out, "arfm ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("%q", out)
+	}
+	info := &debug.BuildInfo{GoVersion: "go1.26.1", Main: debug.Module{Version: "v1.2.3"}, Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"}, {Key: "vcs.time", Value: "2026-01-02T03:04:05Z"}, {Key: "vcs.modified", Value: "true"}}}
+	if got := describe(info); got != "arfm v1.2.3, revision 0123456789ab of 2026-01-02T03:04:05Z, modified, go1.26.1" {
+		t.Error(got)
+	}
+	if got := describe(&debug.BuildInfo{GoVersion: "go1.26"}); got != "arfm (devel), go1.26" {
+		t.Error(got)
+	}
+}
+
+func TestRemedy(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}, "; check the path"},
+		{fmt.Errorf("bag: %w", &os.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES}), "; change its owner or mode, or name another"},
+		{&os.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}, "; raise the limit of open files (ulimit -n)"},
+		{&os.PathError{Op: "write", Path: "x", Err: syscall.EIO}, "; check the disk"},
+		{fmt.Errorf("%w; it says so itself", syscall.ENOENT), ""},
+		{io.ErrUnexpectedEOF, ""},
+	} {
+		if got := remedy(c.err); got != c.want {
+			t.Errorf("%v: %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
+// TestInfoJSON: the help names the keys that are there, and no others.
+func TestInfoJSON(t *testing.T) {
+	f := record(t)
+	var infos []map[string]any
+	if err := json.Unmarshal([]byte(must(t, "bag", "info", "--json", f.bag)), &infos); err != nil || len(infos) != 1 {
+		t.Fatal(err)
+	}
+	help := must(t, "bag", "info", "--help")
+	in := infos[0]
+	for _, part := range []map[string]any{in, in["topics"].([]any)[0].(map[string]any), in["files"].([]any)[0].(map[string]any)} {
+		for key := range part {
+			if key != strings.ToLower(key) || !regexp.MustCompile(`\b`+key+`\b`).MatchString(help) {
+				t.Errorf("the help does not say what %s is", key)
+			}
+		}
+	}
+	if in["path"] != f.bag || in["storage"] != "mcap" || in["messages"].(float64) == 0 || in["end_ns"].(float64) <= in["start_ns"].(float64) {
+		t.Errorf("%v", in)
+	}
+	if first := in["topics"].([]any)[0].(map[string]any); first["name"] == "" || first["messages"].(float64) == 0 {
+		t.Errorf("%v", first)
+	}
+}
+
 // files are what the commands of a test work on.
 type files struct{ dir, bag, contract string }
 
@@ -129,6 +204,7 @@ func TestBadInput(t *testing.T) {
 	unknown := change("unknown.yaml", "/joint_states", "/joint_stats")
 	sparse := change("sparse.yaml", "rate_hz: 20", "rate_hz: 0.1") // no frame and its action within the bag
 	wrongType := change("type.yaml", "geometry_msgs/msg/PointStamped", "sensor_msgs/msg/JointState")
+	joints := change("joints.yaml", "[joint_1, joint_2]", "[elbow, wrist]")
 	typo := f.write(t, "typo.yaml", "version: 1\nrate: 20\n")
 	text := f.write(t, "notes.txt", "no bag")
 	empty := f.path("empty")
@@ -149,12 +225,15 @@ func TestBadInput(t *testing.T) {
 		{"unknown flag", []string{"bag", "info", "--fast", f.bag}, exitUsage, []string{"--fast"}},
 		{"no bag named", []string{"bag", "info"}, exitUsage, []string{"bag"}},
 		{"no contract", []string{"bag", "check", f.bag}, exitUsage, []string{"--contract"}},
-		{"wrong path", []string{"bag", "info", f.path("nowhere")}, exitFailed, []string{"nowhere"}},
+		{"wrong path", []string{"bag", "info", f.path("nowhere")}, exitFailed, []string{"nowhere", "check the path"}},
+		{"label of nothing", []string{"bag", "label", "--outcome", "success", f.path("nowhere")}, exitFailed, []string{"nowhere", "check the path"}},
+		{"contract is a folder", []string{"bag", "check", "-c", empty, f.bag}, exitFailed, []string{"empty", "name a file"}},
+		{"other joints", []string{"bag", "check", "-c", joints, f.bag}, exitFailed, []string{"/joint_states", "joint_1, joint_2"}},
 		{"no recording", []string{"bag", "info", text}, exitFailed, []string{"notes.txt"}},
 		{"unknown topic", []string{"bag", "check", "-c", unknown, f.bag}, exitFailed, []string{"/joint_stats", "/joint_states"}},
 		{"wrong type", []string{"bag", "check", "-c", wrongType, f.bag}, exitFailed, []string{"/target", "geometry_msgs/msg/PointStamped"}},
 		{"typo in the contract", []string{"bag", "check", "-c", typo, f.bag}, exitFailed, []string{"typo.yaml", "rate"}},
-		{"contract missing", train(f.path("none.yaml")), exitFailed, []string{"none.yaml"}},
+		{"contract missing", train(f.path("none.yaml")), exitFailed, []string{"none.yaml", "check the path"}},
 		{"training on an unknown topic", train(unknown), exitFailed, []string{"/joint_stats"}},
 		{"no usable frame", train(sparse), exitFailed, []string{"no usable frame"}},
 		{"no bag below", []string{"train", "-c", f.contract, "--bags", empty, "--out", out}, exitFailed, []string{"empty"}},

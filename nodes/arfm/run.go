@@ -19,21 +19,27 @@ import (
 func runCommand() *command {
 	fs := newFlags("run")
 	var f runFlags
-	fs.StringVar(&f.checkpoints, "checkpoints", "", "folder to take the newest checkpoint from, and to watch for new ones")
+	fs.StringVar(&f.checkpoints, "checkpoints", "", "folder to take the newest checkpoint from, and to watch for new ones; arfm train --publish writes there")
 	fs.StringVarP(&f.bag, "bag", "b", "", "recording to replay")
 	fs.Float64Var(&f.speed, "speed", 1, "recorded seconds per second, 0 for as fast as possible")
 	fs.BoolVar(&f.loop, "loop", false, "start again at the end of the bag")
-	fs.DurationVar(&f.duration, "duration", 0, "stop after this long (default: at the end of the bag)")
-	fs.StringArrayVar(&f.limits, "limits", nil, "joint_limits.yaml or URDF with the arm's limits; may be repeated, the tighter limit holds")
-	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next (default: half)")
-	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back weights that need more interventions")
-	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where it gives no events")
+	fs.DurationVar(&f.duration, "duration", 0, "stop after this long, by the clock on the wall (default: at the end of the bag)")
+	fs.StringArrayVar(&f.limits, "limits", nil, "joint_limits.yaml or URDF with the arm's limits; may be repeated, the tighter limit holds (default: 1 rad/s and 5 rad/s² for each joint)")
+	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next chunk is asked for (default: half of it)")
+	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back new weights that make the safety envelope intervene more often")
+	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where the file system gives no events")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise")
 	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
 	return &command{
 		name: "run", flags: fs,
 		summary: "Run the policy loop on a recording, with hot swap.",
+		detail: `The policy sees the recording's frames as on the robot, with the instructions
+that training gives them, and its chunks pass the safety envelope; nothing moves.
+Events are printed as they come: swapped and refused checkpoints, rollbacks,
+interventions of the envelope. At the end come ticks, timing and how far the
+policy's actions are from the recorded ones. Ctrl-C ends it early, with status 0.
+`,
 		example: "arfm run --checkpoints checkpoints --bag recordings/monday\narfm run --checkpoints checkpoints --bag recordings/monday --loop --duration 10m",
 		run: func(ctx context.Context, std streams, _ []string) error {
 			switch {

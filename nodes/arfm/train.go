@@ -121,7 +121,7 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.Uint64Var(&o.Seed, "seed", o.Seed, "seed of every random stream")
 	fs.Float64Var(&o.HeldOut, "held-out", o.HeldOut, "share of the episodes held out to measure the error on; of the end of each where none can be spared")
 	fs.StringVar(&f.scale, "scale", string(o.Scale), "arfm: units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
-	fs.Float64Var(&o.Alpha.Lambda, "lambda", o.Alpha.Lambda, "arfm: weight of the advantage signal against gradient variance; more of it gives a greater alpha")
+	fs.Float64Var(&o.Alpha.Lambda, "lambda", o.Alpha.Lambda, "arfm: weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
 	fs.Float64Var(&o.Alpha.Min, "alpha-min", o.Alpha.Min, "arfm: least alpha")
 	fs.Float64Var(&o.Alpha.Max, "alpha-max", o.Alpha.Max, "arfm: greatest alpha")
 	fs.IntVar(&o.Alpha.Iterations, "iterations", o.Alpha.Iterations, "arfm: bisections when solving for alpha")
@@ -185,7 +185,7 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 // Flags in which a resumed run may differ from its beginning: what they say
 // does not reach the weights, or is compared elsewhere (contract, bags, init).
 var mayChange = []string{
-	"contract", "bags", "init", "json",
+	"contract", "bags", "init", "out", "resume", "json",
 	"publish", "keep", "keep-published", "eval-every", "save-every", "eval-chunks", "noise-scale",
 }
 
@@ -193,6 +193,10 @@ var mayChange = []string{
 // was begun with, refuses those that contradict it, and returns its contract.
 func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, error) {
 	saved, err := finetune.ReadSaved(out)
+	if err != nil {
+		return nil, err
+	}
+	longer, err := fs.GetInt64("steps")
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +209,7 @@ func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, 
 		case err != nil || now.Changed && slices.Contains(mayChange, w.Name):
 		case !now.Changed && w.Value.Type() != "stringArray":
 			err = fs.Set(w.Name, w.DefValue)
-		case now.Changed && now.Value.String() != w.DefValue && !(w.Name == "steps" && f.moreSteps(fs, &o)):
+		case now.Changed && now.Value.String() != w.DefValue && !(w.Name == "steps" && longer > o.Steps):
 			err = fmt.Errorf("--%s is %s and the run in %s was begun with %s; leave the flag out, or begin a run in another folder", w.Name, now.Value, out, w.DefValue)
 		}
 	})
@@ -213,12 +217,6 @@ func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, 
 		f.bags = saved.Bags
 	}
 	return saved.Contract, err
-}
-
-// moreSteps says whether --steps asks for more than the saved run.
-func (f *trainFlags) moreSteps(fs *pflag.FlagSet, saved *finetune.Options) bool {
-	n, err := fs.GetInt64("steps")
-	return err == nil && n > saved.Steps
 }
 
 // readEpisodes reads every bag below the paths with the contract. The frames of

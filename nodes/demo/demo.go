@@ -156,7 +156,7 @@ func (s *story) options(objective string, steps int64, out string) (finetune.Opt
 	if objective == "bc" {
 		o.Optim = optim.Defaults(1e-3, steps) // from scratch a small network learns faster than the default
 	}
-	o.Keep = 0
+	o.Keep, o.KeepPublished = 0, 0
 	o.Progress = func(p finetune.Progress) { s.o.Progress("training "+objective, p.Step, p.Steps) }
 	return o, err
 }

@@ -163,11 +163,8 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 			x.stamp = stamp
 		}
 		err := r.read(s, &x, m)
-		var others otherJoints
-		if errors.As(err, &others) {
-			if f.Others == "" {
-				f.Others = nameList(others)
-			}
+		if errors.Is(err, errOtherJoints) {
+			f.skip(err)
 			continue
 		}
 		if err != nil { // nothing of a bad message is kept, in any stream
@@ -185,6 +182,14 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 		p.s.push(p.x, r.latest-2*r.period)
 	}
 	return nil
+}
+
+// skip keeps the names of the first message that is skipped.
+func (f *feed) skip(err error) {
+	var others otherJoints
+	if f.Others == "" && errors.As(err, &others) {
+		f.Others = nameList(others)
+	}
 }
 
 func (f *feed) refuse(err error) error {

@@ -140,6 +140,25 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// TestNamesOfTheMessage: what is said of joints that do not fit lists those
+// that are there, bounded and on one line.
+func TestNamesOfTheMessage(t *testing.T) {
+	many := []string{"a", "line\nbreak", strings.Repeat("long", 1000)}
+	for i := range 5000 {
+		many = append(many, fmt.Sprint("joint_", i))
+	}
+	order := make([]int, 2)
+	err := matchNames([]string{"a", "b"}, many, order)
+	for _, want := range []string{`joint "b"`, `a, line\nbreak, longlong`, "joint_8 and 4991 more"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 500 {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if err := matchNames([]string{"b", "c"}, []string{"x", "y"}, order); !errors.Is(err, errOtherJoints) || !strings.Contains(err.Error(), "x, y") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestRefused: a message that is refused leaves no trace in any stream.
 func TestRefused(t *testing.T) {
 	c := mustParse(t, `{version: 1, rate_hz: 10, observation: {state: [
