@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+
+	"arfm/nodes/sim/mujoco"
+	"arfm/nodes/sim/ur5e"
+)
+
+// down is the tool pointing at the table, its fingers opening along y.
+var down = [9]float64{1, 0, 0, 0, -1, 0, 0, 0, -1}
+
+// elbowUp is where inverse kinematics starts from: elbow up, tool down.
+var elbowUp = [ur5e.Joints]float64{-0.3, -1.5, 1.9, -1.97, -math.Pi / 2, -0.3}
+
+// reach returns the joint positions that put the tool centre point on p with
+// the tool pointing down, near those in q.
+func reach(q [ur5e.Joints]float64, p vec) ([ur5e.Joints]float64, bool) {
+	return ur5e.Solve(q, ur5e.Pose{Pos: p, Rot: down}, ToolLength)
+}
+
+// Arena is the physical part: the arm at its table with some objects and
+// fixtures, the servo that follows set-points, and what can be measured.
+type Arena struct {
+	Objects  []Object
+	Fixtures []Fixture
+
+	w            *mujoco.World
+	qpos, dof    [Joints]int
+	tcp          int
+	object       []int // addresses of the objects' poses in QPos, and of their velocities
+	objectVel    []int
+	mocap        map[Fixture]int // numbers of the fixtures' bodies among the mocap bodies
+	drawer       int             // addresses of the joints, -1: there is none
+	button       int
+	site         map[Fixture]int
+	handle       int
+	servo        servo
+	accel, force []float64 // (nv) scratch of the servo
+	steps        int       // physics steps in a period
+}
+
+// NewArena builds the scene. Close frees it.
+func NewArena(objects []Object, fixtures []Fixture) (*Arena, error) {
+	w, err := mujoco.Load(sceneXML(objects, fixtures))
+	if err != nil {
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	a := &Arena{Objects: objects, Fixtures: fixtures, w: w, mocap: map[Fixture]int{}, site: map[Fixture]int{}, drawer: -1, button: -1}
+	a.steps = int(math.Round(1 / (RateHz * w.Timestep())))
+	a.accel, a.force = make([]float64, len(w.QVel)), make([]float64, len(w.QVel))
+	var failed error
+	find := func(kind mujoco.Kind, name string) int {
+		i, err := w.Index(kind, name)
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("sim: %w", err)
+		}
+		return i
+	}
+	for j, name := range JointNames {
+		a.qpos[j], a.dof[j] = w.Address(find(mujoco.Joint, name))
+	}
+	a.tcp = find(mujoco.Site, "tcp")
+	for i := range objects {
+		q, v := w.Address(find(mujoco.Joint, fmt.Sprintf("object_%d", i)))
+		a.object, a.objectVel = append(a.object, q), append(a.objectVel, v)
+	}
+	for i, f := range fixtures {
+		a.mocap[f], a.site[f] = i, find(mujoco.Site, string(f))
+		switch f {
+		case Drawer:
+			a.drawer, _ = w.Address(find(mujoco.Joint, "drawer_joint"))
+			a.handle = find(mujoco.Site, "handle")
+		case Button:
+			a.button, _ = w.Address(find(mujoco.Joint, "button_joint"))
+		}
+	}
+	if failed != nil {
+		w.Close()
+		return nil, failed
+	}
+	return a, nil
+}
+
+// Close frees the arena.
+func (a *Arena) Close() { a.w.Close() }
+
+// Reset puts the arm at rest at q, the fixtures and objects where they are
+// told, and lets all settle.
+func (a *Arena) Reset(q [Joints]float64, fixtures map[Fixture]vec, objects []vec) error {
+	a.w.Reset()
+	for j, x := range q {
+		a.w.QPos[a.qpos[j]] = x
+	}
+	mirror := a.qpos[Joints-1] + 1 // the other finger, whose joint follows the gripper's
+	a.w.QPos[mirror] = q[Joints-1]
+	for f, p := range fixtures {
+		copy(a.w.MocapPos[3*a.mocap[f]:], p[:])
+	}
+	for i, p := range objects {
+		copy(a.w.QPos[a.object[i]:], p[:])
+	}
+	a.servo.rest(q)
+	a.w.Forward()
+	return a.advance(a.steps * 4)
+}
+
+// Step moves the set-point to the given one within a period, as a trajectory
+// controller does, and lets the physics follow. velocity is the set-point's at
+// the end of the period.
+func (a *Arena) Step(setPoint, velocity [Joints]float64) error {
+	a.servo.accept(setPoint, velocity)
+	return a.advance(a.steps)
+}
+
+// Gains of the servo, as the bandwidth of a critically damped second-order
+// error, rad/s.
+const bandwidth = 40
+
+// advance runs physics steps under computed-torque control: the servo knows
+// the arm's inertia and gravity, as an industrial arm's does.
+//
+//	tau = M(q) (ddq* + 2 w (dq* - dq) + w^2 (q* - q)) + bias(q, dq)
+func (a *Arena) advance(steps int) error {
+	w := a.w
+	for range steps {
+		w.Begin()
+		d := a.servo.next(w.Timestep())
+		clear(a.accel)
+		for j := range ur5e.Joints {
+			e, de := d.q[j]-w.QPos[a.qpos[j]], d.v[j]-w.QVel[a.dof[j]]
+			a.accel[a.dof[j]] = d.a[j] + 2*bandwidth*de + bandwidth*bandwidth*e
+		}
+		w.MulInertia(a.force, a.accel)
+		for j, l := range ur5e.Links {
+			k := a.dof[j]
+			w.Applied[k] = min(max(a.force[k]+w.Bias[k], -l.Effort), l.Effort)
+		}
+		w.Ctrl[0] = d.q[ur5e.Joints]
+		w.End()
+	}
+	return w.Check()
+}
+
+// Joint returns the measured positions and velocities of the joints.
+func (a *Arena) Joint() (q, v [Joints]float64) {
+	for j := range q {
+		q[j], v[j] = a.w.QPos[a.qpos[j]], a.w.QVel[a.dof[j]]
+	}
+	return q, v
+}
+
+// TCP returns the place of the tool centre point.
+func (a *Arena) TCP() vec {
+	p, _ := a.w.SitePose(a.tcp)
+	return vec(p)
+}
+
+// Object returns where object i is, its centre.
+func (a *Arena) Object(i int) vec { return vec(a.w.QPos[a.object[i] : a.object[i]+3]) }
+
+// ObjectSpeed returns how fast object i moves, m/s.
+func (a *Arena) ObjectSpeed(i int) float64 {
+	return norm(vec(a.w.QVel[a.objectVel[i] : a.objectVel[i]+3]))
+}
+
+// Fixture returns where things are put on, or into, a fixture: the middle of
+// the basket's floor, the plate's top, the drawer's floor, the button's cap.
+func (a *Arena) Fixture(f Fixture) vec {
+	p, _ := a.w.SitePose(a.site[f])
+	return vec(p)
+}
+
+// Handle returns where the drawer's handle is taken.
+func (a *Arena) Handle() vec {
+	p, _ := a.w.SitePose(a.handle)
+	return vec(p)
+}
+
+// DrawerOpening returns how far the drawer is open, m.
+func (a *Arena) DrawerOpening() float64 { return a.w.QPos[a.drawer] }
+
+// ButtonPressed returns how far the button is pressed, m.
+func (a *Arena) ButtonPressed() float64 { return a.w.QPos[a.button] }
+
+// servo moves the set-point along a cubic from where it is to the commanded
+// state at the end of the period.
+type servo struct {
+	from, to [2][Joints]float64 // position and velocity
+	t        float64            // s since the period's start
+}
+
+// desired is what the servo wants at a moment.
+type desired struct{ q, v, a [Joints]float64 }
+
+func (s *servo) rest(q [Joints]float64) {
+	*s = servo{from: [2][Joints]float64{q}, to: [2][Joints]float64{q}}
+}
+
+func (s *servo) accept(q, v [Joints]float64) {
+	d := s.at(s.t)
+	s.from, s.to, s.t = [2][Joints]float64{d.q, d.v}, [2][Joints]float64{q, v}, 0
+}
+
+func (s *servo) next(dt float64) desired {
+	s.t += dt
+	return s.at(s.t)
+}
+
+func (s *servo) at(t float64) (d desired) {
+	const T = 1.0 / RateHz
+	if t > T {
+		d.q = s.to[0]
+		return d
+	}
+	for j := range d.q {
+		p0, v0, p1, v1 := s.from[0][j], s.from[1][j], s.to[0][j], s.to[1][j]
+		c2 := (3*(p1-p0)/T - 2*v0 - v1) / T
+		c3 := (v0 + v1 - 2*(p1-p0)/T) / (T * T)
+		d.q[j] = p0 + t*(v0+t*(c2+t*c3))
+		d.v[j] = v0 + t*(2*c2+3*t*c3)
+		d.a[j] = 2*c2 + 6*t*c3
+	}
+	return d
+}
+
+func norm(v vec) float64 { return math.Sqrt(v[0]*v[0] + v[1]*v[1] + v[2]*v[2]) }
+
+func distance(a, b vec) float64 { return norm(vec{a[0] - b[0], a[1] - b[1], a[2] - b[2]}) }

@@ -1,0 +1,331 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"arfm/nodes/sim/ur5e"
+)
+
+// Quality is how well a demonstrator does a task.
+type Quality string
+
+// Qualities.
+const (
+	Expert  Quality = "expert"  // straight to it
+	Sloppy  Quality = "sloppy"  // arrives, with detours, pauses and an unsteady hand
+	Failing Quality = "failing" // misses, drops, stops short, or takes the wrong thing
+	Mixed   Quality = "mixed"   // shares of the three
+)
+
+// ParseQuality returns the quality of that name.
+func ParseQuality(name string) (Quality, error) {
+	switch q := Quality(name); q {
+	case Expert, Sloppy, Failing, Mixed:
+		return q, nil
+	}
+	return "", fmt.Errorf("sim: quality %q is none of expert, sloppy, failing, mixed", name)
+}
+
+// Shares of the qualities in mixed demonstrations; they need not sum to 1.
+type Shares struct{ Expert, Sloppy, Failing float64 }
+
+// DefaultShares make a set of demonstrations of which a third mislead.
+var DefaultShares = Shares{Expert: 0.4, Sloppy: 0.25, Failing: 0.35}
+
+func (s Shares) draw(rng *rand.Rand) Quality {
+	switch x := rng.Float64() * (s.Expert + s.Sloppy + s.Failing); {
+	case x < s.Expert:
+		return Expert
+	case x < s.Expert+s.Sloppy:
+		return Sloppy
+	}
+	return Failing
+}
+
+// move is one stretch of a demonstration: the tool centre point goes straight
+// to a place, which is looked up when the move begins, and the gripper to an
+// opening. A move without a place stays where it is.
+type move struct {
+	to    func() vec
+	grip  float64 // travel of a finger, m
+	least float64 // s it takes at least
+	let   float64 // share of the move after which the gripper lets go, 0: never
+}
+
+// style is what tells one demonstration from another.
+type style struct {
+	rng    *rand.Rand
+	speed  float64 // greatest speed of the tool, m/s
+	shake  float64 // of an unsteady hand, m
+	detour bool
+	fault  fault
+	which  int // the goal in which the fault happens
+}
+
+// fault is what a failing demonstrator does wrong.
+type fault int
+
+const (
+	none  fault = iota
+	miss        // closes, pulls or presses beside it
+	drop        // lets go too early; stops short of opening or pressing
+	wrong       // brings it beside the target; another object if there is one
+)
+
+func newStyle(q Quality, e *Episode, rng *rand.Rand) *style {
+	s := &style{rng: rng, speed: 0.55 + 0.1*rng.Float64()}
+	switch q {
+	case Sloppy:
+		s.speed, s.shake, s.detour = 0.36+0.1*rng.Float64(), 0.0025, true
+	case Failing:
+		s.fault, s.which = fault(1+rng.IntN(3)), rng.IntN(len(e.goals))
+	}
+	return s
+}
+
+// aside is a horizontal way of the given length in a random direction.
+func (s *style) aside(least, most float64) vec {
+	r, a := least+(most-least)*s.rng.Float64(), 2*math.Pi*s.rng.Float64()
+	return vec{r * math.Cos(a), r * math.Sin(a), 0}
+}
+
+// pause is for how long the gripper is given time to close or open, s.
+const pause = 0.35
+
+// carry takes an object and brings it to a place, letting go at the given
+// height above it.
+func (s *style) carry(e *Episode, object int, target func() vec, height float64) []move {
+	var off, beside vec
+	let := 0.0
+	switch s.fault {
+	case miss:
+		off = s.aside(0.05, 0.07)
+		off[1] *= 1.6 // past the open finger
+	case drop:
+		let = 0.3 * s.rng.Float64()
+	case wrong:
+		if other := s.otherObject(e, object); other >= 0 {
+			object = other
+		} else {
+			beside = s.aside(0.13, 0.18)
+		}
+	}
+	rest := e.objects[object].Rest()
+	at := func(dz float64) func() vec {
+		return func() vec { p := e.Arena.Object(object); return vec{p[0] + off[0], p[1] + off[1], p[2] + dz} }
+	}
+	// Tall things are taken above their middle, so that the fingers stay clear
+	// of what the thing is put on.
+	grasp := max(0, rest-0.022)
+	to := func(dz float64) func() vec {
+		return func() vec {
+			p := target()
+			return vec{p[0] + beside[0], p[1] + beside[1], p[2] + rest + grasp + dz}
+		}
+	}
+	up := func(dz float64) func() vec {
+		return func() vec { p := e.Arena.TCP(); return vec{p[0], p[1], p[2] + dz} }
+	}
+	return []move{
+		{to: at(0.09 + grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: 0, least: pause},
+		{to: up(0.12)}, {to: to(height + 0.07), let: let}, {to: to(height)},
+		{grip: gripOpen, least: pause}, {to: up(0.09), grip: gripOpen},
+	}
+}
+
+// otherObject is an object that the task does not mean, or -1.
+func (s *style) otherObject(e *Episode, object int) int {
+	if len(e.objects) < 2 {
+		return -1
+	}
+	other := s.rng.IntN(len(e.objects) - 1)
+	if other >= object {
+		other++
+	}
+	return other
+}
+
+func (g place) moves(e *Episode, s *style) []move {
+	height := 0.004
+	if g.at == Basket {
+		height = 0.02
+	}
+	return s.carry(e, g.object, func() vec {
+		p := e.Arena.Fixture(g.at)
+		p[0] += g.beside
+		return p
+	}, height)
+}
+
+func (g stack) moves(e *Episode, s *style) []move {
+	if s.fault == wrong { // nothing else to take: it is put beside
+		s = &style{rng: s.rng, speed: s.speed, fault: miss}
+	}
+	return s.carry(e, g.object, func() vec {
+		p := e.Arena.Object(g.on)
+		p[2] += e.objects[g.on].Rest()
+		return p
+	}, 0.003)
+}
+
+func (open) moves(e *Episode, s *style) []move {
+	var off vec
+	pull := 0.125
+	switch s.fault {
+	case miss, wrong:
+		off[1] = 0.085 * float64(1-2*s.rng.IntN(2))
+	case drop:
+		pull = 0.02 + 0.05*s.rng.Float64()
+	}
+	at := func(dx, dz float64) func() vec {
+		return func() vec { h := e.Arena.Handle(); return vec{h[0] + dx, h[1] + off[1], h[2] + dz} }
+	}
+	back := func(dx, dz float64) func() vec {
+		return func() vec { p := e.Arena.TCP(); return vec{p[0] + dx, p[1], p[2] + dz} }
+	}
+	return []move{
+		{to: at(0, 0.10), grip: gripOpen}, {to: at(0, 0), grip: gripOpen}, {grip: 0, least: pause},
+		{to: back(-pull, 0)}, {grip: gripOpen, least: pause}, {to: back(0, 0.10), grip: gripOpen},
+	}
+}
+
+func (press) moves(e *Episode, s *style) []move {
+	var off vec
+	depth := -buttonMax + 0.002
+	switch s.fault {
+	case miss, wrong:
+		off = s.aside(0.05, 0.07)
+		depth = 0.006
+	case drop:
+		depth = 0.006 + 0.02*s.rng.Float64()
+	}
+	// The fingers reach further than the tool centre point.
+	tip := palmLength + fingerLength - ToolLength
+	top := e.Arena.Fixture(Button)
+	at := func(dz float64) func() vec {
+		return func() vec { return vec{top[0] + off[0], top[1] + off[1], top[2] + tip + dz} }
+	}
+	return []move{{to: at(0.08), least: pause}, {to: at(depth)}, {to: at(0.08)}}
+}
+
+// demonstrator does a task by following its moves, each with a minimum-jerk
+// profile, with inverse kinematics in between.
+type demonstrator struct {
+	e     *Episode
+	s     *style
+	moves []move
+
+	q          [ur5e.Joints]float64 // the set-point of the arm
+	at         vec                  // the tool centre point's, without the hand's shake
+	grip       float64
+	from, to   vec
+	fromGrip   float64
+	step, span int // within the first move
+	hand       vec
+	rested     int
+}
+
+// lingerSteps is for how long a demonstrator stays at its end, so that the data
+// show how to.
+const lingerSteps = 8
+
+func newDemonstrator(q Quality, e *Episode, rng *rand.Rand) *demonstrator {
+	d := &demonstrator{e: e, s: newStyle(q, e, rng)}
+	for i, g := range e.goals {
+		s := *d.s
+		if s.which != i {
+			s.fault = none
+		}
+		d.moves = append(d.moves, g.moves(e, &s)...)
+	}
+	if d.s.detour {
+		d.wander()
+	}
+	j, _ := e.Arena.Joint()
+	copy(d.q[:], j[:ur5e.Joints])
+	d.grip, d.at = gripOpen, e.Arena.TCP()
+	return d
+}
+
+// wander puts detours before some moves, and pauses.
+func (d *demonstrator) wander() {
+	rng := d.s.rng
+	var out []move
+	for _, m := range d.moves {
+		if m.to != nil && len(out) > 0 && rng.Float64() < 0.3 {
+			out = append(out, move{grip: out[len(out)-1].grip, least: 0.1 + 0.4*rng.Float64()})
+		}
+		if len(out) == 0 || m.to != nil && out[len(out)-1].to != nil && rng.Float64() < 0.15 {
+			off := vec{0.06 * rng.NormFloat64(), 0.06 * rng.NormFloat64(), 0.04 + 0.04*rng.Float64()}
+			grip := d.grip
+			if len(out) > 0 {
+				grip = out[len(out)-1].grip
+			} else {
+				grip = m.grip
+			}
+			out = append(out, move{grip: grip, to: func() vec {
+				p := d.at
+				return vec{min(max(p[0]+off[0], 0.3), 0.65), min(max(p[1]+off[1], -0.3), 0.3), min(p[2]+off[2], 0.35)}
+			}})
+		}
+		out = append(out, m)
+	}
+	d.moves = out
+}
+
+// next returns the set-point for the end of this period and whether there is
+// one: false when the demonstrator has rested at its end long enough.
+func (d *demonstrator) next() (q [Joints]float64, ok bool) {
+	if len(d.moves) > 0 {
+		d.follow(&d.moves[0])
+	} else if d.rested++; d.rested > lingerSteps {
+		return q, false
+	}
+	at := d.at
+	for i := range at {
+		d.hand[i] = 0.8*d.hand[i] + d.s.shake*d.s.rng.NormFloat64()
+		at[i] += d.hand[i]
+	}
+	// Where the arm does not get, it goes as near as it can.
+	d.q, _ = reach(d.q, at)
+	copy(q[:], d.q[:])
+	q[Joints-1] = d.grip
+	return q, true
+}
+
+// follow goes one period on along the move.
+func (d *demonstrator) follow(m *move) {
+	if d.step == 0 {
+		d.from, d.to, d.fromGrip = d.at, d.at, d.grip
+		if m.to != nil {
+			d.to = m.to()
+		}
+		// 15/8 is the peak of a minimum-jerk profile's speed over its mean.
+		seconds := max(m.least, 0.2, 15.0/8*distance(d.from, d.to)/d.s.speed)
+		d.span = max(1, int(math.Ceil(seconds*RateHz)))
+	}
+	d.step++
+	t := float64(d.step) / float64(d.span)
+	s := minimumJerk(t)
+	for i := range d.at {
+		d.at[i] = d.from[i] + s*(d.to[i]-d.from[i])
+	}
+	// The gripper takes about a third of a second, whatever the move takes.
+	g := minimumJerk(float64(d.step) / (0.3 * RateHz))
+	d.grip = d.fromGrip + g*(m.grip-d.fromGrip)
+	if m.let > 0 && t > m.let {
+		d.grip = gripOpen * minimumJerk((t-m.let)*float64(d.span)/(0.3*RateHz))
+	}
+	if d.step == d.span {
+		d.moves, d.step = d.moves[1:], 0
+	}
+}
+
+// minimumJerk is the point-to-point profile of Flash and Hogan (1985): the
+// share of the way done at share s of the time.
+func minimumJerk(s float64) float64 {
+	s = min(max(s, 0), 1)
+	return s * s * s * (10 + s*(-15+6*s))
+}

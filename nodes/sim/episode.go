@@ -1,0 +1,126 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// staySteps is for how many periods a task's goals must hold for success.
+const staySteps = 3
+
+// home is where the tool centre point starts, before jitter.
+var home = vec{0.42, 0, 0.24}
+
+const (
+	homeJitter = 0.03 // m, uniform within +- in each direction
+	gripOpen   = 0.04 // travel of a finger of an open gripper, m
+)
+
+// Episode is one task on its way.
+type Episode struct {
+	*Suite
+	Arena *Arena
+	Task  int // which of the suite's tasks
+	Steps int // periods since the start
+
+	goals    []goal
+	target   int
+	objects  []Object
+	lit      bool // the button's light
+	stayed   int
+	success  bool
+	progress float64
+	returns  float64
+}
+
+// NewEpisode returns an episode of the suite that has not begun: Begin draws
+// one. Close frees it.
+func (s *Suite) NewEpisode() (*Episode, error) {
+	a, err := NewArena(s.Objects, s.Fixtures)
+	if err != nil {
+		return nil, err
+	}
+	return &Episode{Suite: s, Arena: a, objects: s.Objects}, nil
+}
+
+// Close frees the episode's arena.
+func (e *Episode) Close() { e.Arena.Close() }
+
+// Begin draws the start of an episode of a task from rng.
+func (e *Episode) Begin(task int, rng *rand.Rand) error {
+	if task < 0 || task >= len(e.Tasks) {
+		return fmt.Errorf("sim: suite %s has %d tasks, there is none with number %d", e.Name, len(e.Tasks), task)
+	}
+	t := &e.Tasks[task]
+	l := e.draw(t, rng)
+	*e = Episode{Suite: e.Suite, Arena: e.Arena, Task: task, objects: e.objects, goals: t.goals(l), target: l.target}
+	at := home
+	for i := range at {
+		at[i] += homeJitter * (2*rng.Float64() - 1)
+	}
+	arm, ok := reach(elbowUp, at)
+	if !ok {
+		return fmt.Errorf("sim: the arm does not reach its start %v", at)
+	}
+	q := [Joints]float64{Joints - 1: gripOpen}
+	copy(q[:], arm[:])
+	if err := e.Arena.Reset(q, l.fixtures, l.objects); err != nil {
+		return err
+	}
+	e.progress = e.measure()
+	return nil
+}
+
+// Instruction is the task in words.
+func (e *Episode) Instruction() string { return e.Tasks[e.Task].Instruction }
+
+// Step moves the arm's set-point within a period and returns the reward, the
+// progress made in units of the task per second:
+//
+//	r = RateHz (p_t - p_(t-1)),  p = (goals done + progress of the next) / goals
+func (e *Episode) Step(setPoint, velocity [Joints]float64) (float64, error) {
+	if err := e.Arena.Step(setPoint, velocity); err != nil {
+		return 0, err
+	}
+	e.Steps++
+	if e.Arena.button >= 0 && e.Arena.ButtonPressed() > pressed {
+		e.lit = true
+	}
+	p := e.measure()
+	r := RateHz * (p - e.progress)
+	e.progress = p
+	e.returns += r
+	e.stayed++
+	if p < 1 {
+		e.stayed = 0
+	}
+	e.success = e.success || e.stayed >= staySteps
+	return r, nil
+}
+
+// measure is the task's progress, 0..1.
+func (e *Episode) measure() float64 {
+	sum, next := 0.0, true
+	for _, g := range e.goals {
+		switch {
+		case g.done(e):
+			sum++
+		case next:
+			sum += g.progress(e)
+			next = false
+		}
+	}
+	return sum / float64(len(e.goals))
+}
+
+// Progress returns how far the task has come, 0..1.
+func (e *Episode) Progress() float64 { return e.progress }
+
+// Success reports whether the task's goals held for a moment.
+func (e *Episode) Success() bool { return e.success }
+
+// Done reports whether the episode is over: success, or time is up.
+func (e *Episode) Done() bool { return e.success || e.Steps >= e.TimeLimit }
+
+// Return is the mean reward per step so far.
+func (e *Episode) Return() float64 { return e.returns / float64(max(e.Steps, 1)) }
