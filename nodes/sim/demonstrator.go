@@ -98,13 +98,13 @@ const pause = 0.35
 // height above it.
 func (s *style) carry(e *Episode, object int, target func() vec, height float64) []move {
 	var off, beside vec
-	let := 0.0
+	let, hold := 0.0, 0.0
 	switch s.fault {
 	case miss:
 		off = s.aside(0.05, 0.07)
 		off[1] *= 1.6 // past the open finger
 	case drop:
-		let = 0.3 * s.rng.Float64()
+		let, hold = 0.2+0.6*s.rng.Float64(), gripOpen
 	case wrong:
 		if other := s.otherObject(e, object); other >= 0 {
 			object = other
@@ -130,7 +130,7 @@ func (s *style) carry(e *Episode, object int, target func() vec, height float64)
 	}
 	return []move{
 		{to: at(0.09 + grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: 0, least: pause},
-		{to: up(0.12)}, {to: to(height + 0.07), let: let}, {to: to(height)},
+		{to: up(0.12), let: let}, {to: to(height + 0.07), grip: hold}, {to: to(height), grip: hold},
 		{grip: gripOpen, least: pause}, {to: up(0.09), grip: gripOpen},
 	}
 }
@@ -210,14 +210,15 @@ func (press) moves(e *Episode, s *style) []move {
 	return []move{{to: at(0.08), least: pause}, {to: at(depth)}, {to: at(0.08)}}
 }
 
-// demonstrator does a task by following its moves, each with a minimum-jerk
+// Demonstrator does a task by following its moves, each with a minimum-jerk
 // profile, with inverse kinematics in between.
-type demonstrator struct {
+type Demonstrator struct {
 	e     *Episode
 	s     *style
 	moves []move
 
 	q          [ur5e.Joints]float64 // the set-point of the arm
+	last       [Joints]float64      // the set-point before
 	at         vec                  // the tool centre point's, without the hand's shake
 	grip       float64
 	from, to   vec
@@ -231,8 +232,11 @@ type demonstrator struct {
 // show how to.
 const lingerSteps = 8
 
-func newDemonstrator(q Quality, e *Episode, rng *rand.Rand) *demonstrator {
-	d := &demonstrator{e: e, s: newStyle(q, e, rng)}
+// NewDemonstrator returns a demonstrator of a quality (not Mixed) for the
+// episode that has just begun. Nothing that can be observed tells a failing one
+// from the others before it fails.
+func NewDemonstrator(q Quality, e *Episode, rng *rand.Rand) *Demonstrator {
+	d := &Demonstrator{e: e, s: newStyle(q, e, rng)}
 	for i, g := range e.goals {
 		s := *d.s
 		if s.which != i {
@@ -245,12 +249,13 @@ func newDemonstrator(q Quality, e *Episode, rng *rand.Rand) *demonstrator {
 	}
 	j, _ := e.Arena.Joint()
 	copy(d.q[:], j[:ur5e.Joints])
+	d.last = j
 	d.grip, d.at = gripOpen, e.Arena.TCP()
 	return d
 }
 
 // wander puts detours before some moves, and pauses.
-func (d *demonstrator) wander() {
+func (d *Demonstrator) wander() {
 	rng := d.s.rng
 	var out []move
 	for _, m := range d.moves {
@@ -275,13 +280,14 @@ func (d *demonstrator) wander() {
 	d.moves = out
 }
 
-// next returns the set-point for the end of this period and whether there is
-// one: false when the demonstrator has rested at its end long enough.
-func (d *demonstrator) next() (q [Joints]float64, ok bool) {
+// Next returns the set-point for the end of this period, its velocity (its
+// change over the period), and whether there is one: false when the
+// demonstrator has rested at its end long enough.
+func (d *Demonstrator) Next() (q, velocity [Joints]float64, ok bool) {
 	if len(d.moves) > 0 {
 		d.follow(&d.moves[0])
 	} else if d.rested++; d.rested > lingerSteps {
-		return q, false
+		return q, velocity, false
 	}
 	at := d.at
 	for i := range at {
@@ -292,11 +298,15 @@ func (d *demonstrator) next() (q [Joints]float64, ok bool) {
 	d.q, _ = reach(d.q, at)
 	copy(q[:], d.q[:])
 	q[Joints-1] = d.grip
-	return q, true
+	for j := range q {
+		velocity[j] = (q[j] - d.last[j]) * RateHz
+	}
+	d.last = q
+	return q, velocity, true
 }
 
 // follow goes one period on along the move.
-func (d *demonstrator) follow(m *move) {
+func (d *Demonstrator) follow(m *move) {
 	if d.step == 0 {
 		d.from, d.to, d.fromGrip = d.at, d.at, d.grip
 		if m.to != nil {

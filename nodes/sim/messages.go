@@ -1,0 +1,257 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"slices"
+
+	"arfm/bags"
+	"arfm/bags/cdr"
+	"arfm/nodes/sim/mujoco"
+)
+
+// Topics of the simulated arm, as the contracts sim_state.yaml and
+// sim_vision.yaml read them. A policy that looks gets the cameras and the joints;
+// one that is told gets the poses instead of the cameras.
+const (
+	TopicJoints        = "/joint_states"
+	TopicTCP           = "/tcp_pose"
+	TopicObjects       = "/sim/objects"        // poses of the objects, MaxObjects of them, in the suite's order; absent ones at the origin
+	TopicFixtures      = "/sim/fixtures"       // poses of the fixtures, in the order of Fixtures; absent ones at the origin
+	TopicFixtureJoints = "/sim/fixture_states" // how far the drawer is open, m, and whether the button's light is on, 0 or 1
+	TopicScene         = "/scene_camera/image_raw/compressed"
+	TopicWrist         = "/wrist_camera/image_raw/compressed"
+	TopicInstruction   = "/arfm/instruction"
+	TopicCommand       = "/joint_trajectory_controller/joint_trajectory"
+	TopicReward        = "/arfm/reward"
+	TopicEpisode       = "/arfm/episode"
+)
+
+// CameraTopics are those of the cameras.
+var CameraTopics = []string{TopicScene, TopicWrist}
+
+// MaxObjects is how many poses TopicObjects carries.
+const MaxObjects = 5
+
+// ImageSide is the side of a camera's picture, pixels.
+const ImageSide = 96
+
+// Topics gives the type of each topic, in the order they are recorded.
+var Topics = []bags.TopicType{
+	{Topic: TopicInstruction, Type: "std_msgs/msg/String"},
+	{Topic: TopicEpisode, Type: "arfm/msg/EpisodeEvent"},
+	{Topic: TopicJoints, Type: "sensor_msgs/msg/JointState"},
+	{Topic: TopicTCP, Type: "geometry_msgs/msg/PoseStamped"},
+	{Topic: TopicObjects, Type: "geometry_msgs/msg/PoseArray"},
+	{Topic: TopicFixtures, Type: "geometry_msgs/msg/PoseArray"},
+	{Topic: TopicFixtureJoints, Type: "sensor_msgs/msg/JointState"},
+	{Topic: TopicScene, Type: "sensor_msgs/msg/CompressedImage"},
+	{Topic: TopicWrist, Type: "sensor_msgs/msg/CompressedImage"},
+	{Topic: TopicReward, Type: "arfm/msg/Reward"},
+	{Topic: TopicCommand, Type: "trajectory_msgs/msg/JointTrajectory"},
+}
+
+// Speaker makes an episode's messages. Its records are reused: a receiver
+// copies what it keeps.
+type Speaker struct {
+	e   *Episode
+	msg *bags.Messages
+	cam map[string]*camera // by topic
+}
+
+// camera makes pictures of what one of the model's cameras sees.
+type camera struct {
+	index int
+	r     *mujoco.Renderer
+	img   *image.RGBA
+	pix   []byte
+	jpeg  bytes.Buffer
+}
+
+// NewSpeaker returns a speaker for the episodes that e becomes. Close frees
+// its cameras.
+func NewSpeaker(e *Episode) (*Speaker, error) {
+	msg, err := bags.NewMessages(Topics)
+	if err != nil {
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	s := &Speaker{e: e, msg: msg, cam: map[string]*camera{}}
+	for topic, frame := range map[string]string{TopicTCP: "base_link", TopicObjects: "base_link", TopicFixtures: "base_link", TopicScene: "scene_camera", TopicWrist: "wrist_camera"} {
+		msg.Set(topic, "header.frame_id", frame)
+	}
+	for _, topic := range CameraTopics {
+		msg.Set(topic, "format", "jpeg")
+	}
+	msg.Set(TopicJoints, "name", JointNames)
+	msg.Set(TopicFixtureJoints, "name", []string{"drawer_joint", "button_light"})
+	if err := s.lists(); err != nil {
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	return s, msg.Err()
+}
+
+// lists makes the records that lie in lists.
+func (s *Speaker) lists() error {
+	fill := func(topic, path, typ string, n int) error {
+		var recs []*cdr.Record
+		for range n {
+			r, err := s.msg.New(typ)
+			if err != nil {
+				return err
+			}
+			recs = append(recs, r)
+		}
+		s.msg.Set(topic, path, recs)
+		return nil
+	}
+	for topic, n := range map[string]int{TopicObjects: MaxObjects, TopicFixtures: len(Fixtures)} {
+		if err := fill(topic, "poses", "geometry_msgs/msg/Pose", n); err != nil {
+			return err
+		}
+		for i := range n {
+			s.msg.Set(topic, fmt.Sprintf("poses.%d.orientation.w", i), 1.0)
+		}
+	}
+	s.msg.Set(TopicTCP, "pose.orientation.x", 1.0) // the tool points down
+	s.msg.Set(TopicTCP, "pose.orientation.w", 0.0)
+	if err := fill(TopicCommand, "points", "trajectory_msgs/msg/JointTrajectoryPoint", 1); err != nil {
+		return err
+	}
+	s.msg.Set(TopicCommand, "joint_names", JointNames)
+	s.msg.Set(TopicCommand, "points.0.time_from_start.nanosec", Period)
+	return nil
+}
+
+// Close frees the cameras.
+func (s *Speaker) Close() {
+	for _, c := range s.cam {
+		c.r.Close()
+	}
+}
+
+// Observation fills and returns the record of a topic that tells of the
+// episode's state, stamped t. Other topics give nil.
+func (s *Speaker) Observation(topic string, t int64) (*cdr.Record, error) {
+	m, a := s.msg, s.e.Arena
+	switch topic {
+	case TopicInstruction:
+		m.Set(topic, "data", s.e.Instruction())
+		return m.Of(topic), m.Err()
+	case TopicJoints:
+		q, v := a.Joint()
+		m.Set(topic, "position", q[:])
+		m.Set(topic, "velocity", v[:])
+	case TopicTCP:
+		s.place(topic, "pose", a.TCP())
+	case TopicObjects:
+		for i := range s.e.Objects {
+			s.place(topic, fmt.Sprintf("poses.%d", i), a.Object(i))
+		}
+	case TopicFixtures:
+		for i, f := range Fixtures {
+			if slices.Contains(s.e.Fixtures, f) {
+				s.place(topic, fmt.Sprintf("poses.%d", i), a.Fixture(f))
+			}
+		}
+	case TopicFixtureJoints:
+		m.Set(topic, "position", s.e.fixtureStates())
+	case TopicScene, TopicWrist:
+		data, err := s.picture(topic)
+		if err != nil {
+			return nil, err
+		}
+		m.Set(topic, "data", data)
+	default:
+		return nil, nil
+	}
+	m.Stamp(topic, t)
+	return m.Of(topic), m.Err()
+}
+
+func (s *Speaker) place(topic, path string, p vec) {
+	for i, axis := range []string{".position.x", ".position.y", ".position.z"} {
+		s.msg.Set(topic, path+axis, p[i])
+	}
+}
+
+// fixtureStates are the drawer's opening, m, and the button's light, 0 or 1.
+func (e *Episode) fixtureStates() []float64 {
+	out := []float64{0, 0}
+	if e.Arena.drawer >= 0 {
+		out[0] = e.Arena.DrawerOpening()
+	}
+	if e.lit {
+		out[1] = 1
+	}
+	return out
+}
+
+// picture is what a camera sees, as JPEG; the bytes are reused.
+func (s *Speaker) picture(topic string) ([]byte, error) {
+	c := s.cam[topic]
+	if c == nil {
+		name := "scene"
+		if topic == TopicWrist {
+			name = "wrist"
+		}
+		var err error
+		if c, err = s.e.Arena.camera(name, ImageSide, ImageSide); err != nil {
+			return nil, err
+		}
+		s.cam[topic] = c
+	}
+	if err := c.look(); err != nil {
+		return nil, err
+	}
+	c.jpeg.Reset()
+	err := jpeg.Encode(&c.jpeg, c.img, &jpeg.Options{Quality: 90})
+	return c.jpeg.Bytes(), err
+}
+
+func (a *Arena) camera(name string, width, height int) (*camera, error) {
+	i, err := a.w.Index(mujoco.Camera, name)
+	if err != nil {
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	r, err := mujoco.NewRenderer(a.w, width, height)
+	if err != nil {
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	return &camera{index: i, r: r, img: image.NewRGBA(image.Rect(0, 0, width, height)), pix: make([]byte, 3*width*height)}, nil
+}
+
+// look renders into the camera's image.
+func (c *camera) look() error {
+	if err := c.r.Render(c.index, c.pix); err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	for i := range len(c.pix) / 3 {
+		copy(c.img.Pix[4*i:], c.pix[3*i:3*i+3])
+		c.img.Pix[4*i+3] = 255
+	}
+	return nil
+}
+
+// command is a trajectory to a set-point a period later.
+func (s *Speaker) command(set, velocity [Joints]float64, t int64) (*cdr.Record, error) {
+	s.msg.Stamp(TopicCommand, t)
+	s.msg.Set(TopicCommand, "points.0.positions", set[:])
+	s.msg.Set(TopicCommand, "points.0.velocities", velocity[:])
+	return s.msg.Of(TopicCommand), s.msg.Err()
+}
+
+func (s *Speaker) reward(value float64, t int64) (*cdr.Record, error) {
+	s.msg.Stamp(TopicReward, t)
+	s.msg.Set(TopicReward, "value", value)
+	return s.msg.Of(TopicReward), s.msg.Err()
+}
+
+// event is an EpisodeEvent by the name of its constant.
+func (s *Speaker) event(name string, t int64) (*cdr.Record, error) {
+	s.msg.Stamp(TopicEpisode, t)
+	s.msg.Set(TopicEpisode, "event", s.msg.Constant(TopicEpisode, name))
+	s.msg.Set(TopicEpisode, "task", s.e.Instruction())
+	return s.msg.Of(TopicEpisode), s.msg.Err()
+}
