@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"arfm/nodes/sim/jtc"
 	"arfm/nodes/sim/mujoco"
 	"arfm/nodes/sim/ur5e"
 )
@@ -36,9 +37,14 @@ type Arena struct {
 	button       int
 	site         map[Fixture]int
 	handle       int
-	servo        servo
+	ctl          *jtc.Controller
+	traj         jtc.Trajectory // the one of Step
+	now          int64          // ns since Reset
+	end          int64          // when the last trajectory ends
+	want         jtc.State      // what the controller says now
+	measured     jtc.State
 	accel, force []float64 // (nv) scratch of the servo
-	steps        int       // physics steps in a period
+	timestep     int64     // of the physics, ns
 }
 
 // NewArena builds the scene. Close frees it.
@@ -48,7 +54,13 @@ func NewArena(objects []Object, fixtures []Fixture) (*Arena, error) {
 		return nil, fmt.Errorf("sim: %w", err)
 	}
 	a := &Arena{Objects: objects, Fixtures: fixtures, w: w, mocap: map[Fixture]int{}, site: map[Fixture]int{}, drawer: -1, button: -1}
-	a.steps = int(math.Round(1 / (RateHz * w.Timestep())))
+	a.timestep = int64(math.Round(1e9 * w.Timestep()))
+	if a.ctl, err = jtc.New(JointNames, jtc.Options{OpenLoopControl: true, AllowPartialJointsGoal: true}); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("sim: %w", err)
+	}
+	a.traj = jtc.Trajectory{Joints: JointNames, Points: []jtc.Point{{TimeFromStart: Period, Positions: make([]float64, Joints), Velocities: make([]float64, Joints)}}}
+	a.measured = jtc.State{Position: make([]float64, Joints), Velocity: make([]float64, Joints)}
 	a.accel, a.force = make([]float64, len(w.QVel)), make([]float64, len(w.QVel))
 	var failed error
 	find := func(kind mujoco.Kind, name string) int {
@@ -101,49 +113,75 @@ func (a *Arena) Reset(q [Joints]float64, fixtures map[Fixture]vec, objects []vec
 	for i, p := range objects {
 		copy(a.w.QPos[a.object[i]:], p[:])
 	}
-	a.servo.rest(q)
+	a.ctl.Reset()
+	a.now, a.end = 0, 0
 	a.w.Forward()
-	return a.advance(a.steps * 4)
+	return a.Advance(4 * Period)
 }
 
-// Step moves the set-point to the given one within a period, as a trajectory
-// controller does, and lets the physics follow. velocity is the set-point's at
-// the end of the period.
+// Step moves the set-point to the given one within a period and lets the physics
+// follow. velocity is the set-point's at the end of the period.
 func (a *Arena) Step(setPoint, velocity [Joints]float64) error {
-	a.servo.accept(setPoint, velocity)
-	return a.advance(a.steps)
+	p := &a.traj.Points[0]
+	copy(p.Positions, setPoint[:])
+	copy(p.Velocities, velocity[:])
+	a.traj.Stamp = a.now
+	if err := a.Follow(&a.traj); err != nil {
+		return err
+	}
+	return a.Advance(Period)
 }
 
-// Gains of the servo, as the bandwidth of a critically damped second-order
-// error, rad/s.
+// Follow takes a trajectory, as the topic of a joint_trajectory_controller does.
+// Stamps count from Reset; 0 is now.
+func (a *Arena) Follow(t *jtc.Trajectory) error {
+	if err := a.ctl.Accept(a.now, t); err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	a.end = a.now + t.Points[len(t.Points)-1].TimeFromStart
+	if t.Stamp != 0 {
+		a.end += t.Stamp - a.now
+	}
+	return nil
+}
+
+// bandwidth of the servo: that of a critically damped second-order error, rad/s.
 const bandwidth = 40
 
-// advance runs physics steps under computed-torque control: the servo knows
-// the arm's inertia and gravity, as an industrial arm's does.
+// Advance lets a time pass, ns, in steps of the physics, under computed-torque
+// control: the servo knows the arm's inertia and gravity, as an industrial
+// arm's does.
 //
 //	tau = M(q) (ddq* + 2 w (dq* - dq) + w^2 (q* - q)) + bias(q, dq)
-func (a *Arena) advance(steps int) error {
+func (a *Arena) Advance(time int64) error {
 	w := a.w
-	for range steps {
+	for until := a.now + time; a.now < until; a.now += a.timestep {
 		w.Begin()
-		d := a.servo.next(w.Timestep())
+		for j := range Joints {
+			a.measured.Position[j], a.measured.Velocity[j] = w.QPos[a.qpos[j]], w.QVel[a.dof[j]]
+		}
+		a.ctl.Update(a.now+a.timestep, a.measured, &a.want)
+		if a.now >= a.end { // the controller repeats the last point's velocity: nothing to follow
+			clear(a.want.Velocity)
+			clear(a.want.Acceleration)
+		}
 		clear(a.accel)
 		for j := range ur5e.Joints {
-			e, de := d.q[j]-w.QPos[a.qpos[j]], d.v[j]-w.QVel[a.dof[j]]
-			a.accel[a.dof[j]] = d.a[j] + 2*bandwidth*de + bandwidth*bandwidth*e
+			e, de := a.want.Position[j]-a.measured.Position[j], a.want.Velocity[j]-a.measured.Velocity[j]
+			a.accel[a.dof[j]] = a.want.Acceleration[j] + 2*bandwidth*de + bandwidth*bandwidth*e
 		}
 		w.MulInertia(a.force, a.accel)
 		for j, l := range ur5e.Links {
 			k := a.dof[j]
 			w.Applied[k] = min(max(a.force[k]+w.Bias[k], -l.Effort), l.Effort)
 		}
-		w.Ctrl[0] = d.q[ur5e.Joints]
+		w.Ctrl[0] = a.want.Position[ur5e.Joints]
 		w.End()
 	}
 	return w.Check()
 }
 
-// Joint returns the measured positions and velocities of the joints.
+// Joint returns the positions and velocities of the joints.
 func (a *Arena) Joint() (q, v [Joints]float64) {
 	for j := range q {
 		q[j], v[j] = a.w.QPos[a.qpos[j]], a.w.QVel[a.dof[j]]
@@ -183,47 +221,6 @@ func (a *Arena) DrawerOpening() float64 { return a.w.QPos[a.drawer] }
 
 // ButtonPressed returns how far the button is pressed, m.
 func (a *Arena) ButtonPressed() float64 { return a.w.QPos[a.button] }
-
-// servo moves the set-point along a cubic from where it is to the commanded
-// state at the end of the period.
-type servo struct {
-	from, to [2][Joints]float64 // position and velocity
-	t        float64            // s since the period's start
-}
-
-// desired is what the servo wants at a moment.
-type desired struct{ q, v, a [Joints]float64 }
-
-func (s *servo) rest(q [Joints]float64) {
-	*s = servo{from: [2][Joints]float64{q}, to: [2][Joints]float64{q}}
-}
-
-func (s *servo) accept(q, v [Joints]float64) {
-	d := s.at(s.t)
-	s.from, s.to, s.t = [2][Joints]float64{d.q, d.v}, [2][Joints]float64{q, v}, 0
-}
-
-func (s *servo) next(dt float64) desired {
-	s.t += dt
-	return s.at(s.t)
-}
-
-func (s *servo) at(t float64) (d desired) {
-	const T = 1.0 / RateHz
-	if t > T {
-		d.q = s.to[0]
-		return d
-	}
-	for j := range d.q {
-		p0, v0, p1, v1 := s.from[0][j], s.from[1][j], s.to[0][j], s.to[1][j]
-		c2 := (3*(p1-p0)/T - 2*v0 - v1) / T
-		c3 := (v0 + v1 - 2*(p1-p0)/T) / (T * T)
-		d.q[j] = p0 + t*(v0+t*(c2+t*c3))
-		d.v[j] = v0 + t*(2*c2+3*t*c3)
-		d.a[j] = 2*c2 + 6*t*c3
-	}
-	return d
-}
 
 func norm(v vec) float64 { return math.Sqrt(v[0]*v[0] + v[1]*v[1] + v[2]*v[2]) }
 
