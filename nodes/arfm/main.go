@@ -40,6 +40,12 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 			},
 			trainCommand(),
 			runCommand(),
+			evalCommand(),
+			{
+				name:    "sim",
+				summary: "The simulated arm: its tasks, and demonstrations of them.",
+				sub:     []*command{simTasksCommand(), simRecordCommand()},
+			},
 			{
 				name:    "bench",
 				summary: "Measure inference, training, ingest and hot swap on this machine.",

@@ -318,24 +318,24 @@ func (d *Demonstrator) follow(m *move) {
 	}
 	d.step++
 	t := float64(d.step) / float64(d.span)
-	s := minimumJerk(t)
+	s := MinimumJerk(t)
 	for i := range d.at {
 		d.at[i] = d.from[i] + s*(d.to[i]-d.from[i])
 	}
 	// The gripper takes about a third of a second, whatever the move takes.
-	g := minimumJerk(float64(d.step) / (0.3 * RateHz))
+	g := MinimumJerk(float64(d.step) / (0.3 * RateHz))
 	d.grip = d.fromGrip + g*(m.grip-d.fromGrip)
 	if m.let > 0 && t > m.let {
-		d.grip = gripOpen * minimumJerk((t-m.let)*float64(d.span)/(0.3*RateHz))
+		d.grip = gripOpen * MinimumJerk((t-m.let)*float64(d.span)/(0.3*RateHz))
 	}
 	if d.step == d.span {
 		d.moves, d.step = d.moves[1:], 0
 	}
 }
 
-// minimumJerk is the point-to-point profile of Flash and Hogan (1985): the
+// MinimumJerk is the point-to-point profile of Flash and Hogan (1985): the
 // share of the way done at share s of the time.
-func minimumJerk(s float64) float64 {
+func MinimumJerk(s float64) float64 {
 	s = min(max(s, 0), 1)
 	return s * s * s * (10 + s*(-15+6*s))
 }

@@ -58,18 +58,27 @@ func (e *Episode) Begin(task int, rng *rand.Rand) error {
 	for i := range at {
 		at[i] += homeJitter * (2*rng.Float64() - 1)
 	}
-	arm, ok := reach(elbowUp, at)
-	if !ok {
-		return fmt.Errorf("sim: the arm does not reach its start %v", at)
-	}
-	q := [Joints]float64{Joints - 1: gripOpen}
-	copy(q[:], arm[:])
-	if err := e.Arena.Reset(q, l.fixtures, l.objects); err != nil {
+	if err := e.Arena.Reset(ready(at), l.fixtures, l.objects); err != nil {
 		return err
 	}
 	e.progress = e.measure()
 	return nil
 }
+
+// ready are the joint positions of an arm with an open gripper at a place that
+// it reaches.
+func ready(at vec) (q [Joints]float64) {
+	arm, ok := reach(elbowUp, at)
+	if !ok {
+		panic(fmt.Sprintf("sim: the arm does not reach its start %v", at))
+	}
+	copy(q[:], arm[:])
+	q[Joints-1] = gripOpen
+	return q
+}
+
+// Home returns the joint positions that episodes start from, before jitter.
+func Home() [Joints]float64 { return ready(home) }
 
 // Instruction is the task in words.
 func (e *Episode) Instruction() string { return e.Tasks[e.Task].Instruction }

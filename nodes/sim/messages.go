@@ -38,8 +38,11 @@ const MaxObjects = 5
 // ImageSide is the side of a camera's picture, pixels.
 const ImageSide = 96
 
+// TopicType is a topic and its type.
+type TopicType = bags.TopicType
+
 // Topics gives the type of each topic, in the order they are recorded.
-var Topics = []bags.TopicType{
+var Topics = []TopicType{
 	{Topic: TopicInstruction, Type: "std_msgs/msg/String"},
 	{Topic: TopicEpisode, Type: "arfm/msg/EpisodeEvent"},
 	{Topic: TopicJoints, Type: "sensor_msgs/msg/JointState"},

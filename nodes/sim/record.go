@@ -58,8 +58,8 @@ func (r *Recorded) add(e *Episode, q Quality) {
 	r.ByTask[e.Instruction()], r.ByQuality[string(q)] = t, k
 }
 
-// check completes the options.
-func (o *RecordOptions) check() error {
+// Validate completes the options and returns what cannot be used.
+func (o *RecordOptions) Validate() error {
 	switch {
 	case o.Suite == nil:
 		return errors.New("sim: no suite to record")
@@ -84,7 +84,7 @@ func (o *RecordOptions) check() error {
 // bag, marked by events on TopicEpisode. The same options give the same bytes.
 func Record(ctx context.Context, dir string, o RecordOptions) (Recorded, error) {
 	out := Recorded{ByTask: map[string]Tally{}, ByQuality: map[string]Tally{}}
-	if err := o.check(); err != nil {
+	if err := o.Validate(); err != nil {
 		return out, err
 	}
 	e, err := o.Suite.NewEpisode()
