@@ -21,11 +21,21 @@ func suiteNames() string {
 
 func simTasksCommand() *command {
 	fs := newFlags("tasks")
+	asJSON := fs.Bool("json", false, "print them as JSON")
 	return &command{
 		name: "tasks", flags: fs,
 		summary: "List the suites of the simulated arm and the instructions of their tasks.",
 		example: "arfm sim tasks",
 		run: func(_ context.Context, std streams, _ []string) error {
+			if *asJSON {
+				suites := map[string][]string{}
+				for _, s := range sim.Suites {
+					for _, t := range s.Tasks {
+						suites[s.Name] = append(suites[s.Name], t.Instruction)
+					}
+				}
+				return writeJSON(std.out, suites)
+			}
 			for _, s := range sim.Suites {
 				fmt.Fprintf(std.out, "%s: %s, %d s\n", s.Name, s.About, s.TimeLimit/sim.RateHz)
 				for i, t := range s.Tasks {

@@ -254,30 +254,34 @@ func NewDemonstrator(q Quality, e *Episode, rng *rand.Rand) *Demonstrator {
 	return d
 }
 
-// wander puts detours before some moves, and pauses.
+// wander puts a detour at the beginning, more of them between stretches of way,
+// and pauses.
 func (d *Demonstrator) wander() {
 	rng := d.s.rng
-	var out []move
-	for _, m := range d.moves {
-		if m.to != nil && len(out) > 0 && rng.Float64() < 0.3 {
-			out = append(out, move{grip: out[len(out)-1].grip, least: 0.1 + 0.4*rng.Float64()})
-		}
-		if len(out) == 0 || m.to != nil && out[len(out)-1].to != nil && rng.Float64() < 0.15 {
-			off := vec{0.06 * rng.NormFloat64(), 0.06 * rng.NormFloat64(), 0.04 + 0.04*rng.Float64()}
-			grip := d.grip
-			if len(out) > 0 {
-				grip = out[len(out)-1].grip
-			} else {
-				grip = m.grip
+	out := []move{d.detour(d.moves[0].grip)}
+	for i, m := range d.moves {
+		if m.to != nil && i > 0 {
+			before := d.moves[i-1]
+			if rng.Float64() < 0.3 {
+				out = append(out, move{grip: before.grip, least: 0.1 + 0.4*rng.Float64()})
 			}
-			out = append(out, move{grip: grip, to: func() vec {
-				p := d.at
-				return vec{min(max(p[0]+off[0], 0.3), 0.65), min(max(p[1]+off[1], -0.3), 0.3), min(p[2]+off[2], 0.35)}
-			}})
+			if before.to != nil && rng.Float64() < 0.15 {
+				out = append(out, d.detour(before.grip))
+			}
 		}
 		out = append(out, m)
 	}
 	d.moves = out
+}
+
+// detour is a move to somewhere about and above, within the arm's room.
+func (d *Demonstrator) detour(grip float64) move {
+	rng := d.s.rng
+	off := vec{0.06 * rng.NormFloat64(), 0.06 * rng.NormFloat64(), 0.04 + 0.04*rng.Float64()}
+	return move{grip: grip, to: func() vec {
+		p := d.at
+		return vec{min(max(p[0]+off[0], 0.3), 0.65), min(max(p[1]+off[1], -0.3), 0.3), min(p[2]+off[2], 0.35)}
+	}}
 }
 
 // Next returns the set-point for the end of this period, its velocity (its
