@@ -9,8 +9,9 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 
-# Tags are found by .ci/setup; OpenBLAS is linked through gonum's netlib, which
-# takes its library from the environment.
+# Tags are found by .ci/setup: openblas and mujoco where the machine carries
+# them. OpenBLAS is linked through gonum's netlib, which takes its library from
+# the environment.
 TAGS = $(shell cat build/tags 2>/dev/null)
 export CGO_LDFLAGS ?= $(if $(findstring openblas,$(TAGS)),-lopenblas)
 export OPENBLAS_NUM_THREADS ?= 1
@@ -20,7 +21,7 @@ RACE = ./policy/hotswap/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
 .PHONY: setup build demo test lint cross unit race bench fuzz clean
 setup:
-	@.ci/setup
+	@GO="$(GO)" .ci/setup
 
 build: setup
 	@$(MAKE) --no-print-directory bin/arfm
@@ -39,6 +40,7 @@ lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(if $(TAGS),$(GO) vet -tags "$(TAGS)" ./... && $(GO) tool staticcheck -tags "$(TAGS)" ./...)
 
 cross:
 	CGO_ENABLED=0 $(GO) build ./...
@@ -49,7 +51,7 @@ unit:
 	$(if $(TAGS),$(GO) test ./policy/nn/... ./policy/vla/...)
 
 race:
-	$(if $(shell command -v gcc),$(GO) test -race -short $(RACE),@echo "no C compiler: the race detector is left out")
+	$(if $(shell command -v gcc),$(GO) test -race -short -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")
 
 bench: build
 	$(GO) test -tags "$(TAGS)" -run '^$$' -bench . -benchmem ./...
