@@ -17,6 +17,7 @@ import (
 	"arfm/bags/bagtest"
 	"arfm/launch"
 	"arfm/nodes/demo"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/reach"
 )
 
@@ -159,7 +160,7 @@ func record(t *testing.T) files {
 		t.Fatal(err)
 	}
 	f.contract = f.write(t, "contract.yaml", string(yaml))
-	r, err := reach.Record(context.Background(), f.path("bags"), reach.RecordOptions{Episodes: 4, Seed: 1})
+	r, err := reach.Record(context.Background(), f.path("bags"), demonstration.Options{Episodes: 4, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

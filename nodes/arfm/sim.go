@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"arfm/nodes/demonstration"
 	"arfm/nodes/sim"
 )
 
@@ -49,7 +51,7 @@ func simTasksCommand() *command {
 
 func simRecordCommand() *command {
 	fs := newFlags("record")
-	o := sim.RecordOptions{Episodes: 50, Quality: sim.Expert, Shares: sim.DefaultShares, PerBag: 25}
+	o := demonstration.Options{Episodes: 50, Quality: demonstration.Expert, Shares: demonstration.DefaultShares, PerBag: 25}
 	suite := fs.StringP("suite", "s", "object", "suite of tasks: "+suiteNames())
 	fs.IntVarP(&o.Episodes, "episodes", "n", o.Episodes, "demonstrations; the suite's tasks take turns")
 	quality := fs.StringP("quality", "q", string(o.Quality), "demonstrator: expert, sloppy, failing, mixed")
@@ -67,21 +69,21 @@ func simRecordCommand() *command {
 			if *out == "" {
 				return usagef("--out is missing: name a folder for the bags")
 			}
-			var err error
-			if o.Suite, err = sim.FindSuite(*suite); err != nil {
+			s, err := sim.FindSuite(*suite)
+			if err != nil {
 				return usageError{err}
 			}
-			o.Quality = sim.Quality(*quality)
+			o.Quality = demonstration.Quality(*quality)
 			if len(*shares) != 3 {
 				return usagef("--shares has %d numbers; give three: expert, sloppy, failing", len(*shares))
 			}
-			o.Shares = sim.Shares{Expert: (*shares)[0], Sloppy: (*shares)[1], Failing: (*shares)[2]}
-			if err := o.Validate(); err != nil {
+			o.Shares = demonstration.Shares{Expert: (*shares)[0], Sloppy: (*shares)[1], Failing: (*shares)[2]}
+			if err := errors.Join(o.Shares.Validate(), o.Validate()); err != nil {
 				return usageError{err}
 			}
 			bar := newProgress(std.err, "recording")
 			o.Progress = func(n int) { bar.at(int64(n), int64(o.Episodes), "") }
-			r, err := sim.Record(ctx, *out, o)
+			r, err := sim.Record(ctx, *out, s, o)
 			bar.done()
 			if err != nil {
 				return err
@@ -95,12 +97,16 @@ func simRecordCommand() *command {
 	}
 }
 
-func printRecorded(w io.Writer, r *sim.Recorded) {
+func printRecorded(w io.Writer, r *demonstration.Recorded) {
 	tw := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
-	for _, rows := range []map[string]sim.Tally{r.ByTask, r.ByQuality} {
-		for _, name := range sortedKeys(rows) {
-			fmt.Fprintf(tw, "%s\t%d of %d succeeded\n", name, rows[name].Successes, rows[name].Episodes)
-		}
+	row := func(name string, t demonstration.Tally) {
+		fmt.Fprintf(tw, "%s\t%d of %d succeeded\n", name, t.Successes, t.Episodes)
+	}
+	for _, task := range sortedKeys(r.ByTask) {
+		row(task, r.ByTask[task])
+	}
+	for _, q := range sortedKeys(r.ByQuality) {
+		row(string(q), r.ByQuality[q])
 	}
 	tw.Flush()
 	fmt.Fprintf(w, "%d demonstrations, %d frames, in %d bags, the first of them %s\n", r.Episodes, r.Frames, len(r.Bags), r.Bags[0])

@@ -16,6 +16,7 @@ import (
 	"arfm/finetune"
 	"arfm/finetune/optim"
 	"arfm/launch"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
 	"arfm/nodes/reach"
 	"arfm/policy"
@@ -105,7 +106,7 @@ type story struct {
 	o        Options
 	report   Report
 	contract *contract.Contract
-	recorded reach.Recorded
+	recorded demonstration.Recorded
 	episodes []bags.Episode
 	cloned   string // path of the cloned policy's checkpoint
 }
@@ -128,7 +129,7 @@ func (s *story) record(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(s.o.Out, limitsFile), limits, 0o644); err != nil {
 		return err
 	}
-	s.recorded, err = reach.Record(ctx, filepath.Join(s.o.Out, bagsDir), reach.RecordOptions{
+	s.recorded, err = reach.Record(ctx, filepath.Join(s.o.Out, bagsDir), demonstration.Options{
 		Episodes: s.o.Episodes, Seed: s.o.Seed,
 		Progress: func(n int) { s.o.Progress("recording", int64(n), int64(s.o.Episodes)) },
 	})

@@ -8,18 +8,18 @@ import (
 	"text/tabwriter"
 
 	"arfm/finetune"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
-	"arfm/nodes/reach"
 )
 
 // Report holds the demo's figures.
 type Report struct {
-	Recorded reach.Recorded   `json:"recorded"`
-	Clone    *finetune.Result `json:"clone"`
-	Tune     *finetune.Result `json:"tune"`
-	Live     LiveReport       `json:"live"`
-	Before   eval.Result      `json:"before"` // the cloned policy in closed loop
-	After    eval.Result      `json:"after"`  // the fine-tuned one
+	Recorded demonstration.Recorded `json:"recorded"`
+	Clone    *finetune.Result       `json:"clone"`
+	Tune     *finetune.Result       `json:"tune"`
+	Live     LiveReport             `json:"live"`
+	Before   eval.Result            `json:"before"` // the cloned policy in closed loop
+	After    eval.Result            `json:"after"`  // the fine-tuned one
 }
 
 // String is the before/after table.

@@ -1,46 +1,11 @@
 package reach
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"arfm/nodes/demonstration"
 )
-
-// Quality is how well a demonstrator does the task.
-type Quality string
-
-// Qualities.
-const (
-	Expert  Quality = "expert"  // minimum-jerk motion to the target
-	Sloppy  Quality = "sloppy"  // arrives, with detours, pauses and an unsteady hand
-	Failing Quality = "failing" // stops short, goes too far, or reaches for another point
-	Mixed   Quality = "mixed"   // shares of the three
-)
-
-// ParseQuality returns the quality of that name.
-func ParseQuality(name string) (Quality, error) {
-	switch q := Quality(name); q {
-	case Expert, Sloppy, Failing, Mixed:
-		return q, nil
-	}
-	return "", fmt.Errorf("reach: quality %q is none of expert, sloppy, failing, mixed", name)
-}
-
-// Shares of the qualities in mixed demonstrations; they need not sum to 1.
-type Shares struct{ Expert, Sloppy, Failing float64 }
-
-// DefaultShares make a set of demonstrations of which a third mislead.
-var DefaultShares = Shares{Expert: 0.4, Sloppy: 0.25, Failing: 0.35}
-
-func (s Shares) draw(rng *rand.Rand) Quality {
-	switch x := rng.Float64() * (s.Expert + s.Sloppy + s.Failing); {
-	case x < s.Expert:
-		return Expert
-	case x < s.Expert+s.Sloppy:
-		return Sloppy
-	}
-	return Failing
-}
 
 // demonstrator moves through via points, each with a minimum-jerk profile, and
 // rests at the last one.
@@ -62,11 +27,11 @@ type leg struct {
 
 // newDemonstrator plans an episode in w. Nothing that the policy can observe
 // tells a failing demonstrator from the others before it fails.
-func newDemonstrator(q Quality, w *World, rng *rand.Rand) *demonstrator {
+func newDemonstrator(q demonstration.Quality, w *World, rng *rand.Rand) *demonstrator {
 	d := &demonstrator{rng: rng, from: w.Q, linger: 12}
 	goal, _ := Inverse(w.Target)
 	switch q {
-	case Sloppy:
+	case demonstration.Sloppy:
 		d.shake = 0.008
 		at := w.Q
 		for range 1 + rng.IntN(2) {
@@ -80,7 +45,7 @@ func newDemonstrator(q Quality, w *World, rng *rand.Rand) *demonstrator {
 		}
 		d.legs = append(d.legs, leg{goal, duration(at, goal, 0.6)})
 		return d
-	case Failing:
+	case demonstration.Failing:
 		goal, d.linger = wrongGoal(w, goal, rng), 6
 	}
 	d.legs = []leg{{goal, duration(w.Q, goal, 0.72)}}
@@ -111,11 +76,11 @@ func wrongGoal(w *World, goal [2]float64, rng *rand.Rand) [2]float64 {
 	}
 }
 
-// duration is how many steps a minimum-jerk motion takes whose peak speed,
-// 15/8 of the mean, is the given share of the limit.
+// duration is how many steps a minimum-jerk motion takes whose peak speed is the
+// given share of the limit.
 func duration(a, b [2]float64, share float64) int {
 	way := math.Max(math.Abs(a[0]-b[0]), math.Abs(a[1]-b[1]))
-	return max(8, int(math.Ceil(15.0/8*way/(share*maxSpeed)*RateHz)))
+	return demonstration.Duration(way, share*maxSpeed, RateHz, 8)
 }
 
 // next returns the set-point for the end of this period and whether there is
@@ -125,7 +90,7 @@ func (d *demonstrator) next() ([2]float64, bool) {
 	if len(d.legs) > 0 {
 		l := d.legs[0]
 		d.step++
-		s := minimumJerk(float64(d.step) / float64(l.steps))
+		s := demonstration.MinimumJerk(float64(d.step) / float64(l.steps))
 		for j := range q {
 			q[j] = d.from[j] + s*(l.to[j]-d.from[j])
 		}
@@ -145,11 +110,4 @@ func (d *demonstrator) next() ([2]float64, bool) {
 		q[j] = min(max(q[j]+d.hand[j], lower[j]), upper[j])
 	}
 	return q, true
-}
-
-// minimumJerk is the point-to-point profile of Flash and Hogan (1985): the
-// share of the way done at share s of the time.
-func minimumJerk(s float64) float64 {
-	s = min(max(s, 0), 1)
-	return s * s * s * (10 + s*(-15+6*s))
 }

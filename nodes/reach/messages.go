@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"slices"
 
+	"arfm/bags"
 	"arfm/bags/cdr"
+	"arfm/nodes/demonstration"
 	"arfm/policy/contract"
 )
 
@@ -16,21 +19,21 @@ const (
 	TopicState       = "/joint_states"
 	TopicTarget      = "/target"
 	TopicImage       = "/camera/image_raw/compressed"
-	TopicInstruction = "/arfm/instruction"
-	TopicCommand     = "/joint_trajectory_controller/joint_trajectory"
-	TopicReward      = "/arfm/reward"
-	TopicEpisode     = "/arfm/episode"
+	TopicInstruction = demonstration.TopicInstruction
+	TopicCommand     = demonstration.TopicCommand
+	TopicReward      = demonstration.TopicReward
+	TopicEpisode     = demonstration.TopicEpisode
 )
 
 // topicTypes gives the type of each topic, in the order they are recorded.
-var topicTypes = []struct{ topic, typ string }{
-	{TopicInstruction, "std_msgs/msg/String"},
-	{TopicEpisode, "arfm/msg/EpisodeEvent"},
-	{TopicState, "sensor_msgs/msg/JointState"},
-	{TopicTarget, "geometry_msgs/msg/PointStamped"},
-	{TopicImage, "sensor_msgs/msg/CompressedImage"},
-	{TopicReward, "arfm/msg/Reward"},
-	{TopicCommand, "trajectory_msgs/msg/JointTrajectory"},
+var topicTypes = []bags.TopicType{
+	{Topic: TopicInstruction, Type: "std_msgs/msg/String"},
+	{Topic: TopicEpisode, Type: "arfm/msg/EpisodeEvent"},
+	{Topic: TopicState, Type: "sensor_msgs/msg/JointState"},
+	{Topic: TopicTarget, Type: "geometry_msgs/msg/PointStamped"},
+	{Topic: TopicImage, Type: "sensor_msgs/msg/CompressedImage"},
+	{Topic: TopicReward, Type: "arfm/msg/Reward"},
+	{Topic: TopicCommand, Type: "trajectory_msgs/msg/JointTrajectory"},
 }
 
 // ErrContract is wrapped where a contract asks for what the arm has not.
@@ -45,7 +48,7 @@ func checkContract(c *contract.Contract) error {
 		}
 		found := false
 		for _, t := range topicTypes {
-			found = found || t.topic == use.Topic && t.typ == contract.NormalType(use.Type)
+			found = found || t.Topic == use.Topic && t.Type == contract.NormalType(use.Type)
 		}
 		if !found {
 			return fmt.Errorf("%w: it publishes no %s of type %s; start from reach_2dof.yaml", ErrContract, use.Topic, use.Type)
@@ -77,139 +80,86 @@ func actionColumns(c *contract.Contract) (col [2]int, err error) {
 
 // speaker makes the arm's messages. The records are reused: a receiver copies.
 type speaker struct {
-	types map[string]*cdr.Type // by topic
-	recs  map[string]*cdr.Record
-	img   *image.RGBA
-	jpeg  bytes.Buffer
-	err   error // of the first Set that failed
+	msg  *bags.Messages
+	w    *World // whose messages they are
+	img  *image.RGBA
+	jpeg bytes.Buffer
 }
 
 func newSpeaker() (*speaker, error) {
-	s := &speaker{types: map[string]*cdr.Type{}, recs: map[string]*cdr.Record{}}
-	reg := cdr.NewRegistry()
-	for _, t := range topicTypes {
-		typ, err := reg.Type(t.typ)
-		if err != nil {
-			return nil, fmt.Errorf("reach: %w", err)
-		}
-		s.types[t.topic], s.recs[t.topic] = typ, typ.New()
-	}
-	point, err := reg.Type("trajectory_msgs/msg/JointTrajectoryPoint")
+	m, err := bags.NewMessages(topicTypes)
 	if err != nil {
 		return nil, fmt.Errorf("reach: %w", err)
 	}
-	now, next := point.New(), point.New()
-	s.set(next, "time_from_start.nanosec", Period)
-	s.set(s.recs[TopicCommand], "joint_names", JointNames)
-	s.set(s.recs[TopicCommand], "points", []*cdr.Record{now, next})
-	s.set(s.recs[TopicState], "name", JointNames)
-	s.set(s.recs[TopicTarget], "header.frame_id", "base_link")
-	s.set(s.recs[TopicImage], "header.frame_id", "scene_camera")
-	s.set(s.recs[TopicImage], "format", "jpeg")
-	s.set(s.recs[TopicInstruction], "data", Instruction)
-	return s, s.err
-}
-
-func (s *speaker) set(r *cdr.Record, path string, v any) {
-	if err := r.Set(path, v); err != nil && s.err == nil {
-		s.err = fmt.Errorf("reach: %w", err)
+	var points []*cdr.Record // now and a period later
+	for range 2 {
+		p, err := m.New("trajectory_msgs/msg/JointTrajectoryPoint")
+		if err != nil {
+			return nil, fmt.Errorf("reach: %w", err)
+		}
+		points = append(points, p)
 	}
+	m.Set(TopicCommand, "joint_names", JointNames)
+	m.Set(TopicCommand, "points", points)
+	m.Set(TopicCommand, "points.1.time_from_start.nanosec", Period)
+	m.Set(TopicState, "name", JointNames)
+	m.Set(TopicTarget, "header.frame_id", "base_link")
+	m.Set(TopicImage, "header.frame_id", "scene_camera")
+	m.Set(TopicImage, "format", "jpeg")
+	m.Set(TopicInstruction, "data", Instruction)
+	return &speaker{msg: m}, m.Err()
 }
 
-// at stamps a topic's record.
-func (s *speaker) at(topic string, t int64) *cdr.Record {
-	r := s.recs[topic]
-	s.set(r, "header.stamp.sec", t/1e9)
-	s.set(r, "header.stamp.nanosec", t%1e9)
-	return r
-}
-
-func (s *speaker) state(w *World, t int64) *cdr.Record {
-	r := s.at(TopicState, t)
-	s.set(r, "position", []float64{w.Q[0], w.Q[1]})
-	s.set(r, "velocity", []float64{w.V[0], w.V[1]})
-	return r
-}
-
-func (s *speaker) target(w *World, t int64) *cdr.Record {
-	r := s.at(TopicTarget, t)
-	s.set(r, "point.x", w.Target.X)
-	s.set(r, "point.y", w.Target.Y)
-	return r
-}
-
-func (s *speaker) image(w *World, t int64) *cdr.Record {
-	r := s.at(TopicImage, t)
-	s.img = Render(w, s.img)
-	s.jpeg.Reset()
-	if err := jpeg.Encode(&s.jpeg, s.img, &jpeg.Options{Quality: 90}); err != nil && s.err == nil {
-		s.err = fmt.Errorf("reach: %w", err)
+// Observation fills and returns the record of a topic that tells of the world,
+// stamped t. Other topics give nil.
+func (s *speaker) Observation(topic string, t int64) (*cdr.Record, error) {
+	m, w := s.msg, s.w
+	switch topic {
+	case TopicInstruction:
+		return m.Of(topic), m.Err()
+	case TopicState:
+		m.Set(topic, "position", w.Q[:])
+		m.Set(topic, "velocity", w.V[:])
+	case TopicTarget:
+		m.Set(topic, "point.x", w.Target.X)
+		m.Set(topic, "point.y", w.Target.Y)
+	case TopicImage:
+		s.img = Render(w, s.img)
+		s.jpeg.Reset()
+		if err := jpeg.Encode(&s.jpeg, s.img, &jpeg.Options{Quality: 90}); err != nil {
+			return nil, fmt.Errorf("reach: %w", err)
+		}
+		m.Set(topic, "data", s.jpeg.Bytes())
+	default:
+		return nil, nil
 	}
-	s.set(r, "data", s.jpeg.Bytes())
-	return r
-}
-
-// command is a trajectory from the set-point now to the one a period later.
-func (s *speaker) command(now, next [2]float64, t int64) *cdr.Record {
-	r := s.at(TopicCommand, t)
-	s.set(r, "points.0.positions", []float64{now[0], now[1]})
-	s.set(r, "points.1.positions", []float64{next[0], next[1]})
-	return r
-}
-
-func (s *speaker) reward(value float64, t int64) *cdr.Record {
-	r := s.at(TopicReward, t)
-	s.set(r, "value", value)
-	return r
-}
-
-// event is an EpisodeEvent by the name of its constant.
-func (s *speaker) event(name string, t int64) *cdr.Record {
-	r := s.at(TopicEpisode, t)
-	v, ok := s.types[TopicEpisode].Constant(name)
-	if !ok && s.err == nil {
-		s.err = fmt.Errorf("reach: arfm/msg/EpisodeEvent has no constant %s", name)
-	}
-	s.set(r, "event", v)
-	s.set(r, "task", Instruction)
-	return r
+	m.Stamp(topic, t)
+	return m.Of(topic), m.Err()
 }
 
 // feed pushes what the contract reads of the world at time t.
-func (s *speaker) feed(r *contract.Resampler, uses []contract.TopicUse, w *World, t int64) error {
-	for _, use := range uses {
-		var rec *cdr.Record
-		switch use.Topic {
-		case TopicState:
-			rec = s.state(w, t)
-		case TopicTarget:
-			rec = s.target(w, t)
-		case TopicImage:
-			rec = s.image(w, t)
-		case TopicInstruction:
-			rec = s.recs[TopicInstruction]
-		default:
-			continue
+func (s *speaker) feed(r *contract.Resampler, topics []string, t int64) error {
+	for _, topic := range topics {
+		rec, err := s.Observation(topic, t)
+		if err != nil {
+			return err
 		}
-		if err := r.Push(use.Topic, t, rec); err != nil {
+		if err := r.Push(topic, t, rec); err != nil {
 			return fmt.Errorf("reach: %w", err)
 		}
 	}
-	return s.err
+	return nil
 }
 
 // inputs returns the topics that make observations, once each.
-func inputs(c *contract.Contract) []contract.TopicUse {
-	var out []contract.TopicUse
-	seen := map[string]bool{}
+func inputs(c *contract.Contract) (topics []string) {
 	for _, use := range c.Topics() {
 		switch use.Role {
 		case contract.RoleState, contract.RoleImage, contract.RoleInstruction:
-			if !seen[use.Topic] {
-				out = append(out, use)
+			if !slices.Contains(topics, use.Topic) {
+				topics = append(topics, use.Topic)
 			}
-			seen[use.Topic] = true
 		}
 	}
-	return out
+	return topics
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"arfm/nodes/demonstration"
 )
 
 func TestInverseOfForward(t *testing.T) {
@@ -29,7 +31,7 @@ func TestInverseOfForward(t *testing.T) {
 }
 
 // play runs a demonstrator to the end.
-func play(q Quality, seed uint64) (w *World, steps int) {
+func play(q demonstration.Quality, seed uint64) (w *World, steps int) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	w = NewWorld(rng)
 	d := newDemonstrator(q, w, rng)
@@ -48,7 +50,7 @@ func play(q Quality, seed uint64) (w *World, steps int) {
 func TestQualities(t *testing.T) {
 	const n = 300
 	var success, steps, ret [3]float64
-	for i, q := range []Quality{Expert, Sloppy, Failing} {
+	for i, q := range []demonstration.Quality{demonstration.Expert, demonstration.Sloppy, demonstration.Failing} {
 		for seed := range uint64(n) {
 			w, s := play(q, seed)
 			if w.Success() {
@@ -64,20 +66,6 @@ func TestQualities(t *testing.T) {
 	}
 	if !(ret[0] > ret[1]+0.05 && ret[1] > ret[2]+0.05) {
 		t.Errorf("returns %v are not in order", ret)
-	}
-}
-
-func TestShares(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	n := map[Quality]int{}
-	for range 10000 {
-		n[Shares{1, 1, 2}.draw(rng)]++
-	}
-	if math.Abs(float64(n[Failing])-5000) > 200 || math.Abs(float64(n[Expert])-2500) > 200 {
-		t.Errorf("%v", n)
-	}
-	if _, err := ParseQuality("good"); err == nil {
-		t.Error("an unknown quality")
 	}
 }
 

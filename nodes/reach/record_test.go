@@ -13,6 +13,7 @@ import (
 
 	"arfm/bags"
 	"arfm/bags/rosbag2"
+	"arfm/nodes/demonstration"
 	"arfm/policy/contract"
 )
 
@@ -25,7 +26,7 @@ func loadContract(t testing.TB) *contract.Contract {
 	return c
 }
 
-func record(t testing.TB, dir string, o RecordOptions) Recorded {
+func record(t testing.TB, dir string, o demonstration.Options) demonstration.Recorded {
 	t.Helper()
 	out, err := Record(context.Background(), dir, o)
 	if err != nil {
@@ -38,7 +39,7 @@ func TestRecordIsDeterministic(t *testing.T) {
 	var sums [2][][]byte
 	for i := range sums {
 		dir := t.TempDir()
-		out := record(t, dir, RecordOptions{Episodes: 5, Seed: 3, PerBag: 3})
+		out := record(t, dir, demonstration.Options{Episodes: 5, Seed: 3, PerBag: 3})
 		if out.Episodes != 5 || len(out.Bags) != 2 {
 			t.Fatalf("%+v", out)
 		}
@@ -68,7 +69,7 @@ func TestRecordIsDeterministic(t *testing.T) {
 // frame with the demonstration played again.
 func TestRecordedFrames(t *testing.T) {
 	c := loadContract(t)
-	out := record(t, t.TempDir(), RecordOptions{Episodes: 8, Seed: 11})
+	out := record(t, t.TempDir(), demonstration.Options{Episodes: 8, Seed: 11})
 	report, err := bags.Check(t.Context(), out.Bags[0], c)
 	if err != nil || report.Err() != nil {
 		t.Fatal(err, report)
@@ -82,11 +83,14 @@ func TestRecordedFrames(t *testing.T) {
 	if err != nil || len(episodes) != 8 {
 		t.Fatalf("%d episodes, %v", len(episodes), err)
 	}
-	successes := 0
+	successes, mixed := 0, demonstration.Options{Episodes: 1}
+	if err := mixed.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	for i, e := range episodes {
 		rng := rand.New(rand.NewPCG(11, uint64(i)))
 		w := NewWorld(rng)
-		demo := newDemonstrator(DefaultShares.draw(rng), w, rng)
+		demo := newDemonstrator(mixed.Draw(rng), w, rng)
 		if e.Task != Instruction || e.RewardSource != bags.RewardTopic {
 			t.Errorf("episode %d: task %q, rewards from %q", i, e.Task, e.RewardSource)
 		}
@@ -120,21 +124,21 @@ func TestRecordedFrames(t *testing.T) {
 
 func TestRecordRefuses(t *testing.T) {
 	dir := t.TempDir()
-	record(t, dir, RecordOptions{Episodes: 1, NoImages: true})
+	record(t, dir, demonstration.Options{Episodes: 1, NoImages: true})
 	ctx := context.Background()
-	if _, err := Record(ctx, dir, RecordOptions{Episodes: 1}); !errors.Is(err, rosbag2.ErrExists) {
+	if _, err := Record(ctx, dir, demonstration.Options{Episodes: 1}); !errors.Is(err, rosbag2.ErrExists) {
 		t.Errorf("an existing bag: %v", err)
 	}
-	if _, err := Record(ctx, dir, RecordOptions{}); err == nil {
+	if _, err := Record(ctx, dir, demonstration.Options{}); err == nil {
 		t.Error("no episodes")
 	}
-	if _, err := Record(ctx, dir, RecordOptions{Episodes: 1, Quality: "good"}); err == nil {
+	if _, err := Record(ctx, dir, demonstration.Options{Episodes: 1, Quality: "good"}); err == nil {
 		t.Error("an unknown quality")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	other := filepath.Join(dir, "x")
-	if _, err := Record(ctx, other, RecordOptions{Episodes: 1}); !errors.Is(err, context.Canceled) {
+	if _, err := Record(ctx, other, demonstration.Options{Episodes: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if left, _ := os.ReadDir(other); len(left) != 0 {

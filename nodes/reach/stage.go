@@ -20,7 +20,7 @@ type Stage struct {
 	c        *contract.Contract
 	w        *World
 	s        *speaker
-	uses     []contract.TopicUse
+	inputs   []string // topics that make observations
 	resample *contract.Resampler
 	col      [2]int
 	set      [2]float64
@@ -41,7 +41,7 @@ func NewStage(c *contract.Contract) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Stage{c: c, s: s, uses: inputs(c)}
+	a := &Stage{c: c, s: s, inputs: inputs(c)}
 	a.col, err = actionColumns(c)
 	return a, err
 }
@@ -58,6 +58,7 @@ func episodeRand(seed, episode uint64) *rand.Rand {
 // Begin implements eval.Stage.
 func (a *Stage) Begin(seed, episode uint64) error {
 	a.w = NewWorld(episodeRand(seed, episode))
+	a.s.w = a.w
 	a.set, a.resample = a.w.Q, contract.NewResampler(a.c)
 	return nil
 }
@@ -70,13 +71,13 @@ func (a *Stage) Continue(seed, episode uint64) error {
 	for w.Distance() < 0.15 {
 		w.Target = randomTarget(rng)
 	}
-	a.w = w
+	a.w, a.s.w = w, w
 	return nil
 }
 
 // Observe implements eval.Stage.
 func (a *Stage) Observe(t int64, obs *policy.Observation) error {
-	if err := a.s.feed(a.resample, a.uses, a.w, t); err != nil {
+	if err := a.s.feed(a.resample, a.inputs, t); err != nil {
 		return err
 	}
 	return a.resample.Observe(t, obs)

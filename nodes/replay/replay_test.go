@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"arfm/bags/bagtest"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/loop"
 	"arfm/nodes/reach"
 	"arfm/nodes/replay"
@@ -27,9 +28,9 @@ func load(t testing.TB, name string) *contract.Contract {
 	return c
 }
 
-func recorded(t testing.TB, q reach.Quality, episodes int) string {
+func recorded(t testing.TB, q demonstration.Quality, episodes int) string {
 	t.Helper()
-	out, err := reach.Record(context.Background(), t.TempDir(), reach.RecordOptions{Episodes: episodes, Seed: 5, Quality: q})
+	out, err := reach.Record(context.Background(), t.TempDir(), demonstration.Options{Episodes: episodes, Seed: 5, Quality: q})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestExpertAgainstRecordings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mae [2]float64
-	for i, q := range []reach.Quality{reach.Expert, reach.Failing} {
+	for i, q := range []demonstration.Quality{demonstration.Expert, demonstration.Failing} {
 		src := open(t, recorded(t, q, 6), c, replay.Options{})
 		s, err := loop.Run(t.Context(), src, src, hotswap.NewSlot(expert), src.LoopConfig(reach.Limits(), 8))
 		if err != nil {
@@ -99,7 +100,7 @@ func (oracle) Info() policy.Info { return policy.Info{} }
 // period of difference the error would be that of a moving arm.
 func TestOracleHasNoError(t *testing.T) {
 	c := load(t, "reach_2dof.yaml")
-	path := recorded(t, reach.Expert, 3)
+	path := recorded(t, demonstration.Expert, 3)
 	truth := oracle{}
 	for _, fill := range []bool{true, false} {
 		src := open(t, path, c, replay.Options{})
@@ -125,7 +126,7 @@ func TestOracleHasNoError(t *testing.T) {
 
 func TestLoopAndSpeed(t *testing.T) {
 	c := load(t, "reach_2dof.yaml")
-	path := recorded(t, reach.Expert, 1)
+	path := recorded(t, demonstration.Expert, 1)
 	expert, err := reach.NewExpertPolicy(c)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +175,7 @@ func (zero) Info() policy.Info { return policy.Info{} }
 
 func TestOpenRefuses(t *testing.T) {
 	c := load(t, "reach_2dof.yaml")
-	path := recorded(t, reach.Expert, 1)
+	path := recorded(t, demonstration.Expert, 1)
 	if _, err := replay.Open(t.Context(), path, load(t, "tactile_servo_3dof.yaml"), replay.Options{}); !errors.Is(err, replay.ErrTopic) {
 		t.Errorf("another contract: %v", err)
 	}
@@ -197,7 +198,7 @@ func Example() {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	rec, err := reach.Record(context.Background(), dir, reach.RecordOptions{Episodes: 2, Quality: reach.Expert})
+	rec, err := reach.Record(context.Background(), dir, demonstration.Options{Episodes: 2, Quality: demonstration.Expert})
 	if err != nil {
 		panic(err)
 	}

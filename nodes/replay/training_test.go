@@ -11,6 +11,7 @@ import (
 	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/bags/rosbag2"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/reach"
 	"arfm/nodes/replay"
 	"arfm/policy"
@@ -101,10 +102,10 @@ func TestReplayEqualsTraining(t *testing.T) {
 		c     *contract.Contract
 		tasks int
 	}{
-		"topic":             {renamed(t, recorded(t, reach.Expert, 4)), whole, 4},
-		"sidecar":           {labelled(recorded(t, reach.Expert, 4)), &bare, 3},
-		"topic and sidecar": {labelled(renamed(t, recorded(t, reach.Expert, 4))), whole, 4},
-		"neither":           {recorded(t, reach.Expert, 2), &bare, 1},
+		"topic":             {renamed(t, recorded(t, demonstration.Expert, 4)), whole, 4},
+		"sidecar":           {labelled(recorded(t, demonstration.Expert, 4)), &bare, 3},
+		"topic and sidecar": {labelled(renamed(t, recorded(t, demonstration.Expert, 4))), whole, 4},
+		"neither":           {recorded(t, demonstration.Expert, 2), &bare, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eps, _, err := bags.ReadEpisodes(t.Context(), tc.path, tc.c, bags.Options{})

@@ -1,48 +1,12 @@
 package sim
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
+	"arfm/nodes/demonstration"
 	"arfm/nodes/sim/ur5e"
 )
-
-// Quality is how well a demonstrator does a task.
-type Quality string
-
-// Qualities.
-const (
-	Expert  Quality = "expert"  // straight to it
-	Sloppy  Quality = "sloppy"  // arrives, with detours, pauses and an unsteady hand
-	Failing Quality = "failing" // misses, drops, stops short, or takes the wrong thing
-	Mixed   Quality = "mixed"   // shares of the three
-)
-
-// ParseQuality returns the quality of that name.
-func ParseQuality(name string) (Quality, error) {
-	switch q := Quality(name); q {
-	case Expert, Sloppy, Failing, Mixed:
-		return q, nil
-	}
-	return "", fmt.Errorf("sim: quality %q is none of expert, sloppy, failing, mixed", name)
-}
-
-// Shares of the qualities in mixed demonstrations; they need not sum to 1.
-type Shares struct{ Expert, Sloppy, Failing float64 }
-
-// DefaultShares make a set of demonstrations of which a third mislead.
-var DefaultShares = Shares{Expert: 0.4, Sloppy: 0.25, Failing: 0.35}
-
-func (s Shares) draw(rng *rand.Rand) Quality {
-	switch x := rng.Float64() * (s.Expert + s.Sloppy + s.Failing); {
-	case x < s.Expert:
-		return Expert
-	case x < s.Expert+s.Sloppy:
-		return Sloppy
-	}
-	return Failing
-}
 
 // move is one stretch of a demonstration: the tool centre point goes straight
 // to a place, which is looked up when the move begins, and the gripper to an
@@ -74,12 +38,12 @@ const (
 	wrong       // brings it beside the target; another object if there is one
 )
 
-func newStyle(q Quality, e *Episode, rng *rand.Rand) *style {
+func newStyle(q demonstration.Quality, e *Episode, rng *rand.Rand) *style {
 	s := &style{rng: rng, speed: 0.55 + 0.1*rng.Float64()}
 	switch q {
-	case Sloppy:
+	case demonstration.Sloppy:
 		s.speed, s.shake, s.detour = 0.36+0.1*rng.Float64(), 0.0025, true
-	case Failing:
+	case demonstration.Failing:
 		s.fault, s.which = fault(1+rng.IntN(3)), rng.IntN(len(e.goals))
 	}
 	return s
@@ -235,7 +199,7 @@ const lingerSteps = 8
 // NewDemonstrator returns a demonstrator of a quality (not Mixed) for the
 // episode that has just begun. Nothing that can be observed tells a failing one
 // from the others before it fails.
-func NewDemonstrator(q Quality, e *Episode, rng *rand.Rand) *Demonstrator {
+func NewDemonstrator(q demonstration.Quality, e *Episode, rng *rand.Rand) *Demonstrator {
 	d := &Demonstrator{e: e, s: newStyle(q, e, rng)}
 	for i, g := range e.goals {
 		s := *d.s
@@ -316,30 +280,21 @@ func (d *Demonstrator) follow(m *move) {
 		if m.to != nil {
 			d.to = m.to()
 		}
-		// 15/8 is the peak of a minimum-jerk profile's speed over its mean.
-		seconds := max(m.least, 0.2, 15.0/8*distance(d.from, d.to)/d.s.speed)
-		d.span = max(1, int(math.Ceil(seconds*RateHz)))
+		d.span = demonstration.Duration(distance(d.from, d.to), d.s.speed, RateHz, int(math.Ceil(max(m.least, 0.2)*RateHz)))
 	}
 	d.step++
 	t := float64(d.step) / float64(d.span)
-	s := MinimumJerk(t)
+	s := demonstration.MinimumJerk(t)
 	for i := range d.at {
 		d.at[i] = d.from[i] + s*(d.to[i]-d.from[i])
 	}
 	// The gripper takes about a third of a second, whatever the move takes.
-	g := MinimumJerk(float64(d.step) / (0.3 * RateHz))
+	g := demonstration.MinimumJerk(float64(d.step) / (0.3 * RateHz))
 	d.grip = d.fromGrip + g*(m.grip-d.fromGrip)
 	if m.let > 0 && t > m.let {
-		d.grip = gripOpen * MinimumJerk((t-m.let)*float64(d.span)/(0.3*RateHz))
+		d.grip = gripOpen * demonstration.MinimumJerk((t-m.let)*float64(d.span)/(0.3*RateHz))
 	}
 	if d.step == d.span {
 		d.moves, d.step = d.moves[1:], 0
 	}
-}
-
-// MinimumJerk is the point-to-point profile of Flash and Hogan (1985): the
-// share of the way done at share s of the time.
-func MinimumJerk(s float64) float64 {
-	s = min(max(s, 0), 1)
-	return s * s * s * (10 + s*(-15+6*s))
 }

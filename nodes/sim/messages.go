@@ -9,6 +9,7 @@ import (
 
 	"arfm/bags"
 	"arfm/bags/cdr"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/sim/mujoco"
 )
 
@@ -23,10 +24,10 @@ const (
 	TopicFixtureJoints = "/sim/fixture_states" // how far the drawer is open, m, and whether the button's light is on, 0 or 1
 	TopicScene         = "/scene_camera/image_raw/compressed"
 	TopicWrist         = "/wrist_camera/image_raw/compressed"
-	TopicInstruction   = "/arfm/instruction"
-	TopicCommand       = "/joint_trajectory_controller/joint_trajectory"
-	TopicReward        = "/arfm/reward"
-	TopicEpisode       = "/arfm/episode"
+	TopicInstruction   = demonstration.TopicInstruction
+	TopicCommand       = demonstration.TopicCommand
+	TopicReward        = demonstration.TopicReward
+	TopicEpisode       = demonstration.TopicEpisode
 )
 
 // CameraTopics are those of the cameras.
@@ -235,26 +236,4 @@ func (c *camera) look() error {
 		c.img.Pix[4*i+3] = 255
 	}
 	return nil
-}
-
-// command is a trajectory to a set-point a period later.
-func (s *Speaker) command(set, velocity [Joints]float64, t int64) (*cdr.Record, error) {
-	s.msg.Stamp(TopicCommand, t)
-	s.msg.Set(TopicCommand, "points.0.positions", set[:])
-	s.msg.Set(TopicCommand, "points.0.velocities", velocity[:])
-	return s.msg.Of(TopicCommand), s.msg.Err()
-}
-
-func (s *Speaker) reward(value float64, t int64) (*cdr.Record, error) {
-	s.msg.Stamp(TopicReward, t)
-	s.msg.Set(TopicReward, "value", value)
-	return s.msg.Of(TopicReward), s.msg.Err()
-}
-
-// event is an EpisodeEvent by the name of its constant.
-func (s *Speaker) event(name string, t int64) (*cdr.Record, error) {
-	s.msg.Stamp(TopicEpisode, t)
-	s.msg.Set(TopicEpisode, "event", s.msg.Constant(TopicEpisode, name))
-	s.msg.Set(TopicEpisode, "task", s.e.Instruction())
-	return s.msg.Of(TopicEpisode), s.msg.Err()
 }

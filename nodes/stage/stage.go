@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/runner"
@@ -150,7 +151,7 @@ func (st *Stage) Home() (busy bool, err error) {
 	}
 	st.homing++
 	to := sim.Home()
-	s := sim.MinimumJerk(float64(st.homing) / homeSteps)
+	s := demonstration.MinimumJerk(float64(st.homing) / homeSteps)
 	var velocity [sim.Joints]float64
 	for j := range st.set {
 		next := st.from[j] + s*(to[j]-st.from[j])
