@@ -9,16 +9,34 @@ import (
 	"arfm/nodes/sim/ur5e"
 )
 
+// rotation is a rotation matrix, row-major.
+type rotation = [9]float64
+
 // down is the tool pointing at the table, its fingers opening along y.
-var down = [9]float64{1, 0, 0, 0, -1, 0, 0, 0, -1}
+var down = rotation{1, 0, 0, 0, -1, 0, 0, 0, -1}
+
+// turned is the tool pointing down after small turns about the base's x, y and
+// z, rad, in this order.
+func turned(rx, ry, rz float64) rotation {
+	r := down
+	for axis, angle := range [3]float64{rx, ry, rz} {
+		s, c := math.Sincos(angle)
+		i, k := (axis+1)%3, (axis+2)%3
+		for col := range 3 {
+			a, b := r[3*i+col], r[3*k+col]
+			r[3*i+col], r[3*k+col] = c*a-s*b, s*a+c*b
+		}
+	}
+	return r
+}
 
 // elbowUp is where inverse kinematics starts from: elbow up, tool down.
 var elbowUp = [ur5e.Joints]float64{-0.3, -1.5, 1.9, -1.97, -math.Pi / 2, -0.3}
 
-// reach returns the joint positions that put the tool centre point on p with
-// the tool pointing down, near those in q.
-func reach(q [ur5e.Joints]float64, p vec) ([ur5e.Joints]float64, bool) {
-	return ur5e.Solve(q, ur5e.Pose{Pos: p, Rot: down}, ToolLength)
+// reach returns the joint positions that put the tool centre point on p, near
+// those in q.
+func reach(q [ur5e.Joints]float64, p vec, tool rotation) ([ur5e.Joints]float64, bool) {
+	return ur5e.Solve(q, ur5e.Pose{Pos: p, Rot: tool}, ToolLength)
 }
 
 // Arena is the physical part: the arm at its table with some objects and
@@ -193,6 +211,12 @@ func (a *Arena) Joint() (q, v [Joints]float64) {
 func (a *Arena) TCP() vec {
 	p, _ := a.w.SitePose(a.tcp)
 	return vec(p)
+}
+
+// Tool returns how the tool is turned.
+func (a *Arena) Tool() rotation {
+	_, r := a.w.SitePose(a.tcp)
+	return rotation(r)
 }
 
 // Object returns where object i is, its centre.

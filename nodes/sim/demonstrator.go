@@ -263,7 +263,7 @@ func (d *Demonstrator) Next() (q, velocity [Joints]float64, ok bool) {
 		at[i] += d.hand[i]
 	}
 	// Where the arm does not get, it goes as near as it can.
-	d.q, _ = reach(d.q, at)
+	d.q, _ = reach(d.q, at, d.e.tool)
 	copy(q[:], d.q[:])
 	q[Joints-1] = d.grip
 	for j := range q {

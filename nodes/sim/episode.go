@@ -13,6 +13,8 @@ var home = vec{0.42, 0, 0.24}
 
 const (
 	homeJitter = 0.03 // m, uniform within +- in each direction
+	homeTilt   = 0.04 // rad, of the tool about the horizontal axes, likewise
+	homeTurn   = 0.12 // rad, about the vertical one
 	gripOpen   = 0.04 // travel of a finger of an open gripper, m
 )
 
@@ -26,7 +28,8 @@ type Episode struct {
 	goals    []goal
 	target   int
 	objects  []Object
-	lit      bool // the button's light
+	tool     rotation // how the tool was turned at the start
+	lit      bool     // the button's light
 	stayed   int
 	success  bool
 	progress float64
@@ -54,11 +57,13 @@ func (e *Episode) Begin(task int, rng *rand.Rand) error {
 	t := &e.Tasks[task]
 	l := e.draw(t, rng)
 	*e = Episode{Suite: e.Suite, Arena: e.Arena, Task: task, objects: e.objects, goals: t.goals(l), target: l.target}
+	about := func(width float64) float64 { return width * (2*rng.Float64() - 1) }
 	at := home
 	for i := range at {
-		at[i] += homeJitter * (2*rng.Float64() - 1)
+		at[i] += about(homeJitter)
 	}
-	if err := e.Arena.Reset(ready(at), l.fixtures, l.objects); err != nil {
+	e.tool = turned(about(homeTilt), about(homeTilt), about(homeTurn))
+	if err := e.Arena.Reset(ready(at, e.tool), l.fixtures, l.objects); err != nil {
 		return err
 	}
 	e.progress = e.measure()
@@ -67,8 +72,8 @@ func (e *Episode) Begin(task int, rng *rand.Rand) error {
 
 // ready are the joint positions of an arm with an open gripper at a place that
 // it reaches.
-func ready(at vec) (q [Joints]float64) {
-	arm, ok := reach(elbowUp, at)
+func ready(at vec, tool rotation) (q [Joints]float64) {
+	arm, ok := reach(elbowUp, at, tool)
 	if !ok {
 		panic(fmt.Sprintf("sim: the arm does not reach its start %v", at))
 	}
@@ -78,7 +83,7 @@ func ready(at vec) (q [Joints]float64) {
 }
 
 // Home returns the joint positions that episodes start from, before jitter.
-func Home() [Joints]float64 { return ready(home) }
+func Home() [Joints]float64 { return ready(home, down) }
 
 // Instruction is the task in words.
 func (e *Episode) Instruction() string { return e.Tasks[e.Task].Instruction }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
+	"math"
 	"slices"
 
 	"arfm/bags"
@@ -118,8 +119,6 @@ func (s *Speaker) lists() error {
 			s.msg.Set(topic, fmt.Sprintf("poses.%d.orientation.w", i), 1.0)
 		}
 	}
-	s.msg.Set(TopicTCP, "pose.orientation.x", 1.0) // the tool points down
-	s.msg.Set(TopicTCP, "pose.orientation.w", 0.0)
 	if err := fill(TopicCommand, "points", "trajectory_msgs/msg/JointTrajectoryPoint", 1); err != nil {
 		return err
 	}
@@ -149,6 +148,9 @@ func (s *Speaker) Observation(topic string, t int64) (*cdr.Record, error) {
 		m.Set(topic, "velocity", v[:])
 	case TopicTCP:
 		s.place(topic, "pose", a.TCP())
+		for i, x := range quaternion(a.Tool()) {
+			m.Set(topic, [4]string{"pose.orientation.w", "pose.orientation.x", "pose.orientation.y", "pose.orientation.z"}[i], x)
+		}
 	case TopicObjects:
 		for i := range s.e.Objects {
 			s.place(topic, fmt.Sprintf("poses.%d", i), a.Object(i))
@@ -172,6 +174,13 @@ func (s *Speaker) Observation(topic string, t int64) (*cdr.Record, error) {
 	}
 	m.Stamp(topic, t)
 	return m.Of(topic), m.Err()
+}
+
+// quaternion is the unit quaternion w x y z of a rotation of which w is not the
+// largest part, as of a tool that points down: x is made positive.
+func quaternion(r rotation) [4]float64 {
+	x := math.Sqrt(max(1+r[0]-r[4]-r[8], 1e-12)) / 2
+	return [4]float64{(r[7] - r[5]) / (4 * x), x, (r[1] + r[3]) / (4 * x), (r[2] + r[6]) / (4 * x)}
 }
 
 func (s *Speaker) place(topic, path string, p vec) {

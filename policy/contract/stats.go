@@ -230,8 +230,17 @@ func tiny(spread float64, m Moments) bool {
 	return spread <= 1e-6*max(1e-3, math.Abs(m.Min), math.Abs(m.Max))
 }
 
-// State normalises rows of states, (..., S).
-func (n *Normalizer) State(dst, src []float32) { n.state.forward(dst, src) }
+// maxState bounds a normalised state. An element that hardly moved in training
+// has a large scale: a touch that moves it a little would else drown all others.
+const maxState = 5
+
+// State normalises rows of states, (..., S), within +-5.
+func (n *Normalizer) State(dst, src []float32) {
+	n.state.forward(dst, src)
+	for i, x := range dst[:len(src)] {
+		dst[i] = min(max(x, -maxState), maxState)
+	}
+}
 
 // Action normalises rows of actions, (..., A), relative where the contract
 // says so.
