@@ -28,6 +28,7 @@ func evalCommand() *command {
 	fs.IntVar(&o.ReplanRows, "replan", 0, "rows of a chunk to execute before the next (default: half)")
 	fs.IntVar(&o.Workers, "workers", 2, "episodes at a time; the result does not depend on it")
 	deterministic := fs.Bool("deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
+	video := fs.String("video", "", "film the first episode of each task: FILE.mp4, FILE.gif, or FILE.png for a contact sheet")
 	asJSON := fs.Bool("json", false, "print the result as JSON")
 	return &command{
 		name: "eval", flags: fs,
@@ -49,22 +50,39 @@ func evalCommand() *command {
 					return usagef("--tasks: suite %s has no task %d; arfm sim tasks lists them", s.Name, t)
 				}
 			}
+			if *video != "" {
+				if err := stage.CheckVideo(*video); err != nil {
+					return err
+				}
+			}
 			ck, err := checkpoint.Load(*path)
 			if err != nil {
 				return err
 			}
 			bar := newProgress(std.err, "evaluating")
 			o.Progress = func(n int) { bar.at(int64(n), int64(o.Episodes), "") }
-			r, err := eval.Evaluate(ctx, stage.Opener(s, ck.Contract, *tasks...), func() (policy.Policy, error) {
+			open := stage.Opener(s, ck.Contract, *tasks...)
+			newPolicy := func() (policy.Policy, error) {
 				p, err := ck.Policy(o.Seed)
 				if err == nil && *deterministic {
 					p.NoiseScale = 0
 				}
 				return p, err
-			}, o)
+			}
+			r, err := eval.Evaluate(ctx, open, newPolicy, o)
 			bar.done()
 			if err != nil {
 				return err
+			}
+			if *video != "" {
+				o.Episodes, o.Progress = min(o.Episodes, len(r.Tasks)), nil
+				reels, err := stage.Shoot(ctx, open, newPolicy, o)
+				if err != nil {
+					return err
+				}
+				if err := stage.WriteVideo(*video, reels); err != nil {
+					return err
+				}
 			}
 			if *asJSON {
 				return writeJSON(std.out, r)

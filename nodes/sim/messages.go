@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"fmt"
-	"image"
 	"image/jpeg"
 	"math"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/nodes/demonstration"
-	"arfm/nodes/sim/mujoco"
 )
 
 // Topics of the simulated arm, as the contracts sim_state.yaml and
@@ -61,18 +59,10 @@ var Topics = []TopicType{
 // Speaker makes an episode's messages. Its records are reused: a receiver
 // copies what it keeps.
 type Speaker struct {
-	e   *Episode
-	msg *bags.Messages
-	cam map[string]*camera // by topic
-}
-
-// camera makes pictures of what one of the model's cameras sees.
-type camera struct {
-	index int
-	r     *mujoco.Renderer
-	img   *image.RGBA
-	pix   []byte
-	jpeg  bytes.Buffer
+	e    *Episode
+	msg  *bags.Messages
+	cam  map[string]*Camera // by topic
+	jpeg bytes.Buffer
 }
 
 // NewSpeaker returns a speaker for the episodes that e becomes. Close frees
@@ -82,7 +72,7 @@ func NewSpeaker(e *Episode) (*Speaker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sim: %w", err)
 	}
-	s := &Speaker{e: e, msg: msg, cam: map[string]*camera{}}
+	s := &Speaker{e: e, msg: msg, cam: map[string]*Camera{}}
 	for topic, frame := range map[string]string{TopicTCP: "base_link", TopicObjects: "base_link", TopicFixtures: "base_link", TopicScene: "scene_camera", TopicWrist: "wrist_camera"} {
 		msg.Set(topic, "header.frame_id", frame)
 	}
@@ -130,7 +120,7 @@ func (s *Speaker) lists() error {
 // Close frees the cameras.
 func (s *Speaker) Close() {
 	for _, c := range s.cam {
-		c.r.Close()
+		c.Close()
 	}
 }
 
@@ -210,39 +200,15 @@ func (s *Speaker) picture(topic string) ([]byte, error) {
 			name = "wrist"
 		}
 		var err error
-		if c, err = s.e.Arena.camera(name, ImageSide, ImageSide); err != nil {
+		if c, err = s.e.Arena.Camera(name, ImageSide, ImageSide); err != nil {
 			return nil, err
 		}
 		s.cam[topic] = c
 	}
-	if err := c.look(); err != nil {
+	if err := c.render(); err != nil {
 		return nil, err
 	}
-	c.jpeg.Reset()
-	err := jpeg.Encode(&c.jpeg, c.img, &jpeg.Options{Quality: 90})
-	return c.jpeg.Bytes(), err
-}
-
-func (a *Arena) camera(name string, width, height int) (*camera, error) {
-	i, err := a.w.Index(mujoco.Camera, name)
-	if err != nil {
-		return nil, fmt.Errorf("sim: %w", err)
-	}
-	r, err := mujoco.NewRenderer(a.w, width, height)
-	if err != nil {
-		return nil, fmt.Errorf("sim: %w", err)
-	}
-	return &camera{index: i, r: r, img: image.NewRGBA(image.Rect(0, 0, width, height)), pix: make([]byte, 3*width*height)}, nil
-}
-
-// look renders into the camera's image.
-func (c *camera) look() error {
-	if err := c.r.Render(c.index, c.pix); err != nil {
-		return fmt.Errorf("sim: %w", err)
-	}
-	for i := range len(c.pix) / 3 {
-		copy(c.img.Pix[4*i:], c.pix[3*i:3*i+3])
-		c.img.Pix[4*i+3] = 255
-	}
-	return nil
+	s.jpeg.Reset()
+	err := jpeg.Encode(&s.jpeg, c.img, &jpeg.Options{Quality: 90})
+	return s.jpeg.Bytes(), err
 }
