@@ -11,13 +11,14 @@ import (
 func demoCommand() *command {
 	fs := newFlags("demo")
 	o := demo.Defaults()
-	fs.StringVar(&o.Out, "out", o.Out, "folder for bags, checkpoints and report.json")
+	fs.StringVarP(&o.Suite, "suite", "s", o.Suite, "tasks of the simulated arm: "+suiteNames())
+	fs.StringVar(&o.Out, "out", o.Out, "folder for bags, checkpoints and report")
 	fs.BoolVar(&o.Force, "force", false, "replace the demo that lies in --out")
 	fs.Uint64Var(&o.Seed, "seed", o.Seed, "seed; the same seed gives the same figures on the same number of CPUs")
 	fs.IntVar(&o.Episodes, "episodes", o.Episodes, "demonstrations to record")
 	fs.Int64Var(&o.Steps, "steps", o.Steps, "steps of behaviour cloning")
 	fs.Int64Var(&o.TuneSteps, "tune-steps", o.TuneSteps, "steps of fine-tuning")
-	fs.IntVar(&o.Evaluations, "evaluations", o.Evaluations, "episodes of each evaluation")
+	fs.IntVar(&o.Evaluations, "evaluations", o.Evaluations, "episodes of each evaluation; the suite's tasks take turns")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
 	return &command{
 		name: "demo", flags: fs,
@@ -56,7 +57,7 @@ and checkpoints.
 			if *asJSON {
 				return writeJSON(std.out, r)
 			}
-			fmt.Fprintf(std.out, "\n%vall figures: %s/report.json\n", r, o.Out)
+			fmt.Fprintf(std.out, "\n%vreport: %s\n", r, demo.Page(o.Out))
 			return nil
 		},
 	}

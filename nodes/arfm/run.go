@@ -9,9 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/replay"
 	"arfm/nodes/runner"
+	"arfm/nodes/sim"
+	"arfm/nodes/stage"
+	"arfm/policy/contract"
 	"arfm/policy/hotswap"
 	"arfm/policy/vla"
 )
@@ -21,9 +25,10 @@ func runCommand() *command {
 	var f runFlags
 	fs.StringVar(&f.checkpoints, "checkpoints", "", "folder to take the newest checkpoint from, and to watch for new ones; arfm train --publish writes there")
 	fs.StringVarP(&f.bag, "bag", "b", "", "recording to replay")
-	fs.Float64Var(&f.speed, "speed", 1, "recorded seconds per second, 0 for as fast as possible")
+	fs.StringVarP(&f.suite, "sim", "s", "", "suite of the simulated arm to work in, instead of a recording: "+suiteNames())
+	fs.Float64Var(&f.speed, "speed", 1, "recorded seconds per second, 0 for as fast as possible (simulated arm: 1 or 0)")
 	fs.BoolVar(&f.loop, "loop", false, "start again at the end of the bag")
-	fs.DurationVar(&f.duration, "duration", 0, "stop after this long, by the clock on the wall (default: at the end of the bag)")
+	fs.DurationVar(&f.duration, "duration", 0, "stop after this long, by the clock on the wall (default: at the end of the bag; the simulated arm works on)")
 	fs.StringArrayVar(&f.limits, "limits", nil, "joint_limits.yaml or URDF with the arm's limits; may be repeated, the tighter limit holds (default: 1 rad/s and 5 rad/s² for each joint)")
 	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next chunk is asked for (default: half of it)")
 	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back new weights that make the safety envelope intervene more often")
@@ -33,20 +38,25 @@ func runCommand() *command {
 	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
 	return &command{
 		name: "run", flags: fs,
-		summary: "Run the policy loop on a recording, with hot swap.",
-		detail: `The policy sees the recording's frames as on the robot, with the instructions
-that training gives them, and its chunks pass the safety envelope; nothing moves.
-Events are printed as they come: swapped and refused checkpoints, rollbacks,
+		summary: "Run the policy loop on a recording or the simulated arm, with hot swap.",
+		detail: `With --bag the policy sees the recording's frames as on the robot, with the
+instructions that training gives them, and its chunks pass the safety envelope;
+nothing moves. With --sim the simulated arm does one task of a suite after
+another. Events are printed as they come: swapped and refused checkpoints, rollbacks,
 interventions of the envelope. At the end come ticks, timing and how far the
-policy's actions are from the recorded ones. Ctrl-C ends it early, with status 0.
+policy's actions are from the recorded ones, or how many tasks it did. Ctrl-C ends it early, with status 0.
 `,
-		example: "arfm run --checkpoints checkpoints --bag recordings/monday\narfm run --checkpoints checkpoints --bag recordings/monday --loop --duration 10m",
+		example: "arfm run --checkpoints checkpoints --bag recordings/monday\narfm run --checkpoints checkpoints --sim goal --duration 10m",
 		run: func(ctx context.Context, std streams, _ []string) error {
 			switch {
 			case f.checkpoints == "":
 				return usagef("--checkpoints is missing: name the folder that arfm train writes to")
-			case f.bag == "":
-				return usagef("--bag is missing: name a recording to replay")
+			case (f.bag == "") == (f.suite == ""):
+				return usagef("name either a recording with --bag or a suite with --sim")
+			case f.suite != "" && f.speed != 0 && f.speed != 1:
+				return usagef("--speed is %v; the simulated arm runs at 1, or at 0 as fast as it can", f.speed)
+			case f.suite != "" && (f.loop || len(f.limits) > 0):
+				return usagef("--loop and --limits are for recordings; the simulated arm works on and has its own limits")
 			case f.duration < 0:
 				return usagef("--duration is %v; it must not be negative", f.duration)
 			case f.replan < 0:
@@ -60,7 +70,8 @@ policy's actions are from the recorded ones. Ctrl-C ends it early, with status 0
 }
 
 type runFlags struct {
-	checkpoints, bag    string
+	checkpoints         string
+	bag, suite          string
 	speed               float64
 	loop, noGuard, json bool
 	duration, poll      time.Duration
@@ -79,7 +90,17 @@ type runEvent struct {
 	Hash   string         `json:"hash,omitempty"`
 	Step   int64          `json:"step,omitempty"`
 	Stats  *loop.Stats    `json:"stats,omitempty"`
-	Errors *replay.Errors `json:"errors,omitempty"`
+	Errors *replay.Errors `json:"errors,omitempty"`  // of a recording's actions
+	Task   *eval.Outcome  `json:"episode,omitempty"` // of the simulated arm
+
+	Results *eval.LiveResults `json:"results,omitempty"`
+}
+
+// player is what the loop runs on: a recording or the simulated arm.
+type player interface {
+	loop.Source
+	loop.Sink
+	Close() error
 }
 
 func (f *runFlags) run(ctx context.Context, std streams) error {
@@ -109,16 +130,11 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 	}
 	p := slot.Current().(*vla.Policy) // what a watcher swaps in
 	say(swapEvent(first))
-	limits, err := readLimits(f.limits)
-	if err != nil {
-		return err
-	}
-	src, err := replay.Open(ctx, f.bag, p.Contract(), replay.Options{Speed: f.speed, Loop: f.loop})
+	src, cfg, last, err := f.open(ctx, p.Contract(), say)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	cfg := src.LoopConfig(limits, f.replan)
 	if !f.noGuard {
 		cfg.Guard = &hotswap.GuardOptions{}
 	}
@@ -131,16 +147,62 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 		say(e)
 	}
 	stats, err := f.drive(ctx, src, slot, watcher, cfg)
-	errs := src.Errors()
-	for _, d := range src.Damage() {
-		say(runEvent{Event: "damage", Text: d.Error()})
-	}
-	lines <- runEvent{Time: time.Since(start).Seconds(), Event: "end", Stats: &stats, Errors: &errs}
+	end := last()
+	end.Time, end.Event, end.Stats = time.Since(start).Seconds(), "end", &stats
+	lines <- end
 	return err
 }
 
+// open opens the recording or the simulated arm. last is called when the loop
+// has ended and returns its last event, without time and statistics.
+func (f *runFlags) open(ctx context.Context, c *contract.Contract, say func(runEvent)) (src player, cfg loop.Config, last func() runEvent, err error) {
+	if f.suite != "" {
+		return f.openSim(c, say)
+	}
+	limits, err := readLimits(f.limits)
+	if err != nil {
+		return nil, cfg, nil, err
+	}
+	bag, err := replay.Open(ctx, f.bag, c, replay.Options{Speed: f.speed, Loop: f.loop})
+	if err != nil {
+		return nil, cfg, nil, err
+	}
+	return bag, bag.LoopConfig(limits, f.replan), func() runEvent {
+		for _, d := range bag.Damage() {
+			say(runEvent{Event: "damage", Text: d.Error()})
+		}
+		errs := bag.Errors()
+		return runEvent{Errors: &errs}
+	}, nil
+}
+
+func (f *runFlags) openSim(c *contract.Contract, say func(runEvent)) (src player, cfg loop.Config, last func() runEvent, err error) {
+	suite, err := sim.FindSuite(f.suite)
+	if err != nil {
+		return nil, cfg, nil, usageError{err}
+	}
+	st, err := stage.New(suite, c)
+	if err != nil {
+		return nil, cfg, nil, err
+	}
+	live, err := eval.NewLive(st, eval.LiveOptions{Seed: f.seed, Wall: f.speed == 1, Each: func(o eval.Outcome) {
+		outcome := "not done"
+		if o.Success {
+			outcome = "done"
+		}
+		say(runEvent{Event: "episode", Task: &o, Text: fmt.Sprintf("%s: %s after %.2f s", o.Task, outcome, o.Time)})
+	}})
+	if err != nil {
+		return nil, cfg, nil, err
+	}
+	return live, live.LoopConfig(f.replan), func() runEvent {
+		results := live.Results()
+		return runEvent{Results: &results}
+	}, nil
+}
+
 // drive runs loop and watcher until the recording, the duration or ctx ends.
-func (f *runFlags) drive(ctx context.Context, src *replay.Source, slot *hotswap.Slot, watcher *hotswap.Watcher, cfg loop.Config) (loop.Stats, error) {
+func (f *runFlags) drive(ctx context.Context, src player, slot *hotswap.Slot, watcher *hotswap.Watcher, cfg loop.Config) (loop.Stats, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if f.duration > 0 {
@@ -170,7 +232,13 @@ func (f *runFlags) print(std streams, e runEvent) {
 		return
 	}
 	if e.Stats != nil {
-		fmt.Fprintf(std.out, "%v\n%v\n", e.Stats, e.Errors)
+		fmt.Fprintln(std.out, e.Stats)
+		if e.Errors != nil {
+			fmt.Fprintln(std.out, e.Errors)
+		}
+		if r := e.Results; r != nil {
+			fmt.Fprintf(std.out, "%d of %d tasks done\n", r.Successes, r.Episodes)
+		}
 		if e.Stats.Holding == e.Stats.Ticks {
 			fmt.Fprintln(std.out, "the policy never led: every tick was held, for the reasons above; compare units and zeros of state and action, and the limits")
 		}

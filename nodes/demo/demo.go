@@ -1,7 +1,7 @@
-// Package demo tells arfm's story on the kinematic two-joint arm: it records
+// Package demo tells arfm's story on the simulated arm: it records
 // demonstrations of mixed quality, clones them, fine-tunes on their rewards
-// while a second process runs the policy and swaps in the new weights, and
-// compares before and after in closed loop.
+// while a second process works with the policy and swaps in the new weights,
+// compares before and after in closed loop, and writes a report.
 package demo
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"arfm/bags"
 	"arfm/finetune"
@@ -18,7 +19,9 @@ import (
 	"arfm/launch"
 	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
-	"arfm/nodes/reach"
+	"arfm/nodes/sim"
+	"arfm/nodes/sim/mujoco"
+	"arfm/nodes/stage"
 	"arfm/policy"
 	"arfm/policy/checkpoint"
 	"arfm/policy/contract"
@@ -30,13 +33,14 @@ var ErrExists = errors.New("the output folder exists already")
 
 // Options say how large the demo is; start from Defaults.
 type Options struct {
-	Out         string   // folder for bags, checkpoints and the report; must not exist unless Force
+	Suite       string   // of the simulated arm's tasks
+	Out         string   // folder for bags, checkpoints and report; must not exist unless Force
 	Force       bool     // remove what a demo left in Out
 	Seed        uint64   // of recording, training and evaluation
 	Episodes    int      // demonstrations to record
 	Steps       int64    // of behaviour cloning
 	TuneSteps   int64    // of fine-tuning
-	Evaluations int      // episodes of each evaluation
+	Evaluations int      // episodes of each evaluation; the suite's tasks take turns
 	Run         []string // command that is arfm run without its flags, for the second process
 
 	// Progress is called as stages advance; Say with a line when one is done.
@@ -46,7 +50,7 @@ type Options struct {
 
 // Defaults are the options of make demo.
 func Defaults() Options {
-	return Options{Out: "demo", Seed: 1, Episodes: 150, Steps: 800, TuneSteps: 500, Evaluations: 100}
+	return Options{Suite: "goal", Out: "demo", Seed: 1, Episodes: 200, Steps: 1500, TuneSteps: 800, Evaluations: 100}
 }
 
 // names of what a demo leaves in its folder.
@@ -55,25 +59,36 @@ const (
 	cloneDir       = "bc"
 	tuneDir        = "arfm"
 	checkpointsDir = "checkpoints"
+	reportDir      = "report"
 	contractFile   = "contract.yaml"
-	limitsFile     = "joint_limits.yaml"
-	reportFile     = "report.json"
 	markFile       = ".arfm-demo" // says that all of the above is a demo's
 )
 
-// Run tells the story and returns its figures; they are also written to
-// report.json in the output folder.
+// Page is where a demo in the folder out leaves its report.
+func Page(out string) string { return filepath.Join(out, reportDir, "index.html") }
+
+// Run tells the story and returns its figures; they are also written into the
+// report's folder, as report.json and, to look at, index.html.
 func Run(ctx context.Context, o Options) (*Report, error) {
+	if !sim.Available {
+		return nil, mujoco.ErrUnavailable
+	}
+	suite, err := sim.FindSuite(o.Suite)
+	if err != nil {
+		return nil, err
+	}
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	s := &story{o: o}
-	for _, act := range []func(context.Context) error{s.record, s.clone, s.tune, s.compare} {
+	s := &story{o: o, suite: suite, report: Report{Suite: o.Suite, Seed: o.Seed}}
+	start := time.Now()
+	for _, act := range []func(context.Context) error{s.record, s.clone, s.tune, s.compare, s.film} {
 		if err := act(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return &s.report, s.report.write(filepath.Join(o.Out, reportFile))
+	s.report.Seconds = time.Since(start).Seconds()
+	return &s.report, s.write(filepath.Join(o.Out, reportDir))
 }
 
 // prepare makes an empty output folder. It removes what an earlier demo left,
@@ -90,13 +105,15 @@ func (o *Options) prepare() error {
 			return fmt.Errorf("%w: %s was not made by a demo, so nothing in it is replaced; name another", ErrExists, o.Out)
 		}
 	}
-	for _, name := range []string{bagsDir, cloneDir, tuneDir, checkpointsDir, contractFile, limitsFile, reportFile} {
+	for _, name := range []string{bagsDir, cloneDir, tuneDir, checkpointsDir, reportDir, contractFile} {
 		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(o.Out, checkpointsDir), 0o755); err != nil {
-		return err
+	for _, name := range []string{checkpointsDir, reportDir} {
+		if err := os.MkdirAll(filepath.Join(o.Out, name), 0o755); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(o.Out, markFile), nil, 0o644)
 }
@@ -104,15 +121,17 @@ func (o *Options) prepare() error {
 // story is a demo on its way.
 type story struct {
 	o        Options
+	suite    *sim.Suite
 	report   Report
 	contract *contract.Contract
 	recorded demonstration.Recorded
 	episodes []bags.Episode
-	cloned   string // path of the cloned policy's checkpoint
+	cloned   string       // path of the cloned policy's checkpoint
+	reels    []stage.Reel // of the fine-tuned policy at work
 }
 
 func (s *story) record(ctx context.Context) (err error) {
-	yaml, err := launch.Contracts.ReadFile("contracts/reach_2dof.yaml")
+	yaml, err := launch.Contracts.ReadFile("contracts/sim_state.yaml")
 	if err != nil {
 		return err
 	}
@@ -122,15 +141,8 @@ func (s *story) record(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(s.o.Out, contractFile), yaml, 0o644); err != nil {
 		return err
 	}
-	limits, err := reach.Limits().YAML()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(s.o.Out, limitsFile), limits, 0o644); err != nil {
-		return err
-	}
-	s.recorded, err = reach.Record(ctx, filepath.Join(s.o.Out, bagsDir), demonstration.Options{
-		Episodes: s.o.Episodes, Seed: s.o.Seed,
+	s.recorded, err = sim.Record(ctx, filepath.Join(s.o.Out, bagsDir), s.suite, demonstration.Options{
+		Episodes: s.o.Episodes, Seed: s.o.Seed, NoImages: true,
 		Progress: func(n int) { s.o.Progress("recording", int64(n), int64(s.o.Episodes)) },
 	})
 	if err != nil {
@@ -144,12 +156,12 @@ func (s *story) record(ctx context.Context) (err error) {
 		s.episodes = append(s.episodes, e...)
 	}
 	s.report.Recorded = s.recorded
-	s.o.Say(fmt.Sprintf("recorded %d demonstrations (%d reached the target) into %d bags", s.recorded.Episodes, s.recorded.Successes, len(s.recorded.Bags)))
+	s.o.Say(fmt.Sprintf("recorded %d demonstrations (%d did their task) into %d bags", s.recorded.Episodes, s.recorded.Successes, len(s.recorded.Bags)))
 	return nil
 }
 
 // options of a training run of the demo.
-func (s *story) options(objective string, steps int64, out string) (finetune.Options, error) {
+func (s *story) options(objective string, steps int64, out string, lines *[]finetune.Line) (finetune.Options, error) {
 	o := finetune.Defaults(steps)
 	var err error
 	o.Objective, o.Name, o.Out, o.Seed = objective, objective, filepath.Join(s.o.Out, out), s.o.Seed
@@ -158,12 +170,15 @@ func (s *story) options(objective string, steps int64, out string) (finetune.Opt
 		o.Optim = optim.Defaults(1e-3, steps) // from scratch a small network learns faster than the default
 	}
 	o.Keep, o.KeepPublished = 0, 0
-	o.Progress = func(p finetune.Progress) { s.o.Progress("training "+objective, p.Step, p.Steps) }
+	o.Progress = func(p finetune.Progress) {
+		*lines = append(*lines, p.Line)
+		s.o.Progress("training "+objective, p.Step, p.Steps)
+	}
 	return o, err
 }
 
 func (s *story) clone(ctx context.Context) error {
-	o, err := s.options("bc", s.o.Steps, cloneDir)
+	o, err := s.options("bc", s.o.Steps, cloneDir, &s.report.CloneLines)
 	if err != nil {
 		return err
 	}
@@ -182,7 +197,7 @@ func (s *story) clone(ctx context.Context) error {
 func (s *story) tune(ctx context.Context) (err error) {
 	dir := filepath.Join(s.o.Out, checkpointsDir)
 	live, err := startLive(ctx, s.o.Run,
-		"--checkpoints", dir, "--bag", s.recorded.Bags[0], "--limits", filepath.Join(s.o.Out, limitsFile), "--loop", "--json")
+		"--checkpoints", dir, "--sim", s.o.Suite, "--seed", fmt.Sprint(s.o.Seed+2), "--json")
 	if err != nil {
 		return err
 	}
@@ -191,11 +206,12 @@ func (s *story) tune(ctx context.Context) (err error) {
 		s.report.Live, stopped = live.stop()
 		err = errors.Join(err, stopped)
 		if err == nil {
-			s.o.Say(fmt.Sprintf("the running policy took over %d checkpoints; %d ticks, %d missed",
-				len(s.report.Live.Swaps), s.report.Live.Stats.Ticks, s.report.Live.Stats.Missed))
+			l := &s.report.Live
+			s.o.Say(fmt.Sprintf("meanwhile the running arm did %d of %d tasks and took over %d checkpoints; %d ticks, %d missed",
+				l.Results.Successes, l.Results.Episodes, len(l.Swaps), l.Stats.Ticks, l.Stats.Missed))
 		}
 	}()
-	o, err := s.options("arfm", s.o.TuneSteps, tuneDir)
+	o, err := s.options("arfm", s.o.TuneSteps, tuneDir, &s.report.TuneLines)
 	if err != nil {
 		return err
 	}
@@ -218,13 +234,40 @@ func (s *story) compare(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *story) evaluate(ctx context.Context, name, path string) (eval.Result, error) {
+// newPolicy returns what makes the policies of a checkpoint.
+func (s *story) newPolicy(path string) (func() (policy.Policy, error), error) {
 	ck, err := checkpoint.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() (policy.Policy, error) { return ck.Policy(s.o.Seed) }, nil
+}
+
+func (s *story) evaluate(ctx context.Context, name, path string) (eval.Result, error) {
+	newPolicy, err := s.newPolicy(path)
 	if err != nil {
 		return eval.Result{}, err
 	}
-	return eval.Evaluate(ctx, reach.Opener(ck.Contract), func() (policy.Policy, error) { return ck.Policy(s.o.Seed) }, eval.Options{
+	return eval.Evaluate(ctx, stage.Opener(s.suite, s.contract), newPolicy, eval.Options{
 		Episodes: s.o.Evaluations, Seed: s.o.Seed + 1, Workers: runtime.GOMAXPROCS(0),
 		Progress: func(n int) { s.o.Progress("evaluating "+name, int64(n), int64(s.o.Evaluations)) },
 	})
+}
+
+// film takes pictures of the fine-tuned policy at the first episode of each
+// task. A machine that cannot render leaves them out.
+func (s *story) film(ctx context.Context) error {
+	newPolicy, err := s.newPolicy(s.report.Tune.Checkpoint)
+	if err != nil {
+		return err
+	}
+	n := min(s.o.Evaluations, len(s.suite.Tasks))
+	s.reels, err = stage.Shoot(ctx, stage.Opener(s.suite, s.contract), newPolicy, eval.Options{
+		Episodes: n, Seed: s.o.Seed + 1, Progress: func(k int) { s.o.Progress("filming", int64(k), int64(n)) },
+	})
+	if errors.Is(err, mujoco.ErrRender) {
+		s.o.Say("no pictures: " + err.Error())
+		return nil
+	}
+	return err
 }

@@ -12,15 +12,22 @@ import (
 	"sync"
 	"time"
 
+	"arfm/nodes/eval"
 	"arfm/nodes/loop"
-	"arfm/nodes/replay"
 )
 
 // LiveReport is what the second process did while training went on.
 type LiveReport struct {
-	Swaps  []Swap        `json:"swaps"` // after the first checkpoint
-	Stats  loop.Stats    `json:"stats"`
-	Errors replay.Errors `json:"errors"` // chunks against the recording
+	Swaps   []Swap           `json:"swaps"` // after the first checkpoint
+	Stats   loop.Stats       `json:"stats"`
+	Results eval.LiveResults `json:"results"`
+	Tasks   []LiveEpisode    `json:"episodes"`
+}
+
+// LiveEpisode is one task that the running policy did, or did not do.
+type LiveEpisode struct {
+	Time    float64 `json:"t"` // when it ended, s since the process started
+	Success bool    `json:"success"`
 }
 
 // Swap is one change of weights in the running policy.
@@ -30,7 +37,7 @@ type Swap struct {
 	Hash string  `json:"hash"`
 }
 
-// live is the second process: arfm run on a looping recording.
+// live is the second process: arfm run on the simulated arm.
 type live struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
@@ -44,13 +51,14 @@ type live struct {
 
 // liveEvent is the part of arfm run's JSON lines that the demo reads.
 type liveEvent struct {
-	Time   float64        `json:"t"`
-	Event  string         `json:"event"`
-	Text   string         `json:"text"`
-	Step   int64          `json:"step"`
-	Hash   string         `json:"hash"`
-	Stats  *loop.Stats    `json:"stats"`
-	Errors *replay.Errors `json:"errors"`
+	Time    float64           `json:"t"`
+	Event   string            `json:"event"`
+	Text    string            `json:"text"`
+	Step    int64             `json:"step"`
+	Hash    string            `json:"hash"`
+	Stats   *loop.Stats       `json:"stats"`
+	Results *eval.LiveResults `json:"results"`
+	Task    *eval.Outcome     `json:"episode"`
 }
 
 // startLive starts the process and returns when its policy runs.
@@ -94,8 +102,10 @@ func (l *live) take(e liveEvent) {
 		l.first = true
 	case e.Event == "swapped":
 		l.report.Swaps = append(l.report.Swaps, Swap{e.Time, e.Step, e.Hash})
-	case e.Stats != nil && e.Errors != nil:
-		l.report.Stats, l.report.Errors = *e.Stats, *e.Errors
+	case e.Task != nil:
+		l.report.Tasks = append(l.report.Tasks, LiveEpisode{e.Time, e.Task.Success})
+	case e.Stats != nil && e.Results != nil:
+		l.report.Stats, l.report.Results = *e.Stats, *e.Results
 	}
 	select {
 	case l.news <- struct{}{}:

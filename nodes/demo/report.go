@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -14,34 +15,44 @@ import (
 
 // Report holds the demo's figures.
 type Report struct {
-	Recorded demonstration.Recorded `json:"recorded"`
-	Clone    *finetune.Result       `json:"clone"`
-	Tune     *finetune.Result       `json:"tune"`
-	Live     LiveReport             `json:"live"`
-	Before   eval.Result            `json:"before"` // the cloned policy in closed loop
-	After    eval.Result            `json:"after"`  // the fine-tuned one
+	Suite      string                 `json:"suite"`
+	Seed       uint64                 `json:"seed"`
+	Seconds    float64                `json:"seconds"` // that all of it took
+	Recorded   demonstration.Recorded `json:"recorded"`
+	Clone      *finetune.Result       `json:"clone"`
+	Tune       *finetune.Result       `json:"tune"`
+	Live       LiveReport             `json:"live"`
+	Before     eval.Result            `json:"before"` // the cloned policy in closed loop
+	After      eval.Result            `json:"after"`  // the fine-tuned one
+	CloneLines []finetune.Line        `json:"-"`      // in the folders' train.jsonl
+	TuneLines  []finetune.Line        `json:"-"`
 }
 
 // String is the before/after table.
 func (r *Report) String() string {
 	var b strings.Builder
 	tw := tabwriter.NewWriter(&b, 0, 4, 3, ' ', 0)
-	fmt.Fprintf(tw, "\tsuccess\t95 %% interval\treturn a step\ttime to target\n")
+	fmt.Fprintf(tw, "\tsuccess\t95 %% interval\ttime to success\n")
 	for _, row := range []struct {
 		name string
-		r    *eval.Result
-	}{{"before: bc on all demonstrations", &r.Before}, {"after: fine-tuned with arfm", &r.After}} {
-		fmt.Fprintf(tw, "%s\t%.0f %%\t%.0f to %.0f %%\t%.3f\t%.2f s\n", row.name, 100*row.r.Rate, 100*row.r.Low, 100*row.r.High, row.r.MeanReturn, row.r.MeanTime)
+		r    *eval.Score
+	}{{"before: bc on all demonstrations", &r.Before.Score}, {"after: fine-tuned with arfm", &r.After.Score}} {
+		fmt.Fprintf(tw, "%s\t%.0f %%\t%.0f to %.0f %%\t%.2f s\n", row.name, 100*row.r.Rate, 100*row.r.Low, 100*row.r.High, row.r.MeanTime)
 	}
 	tw.Flush()
 	fmt.Fprintf(&b, "%d swaps in the running policy, %d control ticks, %d missed\n", len(r.Live.Swaps), r.Live.Stats.Ticks, r.Live.Stats.Missed)
 	return b.String()
 }
 
-func (r *Report) write(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
+// write puts report.json and index.html into a folder.
+func (s *story) write(dir string) error {
+	data, err := json.MarshalIndent(&s.report, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, "report.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	page := s.page()
+	return page.WriteFile(filepath.Join(dir, "index.html"))
 }

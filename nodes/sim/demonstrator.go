@@ -62,7 +62,7 @@ const pause = 0.35
 // height above it.
 func (s *style) carry(e *Episode, object int, target func() vec, height float64) []move {
 	var off, beside vec
-	let, hold := 0.0, 0.0
+	let, hold := 0.0, gripClosed
 	switch s.fault {
 	case miss:
 		off = s.aside(0.05, 0.07)
@@ -93,8 +93,8 @@ func (s *style) carry(e *Episode, object int, target func() vec, height float64)
 		return func() vec { p := e.Arena.TCP(); return vec{p[0], p[1], p[2] + dz} }
 	}
 	return []move{
-		{to: at(0.09 + grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: 0, least: pause},
-		{to: up(0.12), let: let}, {to: to(height + 0.07), grip: hold}, {to: to(height), grip: hold},
+		{to: at(0.09 + grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: gripClosed, least: pause},
+		{to: up(0.12), grip: gripClosed, let: let}, {to: to(height + 0.07), grip: hold}, {to: to(height), grip: hold},
 		{grip: gripOpen, least: pause}, {to: up(0.09), grip: gripOpen},
 	}
 }
@@ -150,8 +150,8 @@ func (open) moves(e *Episode, s *style) []move {
 		return func() vec { p := e.Arena.TCP(); return vec{p[0] + dx, p[1], p[2] + dz} }
 	}
 	return []move{
-		{to: at(0, 0.10), grip: gripOpen}, {to: at(0, 0), grip: gripOpen}, {grip: 0, least: pause},
-		{to: back(-pull, 0)}, {grip: gripOpen, least: pause}, {to: back(0, 0.10), grip: gripOpen},
+		{to: at(0, 0.10), grip: gripOpen}, {to: at(0, 0), grip: gripOpen}, {grip: gripClosed, least: pause},
+		{to: back(-pull, 0), grip: gripClosed}, {grip: gripOpen, least: pause}, {to: back(0, 0.10), grip: gripOpen},
 	}
 }
 
@@ -171,7 +171,7 @@ func (press) moves(e *Episode, s *style) []move {
 	at := func(dz float64) func() vec {
 		return func() vec { return vec{top[0] + off[0], top[1] + off[1], top[2] + tip + dz} }
 	}
-	return []move{{to: at(0.08), least: pause}, {to: at(depth)}, {to: at(0.08)}}
+	return []move{{to: at(0.08), grip: gripClosed, least: pause}, {to: at(depth), grip: gripClosed}, {to: at(0.08), grip: gripClosed}}
 }
 
 // Demonstrator does a task by following its moves, each with a minimum-jerk

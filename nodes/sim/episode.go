@@ -16,6 +16,11 @@ const (
 	homeTilt   = 0.04 // rad, of the tool about the horizontal axes, likewise
 	homeTurn   = 0.12 // rad, about the vertical one
 	gripOpen   = 0.04 // travel of a finger of an open gripper, m
+
+	// gripClosed is what a demonstrator closes to: thinner than anything there
+	// is to take, and so far from the joint's limit that a policy that imitates
+	// it is not stopped there all the time.
+	gripClosed = 0.003
 )
 
 // Episode is one task on its way.
