@@ -104,7 +104,7 @@ func sceneXML(objects []Object, fixtures []Fixture) []byte {
   <geom name="floor" type="plane" size="4 4 0.1" pos="0 0 -0.75" rgba="0.33 0.36 0.40 1" class="thing"/>
   <geom name="table" type="box" size="0.55 0.6 0.025" pos="0.4 0 -0.025" rgba="0.72 0.62 0.50 1" class="thing"/>
   <geom name="plinth" type="cylinder" size="0.09 0.35" pos="-0.02 0 -0.4" rgba="0.25 0.27 0.30 1" class="thing"/>
-  <camera name="scene" pos="1.16 0.02 0.72" xyaxes="0 1 0 -0.72 0 0.694" fovy="42"/>
+  <camera name="scene" pos="1.30 0.02 0.78" xyaxes="0 1 0 -0.62 0 0.785" fovy="40"/>
 `)
 	for i, o := range objects {
 		fmt.Fprintf(&b, `  <body name="object_%d" pos="0 0 %g"><freejoint name="object_%d"/><geom class="thing" type="%s" size="%s" mass="%g" rgba="%s 1"/></body>`+"\n",
