@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +41,7 @@ type FileInfo struct {
 	Size       int64  // bytes on disk
 	Start, End int64  // log time in ns of the first and the last message, 0 if there is none
 	Messages   int64  // -1: not counted
+	Log        string // SQLite's unfinished log that was worked in, on a copy; "" if there is none
 	Err        error  // why it, or its tail, cannot be read; nil for an intact file
 }
 
@@ -70,7 +70,8 @@ type split struct {
 	name   string // as the user knows it
 	topics map[int64]*Topic
 	desc   fileDescription
-	tail   error // the compressed file ended or broke here
+	tail   error // the compressed file, or the log beside it, ended or broke here
+	log    string
 	fatal  error // cannot be read at all
 	size   int64
 }
@@ -263,20 +264,14 @@ func (b *Bag) openSplit(name string) (*split, error) {
 }
 
 func (s *split) openSQLite(b *Bag, path string, private bool) error {
-	countBelow := int64(math.MaxInt64)
-	if b.meta != nil && len(b.meta.Topics) > 0 {
-		countBelow = b.opts.countBelow
-	}
-	if !private {
-		copied, err := b.temp.copyWithLog(path)
+	if logs := unfinishedLogs(path); !private && len(logs) > 0 {
+		copied, err := b.temp.copyWithLogs(path, logs)
 		if err != nil {
 			return err
 		}
-		if copied != "" {
-			path, private = copied, true
-		}
+		path, s.tail, s.log = copied, workIn(copied, s.name, logs), logNames(s.name, logs)
 	}
-	q, err := openSQLite(path, s.name, private, countBelow, &b.opts)
+	q, err := openSQLite(path, s.name, b.meta, &b.opts)
 	if err == nil {
 		s.storage = q
 	}

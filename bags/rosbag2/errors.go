@@ -48,6 +48,10 @@ type BreakError struct {
 
 // Error names the file, the place and the cause.
 func (e *BreakError) Error() string {
+	what, rest := "breaks off", "what lies before can be used"
+	if !errors.Is(e.Err, ErrTruncated) {
+		what, rest = "is damaged", "the rest can be used"
+	}
 	place, last := "", "before any message"
 	if e.Offset >= 0 {
 		place = fmt.Sprintf(" at byte %d", e.Offset)
@@ -55,7 +59,7 @@ func (e *BreakError) Error() string {
 	if e.Messages > 0 {
 		last = fmt.Sprintf("after %d messages, the last of time %d ns", e.Messages, e.LastTime)
 	}
-	return fmt.Sprintf("%s breaks off%s, %s: %v; what lies before can be used", e.File, place, last, e.Err)
+	return fmt.Sprintf("%s %s%s, %s: %v; %s", e.File, what, place, last, e.Err, rest)
 }
 
 // Unwrap makes every BreakError match ErrTruncated and its cause.

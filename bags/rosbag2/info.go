@@ -68,9 +68,12 @@ func (b *Bag) merge() {
 // a time already.
 func (i *Info) addFile(s *split, timed bool) bool {
 	d := &s.desc
-	fi := FileInfo{Path: s.name, Size: s.size, Start: d.start, End: d.end, Messages: d.messages, Err: cmp.Or(s.fatal, s.tail)}
+	fi := FileInfo{Path: s.name, Size: s.size, Start: d.start, End: d.end, Messages: d.messages, Log: s.log, Err: s.fatal}
 	if fi.Err == nil && d.cut != nil {
 		fi.Err = &BreakError{File: s.name, Offset: d.cut.offset, LastTime: d.end, Messages: max(d.messages, 0), Err: d.cut.err}
+	}
+	if fi.Err == nil && s.tail != nil {
+		fi.Err = s.tailError(d.end, max(d.messages, 0))
 	}
 	i.Files = append(i.Files, fi)
 	if s.fatal != nil {

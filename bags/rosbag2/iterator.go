@@ -212,13 +212,24 @@ func (it *Iterator) advance(r *reading) error {
 			return &BreakError{File: r.name, Offset: -1, LastTime: r.last, Messages: r.count, Err: err}
 		}
 		if r.split.tail != nil && !r.broken {
-			return &BreakError{File: r.name, Offset: -1, LastTime: r.last, Messages: r.count, Err: r.split.tail}
+			return r.tailError(r.last, r.count)
 		}
 		return nil
 	}
 	it.current = r
 	r.broken = true
 	return r.breakError(err)
+}
+
+// tailError is the end of a file whose storage is intact as far as it goes.
+func (s *split) tailError(last, n int64) error {
+	b := &BreakError{File: s.name, Offset: -1, Err: s.tail}
+	var log *BreakError // of the file beside it
+	if errors.As(s.tail, &log) {
+		b.File, b.Offset, b.Err = log.File, log.Offset, log.Err
+	}
+	b.LastTime, b.Messages = last, n
+	return b
 }
 
 func (r *reading) breakError(err error) error {

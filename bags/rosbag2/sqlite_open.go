@@ -1,6 +1,7 @@
 package rosbag2
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -30,19 +31,22 @@ type sqliteFile struct {
 	path    string // where it is read
 	name    string // as the user knows it
 	opts    *options
-	private bool  // a copy of ours, which SQLite may write to
 	size    int64 // bytes
 	page    int64 // bytes of a page
+	usable  int   // bytes of it that SQLite uses
+	stated  int64 // pages by the header, 0 if it does not say
 	missing int64 // bytes that the header counts and the file does not have
 	desc    fileDescription
-	sent    bool // messages have a send_timestamp
-	sorted  bool // an index gives timestamp order
+	layout  layout             // of messages
+	sorted  bool               // an index gives timestamp order
+	scanned bool               // SQLite cannot read it in full: its pages are scanned
+	strays  map[position]int64 // rows that the scan leaves out
 }
 
-// openSQLite opens path, a copy of ours if private. Counting is left out for
-// large files when countBelow is exceeded (then messages is -1).
-func openSQLite(path, name string, private bool, countBelow int64, opts *options) (*sqliteFile, error) {
-	s := &sqliteFile{path: path, name: name, opts: opts, private: private}
+// openSQLite opens a database that nobody writes to. If meta has counts, the
+// messages of large files are not counted (then messages is -1).
+func openSQLite(path, name string, meta *metadata, opts *options) (*sqliteFile, error) {
+	s := &sqliteFile{path: path, name: name, opts: opts, layout: usualLayout}
 	if err := s.measure(); err != nil {
 		return nil, err
 	}
@@ -52,22 +56,42 @@ func openSQLite(path, name string, private bool, countBelow int64, opts *options
 	}
 	defer db.Close()
 	s.desc = fileDescription{storage: "sqlite3"}
-	for _, step := range []func(*database) error{s.readSchema, s.readTopics, s.readDefinitions, s.readMetadata} {
-		// Of a short file, whatever can be had once the topics are known.
-		if err := step(db); err != nil && (s.missing == 0 || len(s.desc.topics) == 0) {
-			return nil, s.explain(err)
+	why, err := s.describeTables(db)
+	if err != nil {
+		return nil, err
+	}
+	small := s.size <= opts.countBelow
+	if s.missing == 0 && why == nil {
+		if why = s.count(db, small || meta == nil || len(meta.Topics) == 0); why != nil && !isCorrupt(why) {
+			return nil, s.explain(why)
 		}
 	}
-	if s.missing > 0 {
-		s.desc.cut = cutf(s.size, ErrTruncated, "the database is %d bytes short", s.missing)
+	if s.missing == 0 && why == nil && !small {
+		return s, nil
 	}
-	if err := s.count(db, s.size <= countBelow); err != nil && s.missing == 0 {
-		if !isCorrupt(err) {
-			return nil, s.explain(err)
-		}
-		s.desc.messages = -1
+	v, err := s.survey()
+	if err != nil {
+		return nil, err
+	}
+	// SQLite reads an overwritten page without a word as long as it looks like one.
+	if _, pages := v.scan.damage(false); s.missing > 0 || why != nil || pages > 0 {
+		return s, s.adopt(v, meta, why)
 	}
 	return s, nil
+}
+
+// describeTables reads the small tables. Of a database that is damaged it takes
+// what it can get and returns why that is not all.
+func (s *sqliteFile) describeTables(db *database) (why, err error) {
+	for _, step := range []func(*database) error{s.readSchema, s.readTopics, s.readDefinitions, s.readMetadata} {
+		if err := step(db); err != nil {
+			if s.missing == 0 && !isCorrupt(err) {
+				return nil, s.explain(err)
+			}
+			why = cmp.Or(why, err)
+		}
+	}
+	return why, nil
 }
 
 // measure compares the size that page 1 states with the file's.
@@ -89,12 +113,13 @@ func (s *sqliteFile) measure() error {
 	if s.page = int64(binary.BigEndian.Uint16(h[16:])); s.page == 1 {
 		s.page = 65536
 	}
-	if s.page < 512 {
-		return fmt.Errorf("%s: %w: a page size of %d", s.name, ErrCorrupt, s.page)
+	if s.usable = int(s.page) - int(h[20]); s.page < 512 || s.page&(s.page-1) != 0 || s.usable < 480 {
+		return fmt.Errorf("%s: %w: a page size of %d; take another copy of the file", s.name, ErrCorrupt, s.page)
 	}
 	// The page count only holds when its version stamp equals the change counter.
 	if binary.BigEndian.Uint32(h[24:]) == binary.BigEndian.Uint32(h[92:]) {
-		s.missing = max(0, s.page*int64(binary.BigEndian.Uint32(h[28:]))-s.size)
+		s.stated = int64(binary.BigEndian.Uint32(h[28:]))
+		s.missing = max(0, s.page*s.stated-s.size)
 	}
 	return nil
 }
@@ -108,8 +133,7 @@ func (s *sqliteFile) connect() (*database, error) {
 	d := &database{}
 	v := url.Values{"_pragma": {"trusted_schema(0)", "cell_size_check(1)", "temp_store(1)"}, "mode": {"ro"}, "immutable": {"1"}}
 	name := (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath()
-	switch {
-	case s.missing > 0:
+	if s.missing > 0 {
 		var system string
 		if system, d.vfs, err = vfs.New(shortFS{abs, s.size - s.size%s.page}); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
@@ -117,9 +141,6 @@ func (s *sqliteFile) connect() (*database, error) {
 		name = shortName
 		v.Set("vfs", system)
 		v.Add("_pragma", "writable_schema(1)") // else SQLite refuses a short file altogether
-	case s.private:
-		v.Set("mode", "rw")
-		v.Del("immutable")
 	}
 	if d.DB, err = sql.Open("sqlite", "file:"+name+"?"+v.Encode()); err != nil {
 		return nil, s.explain(err)
@@ -190,7 +211,7 @@ func (s *sqliteFile) readSchema(db *database) error {
 			return fmt.Errorf("%w: the database has no table messages with a column %s", ErrNotBag, need)
 		}
 	}
-	s.sent = slices.Contains(cols, "send_timestamp")
+	s.layout = layoutOf(cols)
 	var n int
 	err = db.QueryRow("SELECT count(*) FROM pragma_index_list('messages') l, pragma_index_info(l.name) i WHERE i.seqno = 0 AND i.name = 'timestamp'").Scan(&n)
 	if err != nil {
@@ -287,11 +308,12 @@ func (s *sqliteFile) readMetadata(db *database) error {
 }
 
 // count finds the span, and the messages per topic if all is set: that reads
-// every page of the table, so it is left out for large files.
+// every page of the table, so it is left out for large files. The index must
+// have as many entries as the table has rows.
 func (s *sqliteFile) count(db *database, all bool) error {
 	s.desc.messages = -1
 	var first, last sql.NullInt64
-	if s.missing == 0 && s.sorted {
+	if s.sorted {
 		if err := db.QueryRow("SELECT (SELECT min(timestamp) FROM messages), (SELECT max(timestamp) FROM messages)").Scan(&first, &last); err != nil {
 			return err
 		}
@@ -299,20 +321,23 @@ func (s *sqliteFile) count(db *database, all bool) error {
 		if !first.Valid {
 			s.desc.messages = 0
 		}
-	}
-	if !all && s.missing == 0 && s.sorted {
-		return nil
+		if !all {
+			return nil
+		}
+		var entries, rows int64
+		if err := db.QueryRow("SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM messages NOT INDEXED)").Scan(&entries, &rows); err != nil {
+			return err
+		}
+		if entries != rows {
+			return fmt.Errorf("%w: the index of messages has %d entries, the table %d", ErrCorrupt, entries, rows)
+		}
 	}
 	return s.tally(db)
 }
 
-// tally counts row by row as far as a short file allows, else in SQLite.
+// tally counts the messages of each topic in SQLite.
 func (s *sqliteFile) tally(db *database) error {
-	text := "SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages WHERE typeof(timestamp) = 'integer' GROUP BY topic_id"
-	if s.missing > 0 {
-		text = "SELECT topic_id, 1, timestamp, timestamp FROM messages NOT INDEXED ORDER BY rowid"
-	}
-	rows, err := db.Query(text)
+	rows, err := db.Query("SELECT topic_id, count(*), min(timestamp), max(timestamp) FROM messages WHERE typeof(timestamp) = 'integer' GROUP BY topic_id")
 	if err != nil {
 		return err
 	}

@@ -9,32 +9,36 @@ import (
 	"strings"
 )
 
-// sqliteSource reads the messages table: through the timestamp index, or, of a
-// database that is cut off, in rowid order up to the cut, since the pages of
-// the table lie nearly in that order and the index's pages anywhere.
+// sqliteSource reads the messages table through the timestamp index. Where
+// SQLite finds a damaged page, the page scan goes on with what lies behind.
 type sqliteSource struct {
 	file  *sqliteFile
 	db    *database
 	rows  *sql.Rows
 	q     query
+	given bool
+	last  position // of the row given last
+	rest  source   // once SQLite has given up
 	ended bool
 }
 
 func (s *sqliteFile) messages(q query) (source, error) {
+	if s.scanned {
+		return s.salvage(q, nil, nil)
+	}
 	db, err := s.connect()
 	if err != nil {
 		return nil, err
 	}
-	src := &sqliteSource{file: s, db: db, q: q}
-	src.rows, err = db.Query(s.query(&q), q.start, q.end)
+	rows, err := db.Query(s.query(&q), q.start, q.end)
 	if err != nil {
 		db.Close()
+		if isCorrupt(err) {
+			return s.salvage(q, nil, err)
+		}
 		return nil, s.explain(err)
 	}
-	if s.missing > 0 {
-		return &reorder{in: src, limit: s.opts.Reorder}, nil
-	}
-	return src, nil
+	return &sqliteSource{file: s, db: db, rows: rows, q: q}, nil
 }
 
 func (s *sqliteFile) query(q *query) string {
@@ -44,32 +48,32 @@ func (s *sqliteFile) query(q *query) string {
 	}
 	slices.Sort(ids)
 	sent := "timestamp"
-	if s.sent {
+	if s.layout.sent >= 0 {
 		sent = "coalesce(send_timestamp, timestamp)"
 	}
-	table, order := "messages", "timestamp, rowid"
-	if s.missing > 0 {
-		table, order = "messages NOT INDEXED", "rowid"
-	}
 	// The unary plus keeps the planner from looking for an index on topic_id.
-	return fmt.Sprintf("SELECT topic_id, timestamp, %s, length(data), CASE WHEN length(data) <= %d THEN CAST(data AS BLOB) END "+
-		"FROM %s WHERE timestamp >= ? AND timestamp < ? AND +topic_id IN (%s) ORDER BY %s", sent, s.opts.Message, table, strings.Join(ids, ","), order)
+	return fmt.Sprintf("SELECT rowid, topic_id, timestamp, %s, length(data), CASE WHEN length(data) <= %d THEN CAST(data AS BLOB) END "+
+		"FROM messages WHERE timestamp >= ? AND timestamp < ? AND +topic_id IN (%s) ORDER BY timestamp, rowid", sent, s.opts.Message, strings.Join(ids, ","))
 }
 
 func (s *sqliteSource) next(m *raw) error {
-	if s.ended {
-		return io.EOF
-	}
-	for {
-		if !s.rows.Next() {
-			s.ended = true
-			return s.end(s.rows.Err())
+	for s.rest == nil {
+		if s.ended {
+			return io.EOF
 		}
+		if !s.rows.Next() {
+			if err := s.end(s.rows.Err()); err != nil {
+				return err
+			}
+			continue
+		}
+		var rowid int64
 		var size sql.NullInt64
 		var data sql.RawBytes
-		if err := s.rows.Scan(&m.id, &m.log, &m.pub, &size, &data); err != nil {
+		if err := s.rows.Scan(&rowid, &m.id, &m.log, &m.pub, &size, &data); err != nil {
 			return cutf(-1, ErrCorrupt, "a message row: %v", err)
 		}
+		s.given, s.last = true, position{m.log, rowid}
 		if data == nil && size.Int64 > s.file.opts.Message {
 			return cutf(-1, ErrTooLarge, "a message of %d bytes, limit %d", size.Int64, s.file.opts.Message)
 		}
@@ -79,24 +83,37 @@ func (s *sqliteSource) next(m *raw) error {
 		m.data = data
 		return nil
 	}
+	return s.rest.next(m)
 }
 
-// end tells a proper end from a break.
+// end tells a proper end from damage, of which the page scan makes the best.
 func (s *sqliteSource) end(err error) error {
+	s.ended = true
 	switch {
-	case s.file.missing > 0:
-		// Whatever SQLite says of it, the file ends here.
-		return s.file.desc.cut
 	case err == nil:
 		return io.EOF
-	case isCorrupt(err):
-		return cutf(-1, ErrCorrupt, "%v", err)
+	case !isCorrupt(err):
+		return &cut{-1, err}
 	}
-	return &cut{-1, err}
+	var after *position
+	if s.given {
+		after = &s.last
+	}
+	s.rest, err = s.file.salvage(s.q, after, err)
+	return err
 }
 
-func (s *sqliteSource) late() int64 { return 0 }
+func (s *sqliteSource) late() int64 {
+	if s.rest != nil {
+		return s.rest.late()
+	}
+	return 0
+}
 
 func (s *sqliteSource) close() error {
-	return errors.Join(s.rows.Close(), s.db.Close())
+	err := errors.Join(s.rows.Close(), s.db.Close())
+	if s.rest != nil {
+		err = errors.Join(err, s.rest.close())
+	}
+	return err
 }

@@ -115,22 +115,9 @@ func (t *tempFiles) decompress(src string) (path string, broken, err error) {
 	return out.Name(), fmt.Errorf("%w: zstd: %w", ErrCorrupt, err), nil
 }
 
-// sidecars are SQLite's write-ahead log and rollback journal.
-var sidecars = []string{"-wal", "-journal"}
-
-// copyWithLog copies a database and its log, so that SQLite may work the log in
-// without writing into the bag. The result is "" where there is no log.
-func (t *tempFiles) copyWithLog(db string) (string, error) {
-	var logs []string
-	for _, s := range sidecars {
-		if info, err := os.Stat(db + s); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-			logs = append(logs, s)
-		}
-	}
-	if len(logs) == 0 {
-		return "", nil
-	}
-	var path string
+// copyWithLogs copies a database and its logs, so that SQLite may work them in
+// without writing into the bag.
+func (t *tempFiles) copyWithLogs(db string, logs []string) (path string, err error) {
 	for _, suffix := range append([]string{""}, logs...) {
 		in, err := os.Open(db + suffix)
 		if err != nil {

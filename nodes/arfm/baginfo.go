@@ -83,6 +83,9 @@ func printInfo(w io.Writer, in *rosbag2.Info) {
 	fmt.Fprintf(tw, "  messages\t%d (counted from %s)\n", in.Messages, in.CountSource)
 	for _, f := range in.Files {
 		fmt.Fprintf(tw, "  file\t%s, %d bytes\n", f.Path, f.Size)
+		if f.Log != "" {
+			fmt.Fprintf(tw, "  unfinished log\t%s, read along\n", f.Log)
+		}
 		if f.Err != nil {
 			fmt.Fprintf(tw, "  damaged\t%v\n", f.Err)
 		}
@@ -142,6 +145,7 @@ type fileInfo struct {
 	StartNS   int64  `json:"start_ns"`
 	EndNS     int64  `json:"end_ns"`
 	Messages  int64  `json:"messages"`
+	Log       string `json:"unfinished_log,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
@@ -155,7 +159,7 @@ func newBagInfo(in *rosbag2.Info) bagInfo {
 		out.Topics = append(out.Topics, topicInfo{t.Name, t.Type, t.Format, t.Count, t.Definition, t.DefinitionEncoding, t.QoS, t.TypeHash})
 	}
 	for _, f := range in.Files {
-		file := fileInfo{Path: f.Path, SizeBytes: f.Size, StartNS: f.Start, EndNS: f.End, Messages: f.Messages}
+		file := fileInfo{Path: f.Path, SizeBytes: f.Size, StartNS: f.Start, EndNS: f.End, Messages: f.Messages, Log: f.Log}
 		if f.Err != nil {
 			file.Error = f.Err.Error()
 		}
