@@ -20,7 +20,7 @@ func Find(paths ...string) ([]string, error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("bags: %w", err)
+			return nil, rosbag2.IOError("open", path, err)
 		}
 		if !info.IsDir() {
 			out = append(out, filepath.Clean(path))
@@ -28,7 +28,7 @@ func Find(paths ...string) ([]string, error) {
 		}
 		found, err := findBelow(path)
 		if err != nil {
-			return nil, fmt.Errorf("bags: %w", err)
+			return nil, err
 		}
 		if len(found) == 0 {
 			return nil, fmt.Errorf("%w in %s: a bag is a folder with metadata.yaml, or a .mcap or .db3 file", ErrNoBag, path)
@@ -47,7 +47,7 @@ func findBelow(root string) ([]string, error) {
 		path = filepath.Clean(path)
 		switch {
 		case err != nil:
-			return err
+			return rosbag2.IOError("read", path, err)
 		case d.IsDir() && path != clean && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
 		case d.IsDir() && isBagFolder(path):

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"arfm/bags/rosbag2"
 	"arfm/policy/contract"
 )
 
@@ -65,7 +66,7 @@ func WriteSidecar(path string, labels []Label) (err error) {
 	slices.SortStableFunc(labels, func(a, b Label) int { return cmp.Compare(a.Stamp, b.Stamp) })
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("sidecar: %w", err)
+		return rosbag2.IOError("write", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -87,16 +88,16 @@ func WriteSidecar(path string, labels []Label) (err error) {
 		rows = append(rows, row)
 	}
 	if err := w.WriteAll(rows); err != nil {
-		return fmt.Errorf("sidecar: %w", err)
+		return rosbag2.IOError("write", path, err)
 	}
 	if err := f.Chmod(0o644); err != nil {
-		return fmt.Errorf("sidecar: %w", err)
+		return rosbag2.IOError("write", path, err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sidecar: %w", err)
+		return rosbag2.IOError("write", path, err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return fmt.Errorf("sidecar: %w", err)
+		return rosbag2.IOError("write", path, err)
 	}
 	return nil
 }
@@ -106,7 +107,7 @@ func WriteSidecar(path string, labels []Label) (err error) {
 func ReadSidecar(path string) ([]Label, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("sidecar: %w", err)
+		return nil, rosbag2.IOError("open", path, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Size() > maxSidecarBytes {

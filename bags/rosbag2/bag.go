@@ -108,7 +108,7 @@ func Open(path string, opts ...Option) (*Bag, error) {
 func (b *Bag) open() error {
 	info, err := os.Stat(b.path)
 	if err != nil {
-		return ioError("open", b.path, err)
+		return IOError("open", b.path, err)
 	}
 	files := []string{b.path}
 	if info.IsDir() {
@@ -192,7 +192,7 @@ func splitStem(file string) (stem, suffix string, ok bool) {
 func guessFiles(dir string) ([]string, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, ioError("read", dir, err)
+		return nil, IOError("read", dir, err)
 	}
 	var files []string
 	stems := map[[2]string]bool{}
@@ -281,13 +281,13 @@ func (s *split) openSQLite(b *Bag, path string, private bool) error {
 func fileHead(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, ioError("open", path, err)
+		return nil, IOError("open", path, err)
 	}
 	defer f.Close()
 	head := make([]byte, 16)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, ioError("read", path, err)
+		return nil, IOError("read", path, err)
 	}
 	return head[:n], nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"arfm/bags/bagtest"
@@ -197,4 +198,36 @@ func listing(t *testing.T, root string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// Errors of the operating system say what to do.
+func TestIOError(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.mcap")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, absent := Open(filepath.Join(dir, "absent"))
+	_, below := Open(filepath.Join(file, "below"))
+	_, long := Open(filepath.Join(dir, strings.Repeat("x", 300)))
+	_, create := Create(filepath.Join(dir, "absent", "bag"), WriterOptions{})
+	for name, c := range map[string]struct {
+		err  error
+		is   error
+		want string
+	}{
+		"absent":        {absent, fs.ErrNotExist, "absent: no such file or directory; check the path"},
+		"below a file":  {below, syscall.ENOTDIR, "below: not a directory; check the path"},
+		"a long name":   {long, syscall.ENAMETOOLONG, "; check the path"},
+		"to be created": {create, fs.ErrNotExist, "; check the path"},
+		"rights":        {IOError("read", "x", &fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}), ErrPermission, "check the rights"},
+		"disk full":     {IOError("write", "x", syscall.ENOSPC), ErrNoSpace, "choose another folder"},
+		"files":         {IOError("open", "x", syscall.EMFILE), syscall.EMFILE, "ulimit -n"},
+		"in the way":    {IOError("write", "x", &os.LinkError{Op: "rename", Old: "a", New: "b", Err: syscall.ENOTEMPTY}), syscall.ENOTEMPTY, "move it away"},
+		"broken disk":   {IOError("read", "x", syscall.EIO), syscall.EIO, "check the disk"},
+	} {
+		if !errors.Is(c.err, c.is) || !strings.Contains(c.err.Error(), c.want) || strings.Count(c.err.Error(), "\n") > 0 {
+			t.Errorf("%s: %v, want %q", name, c.err, c.want)
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"syscall"
 )
 
@@ -65,8 +67,9 @@ func (e *BreakError) Error() string {
 // Unwrap makes every BreakError match ErrTruncated and its cause.
 func (e *BreakError) Unwrap() []error { return []error{ErrTruncated, e.Err} }
 
-// ioError turns an operating system error into one sentence with a sentinel.
-func ioError(doing, path string, err error) error {
+// IOError turns an operating system error into one sentence that says what to
+// do; it wraps err or one of this package's errors.
+func IOError(doing, path string, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -76,8 +79,26 @@ func ioError(doing, path string, err error) error {
 		return fmt.Errorf("%s %s: %w; check the rights of the folder", doing, path, ErrPermission)
 	}
 	var pe *fs.PathError
+	var le *os.LinkError
 	if errors.As(err, &pe) {
 		err = pe.Err
+	} else if errors.As(err, &le) {
+		err = le.Err
 	}
-	return fmt.Errorf("%s %s: %w", doing, path, err)
+	return fmt.Errorf("%s %s: %w; %s", doing, path, err, remedy(err))
+}
+
+func remedy(err error) string {
+	is := func(list ...syscall.Errno) bool {
+		return slices.ContainsFunc(list, func(e syscall.Errno) bool { return errors.Is(err, e) })
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), is(syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG):
+		return "check the path"
+	case errors.Is(err, fs.ErrExist), is(syscall.ENOTEMPTY):
+		return "move it away or choose another name"
+	case is(syscall.EMFILE, syscall.ENFILE):
+		return "close other files or raise their limit with ulimit -n"
+	}
+	return "check the disk, or copy the file to another one"
 }

@@ -133,15 +133,23 @@ func sqliteBag(t testing.TB, path string, schema int, msgs []got, extra ...strin
 		}
 	}
 	exec("BEGIN")
+	insert(t, db, msgs)
+	exec("COMMIT")
+	return db
+}
+
+// insert adds messages to a database of sqliteBag.
+func insert(t testing.TB, db *sql.DB, msgs []got) {
+	t.Helper()
 	for _, m := range msgs {
 		id := 1
 		if m.topic == "/b" {
 			id = 2
 		}
-		exec("INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)", id, m.log, []byte(m.data))
+		if _, err := db.Exec("INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)", id, m.log, []byte(m.data)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	exec("COMMIT")
-	return db
 }
 
 func writeSQLite(t testing.TB, path string, schema int, msgs []got, extra ...string) {

@@ -120,7 +120,7 @@ func loadChunk(f *os.File, off, size int64, d *chunkDecoder, in, out []byte) (co
 	}
 	in = rr.body[:have]
 	if _, err := f.ReadAt(in, off+recordHeader); err != nil && err != io.EOF {
-		return in, out[:0], &cut{off, ioError("read", f.Name(), err)}
+		return in, out[:0], &cut{off, IOError("read", f.Name(), err)}
 	}
 	head, ok := parseChunkHead(in)
 	if !ok {

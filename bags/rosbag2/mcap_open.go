@@ -34,12 +34,12 @@ type mcapFile struct {
 func openMCAP(path string, opts *options) (*mcapFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, ioError("open", path, err)
+		return nil, IOError("open", path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, ioError("open", path, err)
+		return nil, IOError("open", path, err)
 	}
 	m := &mcapFile{path: path, opts: opts, size: info.Size()}
 	m.clear()
@@ -180,7 +180,7 @@ func (m *mcapFile) sortChunks() {
 func (m *mcapFile) readIndexedMetadata(f *os.File) error {
 	var tail [footerSize]byte
 	if _, err := f.ReadAt(tail[:], m.size-footerSize); err != nil {
-		return ioError("read", m.path, err)
+		return IOError("read", m.path, err)
 	}
 	rr := newRecordReader(f, int64(binary.LittleEndian.Uint64(tail[recordHeader:])), m.size-footerSize, m.opts.Chunk)
 	for rr.header() == nil {

@@ -12,7 +12,7 @@ import (
 func (m *mcapFile) messages(q query) (source, error) {
 	f, err := os.Open(m.path)
 	if err != nil {
-		return nil, ioError("open", m.path, err)
+		return nil, IOError("open", m.path, err)
 	}
 	known := make(map[int64]bool, len(m.channels))
 	for id := range m.channels {

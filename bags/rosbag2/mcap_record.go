@@ -86,7 +86,7 @@ func (s *recordReader) prefix(n int64) ([]byte, error) {
 	}
 	s.body = s.body[:n]
 	if _, err := io.ReadFull(s.r, s.body); err != nil {
-		return nil, &cut{s.start, ioError("read", s.f.Name(), err)}
+		return nil, &cut{s.start, IOError("read", s.f.Name(), err)}
 	}
 	s.off += n
 	s.length -= n
@@ -102,7 +102,7 @@ func (s *recordReader) skip() error {
 	s.off += s.length
 	if s.length <= int64(s.r.Buffered()) {
 		if _, err := s.r.Discard(int(s.length)); err != nil {
-			return &cut{s.start, ioError("read", s.f.Name(), err)}
+			return &cut{s.start, IOError("read", s.f.Name(), err)}
 		}
 	} else {
 		s.r.Reset(io.NewSectionReader(s.f, s.off, s.size-s.off))

@@ -67,14 +67,14 @@ func readMetadata(dir string) (*metadata, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, ioError("read", path, err)
+		return nil, IOError("read", path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxMetadataBytes {
 		return nil, fmt.Errorf("%s: %w: not a plain file of at most %d bytes; move it away to read the bag without it", path, ErrMetadata, maxMetadataBytes)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, ioError("read", path, err)
+		return nil, IOError("read", path, err)
 	}
 	m, err := parseMetadata(data)
 	if err != nil {

@@ -79,12 +79,12 @@ const (
 func checkWAL(path string, frames int64) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return ioError("open", path, err)
+		return IOError("open", path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return ioError("open", path, err)
+		return IOError("open", path, err)
 	}
 	lost := func(at int64, format string, args ...any) error {
 		return &BreakError{File: path, Offset: at, Err: fmt.Errorf("%w: %s", ErrTruncated, fmt.Sprintf(format, args...))}
@@ -106,7 +106,7 @@ func checkWAL(path string, frames int64) error {
 func checkJournal(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return ioError("open", path, err)
+		return IOError("open", path, err)
 	}
 	defer f.Close()
 	var h [8]byte

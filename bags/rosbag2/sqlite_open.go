@@ -98,12 +98,12 @@ func (s *sqliteFile) describeTables(db *database) (why, err error) {
 func (s *sqliteFile) measure() error {
 	f, err := os.Open(s.path)
 	if err != nil {
-		return ioError("open", s.name, err)
+		return IOError("open", s.name, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return ioError("open", s.name, err)
+		return IOError("open", s.name, err)
 	}
 	s.size = info.Size()
 	var h [100]byte
@@ -128,7 +128,7 @@ func (s *sqliteFile) measure() error {
 func (s *sqliteFile) connect() (*database, error) {
 	abs, err := filepath.Abs(s.path)
 	if err != nil {
-		return nil, ioError("open", s.name, err)
+		return nil, IOError("open", s.name, err)
 	}
 	d := &database{}
 	v := url.Values{"_pragma": {"trusted_schema(0)", "cell_size_check(1)", "temp_store(1)"}, "mode": {"ro"}, "immutable": {"1"}}

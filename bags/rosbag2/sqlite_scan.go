@@ -61,7 +61,7 @@ const scanWindow = 256 << 10
 func (s *sqliteFile) scan() (*pageScan, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
-		return nil, ioError("open", s.name, err)
+		return nil, IOError("open", s.name, err)
 	}
 	pages := (s.size + s.page - 1) / s.page
 	p := &pageScan{f: f, page: s.page, usable: s.usable, size: s.size, pages: pages, stated: s.stated, limit: s.opts.Message + 4096,
@@ -127,7 +127,7 @@ func (s *pageScan) turn() error {
 			}
 			n, err := s.f.ReadAt(s.window[:scanWindow], at)
 			if err != nil && err != io.EOF {
-				return &cut{at, ioError("read", s.f.Name(), err)}
+				return &cut{at, IOError("read", s.f.Name(), err)}
 			}
 			if n == 0 { // the file has become shorter
 				return io.EOF

@@ -3,7 +3,6 @@ package rosbag2
 import (
 	"cmp"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,42 +72,6 @@ func TestFilter(t *testing.T) {
 		if have, _ := readAll(t, mustOpen(t, filepath.Join(dir, path)), Filter{Topics: []string{"/absent"}}); len(have) != 0 {
 			t.Errorf("%s: an absent topic has %d messages", path, len(have))
 		}
-	}
-}
-
-// A recorder that was killed leaves its last messages in the write-ahead log.
-func TestSQLiteWAL(t *testing.T) {
-	msgs := sample(100)
-	from := filepath.Join(t.TempDir(), "x.db3")
-	db := sqliteBag(t, from, 3, msgs, "PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0")
-	defer db.Close()
-	wal := readFile(t, from+"-wal")
-	if len(wal) == 0 {
-		t.Fatal("no write-ahead log")
-	}
-	dir := writeFiles(t, map[string]string{"x.db3": string(readFile(t, from)), "x.db3-wal": string(wal)})
-	before := listing(t, dir)
-	temp := t.TempDir()
-	b, err := Open(dir, WithTempDir(temp))
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, _ := readAll(t, b, Filter{})
-	equalMessages(t, have, sorted(msgs))
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(temp); len(left) > 0 {
-		t.Errorf("%s is left", left[0].Name())
-	}
-	if after := listing(t, dir); after != before {
-		t.Errorf("the bag's folder changed:\n%s\n%s", before, after)
-	}
-	if _, err := Open(dir, WithTempDir(temp), WithLimits(Limits{Temp: 1000})); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("a copy beyond the limit: %v", err)
-	}
-	if left, _ := os.ReadDir(temp); len(left) > 0 {
-		t.Errorf("%s is left", left[0].Name())
 	}
 }
 

@@ -22,17 +22,17 @@ func (t *tempFiles) create(base string) (*os.File, error) {
 	if t.dir == "" {
 		dir, err := os.MkdirTemp(t.parent, "arfm-bag-")
 		if err != nil {
-			return nil, ioError("make a temporary folder in", t.where(), err)
+			return nil, IOError("make a temporary folder in", t.where(), err)
 		}
 		t.dir = dir
 	}
 	t.n++
 	sub := filepath.Join(t.dir, fmt.Sprint(t.n))
 	if err := os.Mkdir(sub, 0o700); err != nil {
-		return nil, ioError("make a temporary folder in", t.where(), err)
+		return nil, IOError("make a temporary folder in", t.where(), err)
 	}
 	f, err := os.OpenFile(filepath.Join(sub, base), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	return f, ioError("write a temporary file in", t.where(), err)
+	return f, IOError("write a temporary file in", t.where(), err)
 }
 
 func (t *tempFiles) where() string {
@@ -50,7 +50,7 @@ func (t *tempFiles) fill(f *os.File, r io.Reader, from string) error {
 		if errors.Is(w.err, ErrTooLarge) {
 			return fmt.Errorf("%s: %w: its temporary files exceed %d bytes; raise Limits.Temp", from, ErrTooLarge, t.limit)
 		}
-		return ioError("write a temporary copy of "+from+" in", t.where(), w.err)
+		return IOError("write a temporary copy of "+from+" in", t.where(), w.err)
 	}
 	return err
 }
@@ -77,7 +77,7 @@ func (t *tempFiles) close() error {
 	}
 	dir := t.dir
 	t.dir = ""
-	return ioError("remove", dir, os.RemoveAll(dir))
+	return IOError("remove", dir, os.RemoveAll(dir))
 }
 
 // decompress writes the zstd file src into a temporary file. Where src is cut
@@ -85,7 +85,7 @@ func (t *tempFiles) close() error {
 func (t *tempFiles) decompress(src string) (path string, broken, err error) {
 	in, err := os.Open(src)
 	if err != nil {
-		return "", nil, ioError("open", src, err)
+		return "", nil, IOError("open", src, err)
 	}
 	defer in.Close()
 	z, err := newZstd(512 << 20)
@@ -102,7 +102,7 @@ func (t *tempFiles) decompress(src string) (path string, broken, err error) {
 	}
 	err = t.fill(out, z, src)
 	if e := out.Close(); err == nil && e != nil {
-		err = ioError("write", out.Name(), e)
+		err = IOError("write", out.Name(), e)
 	}
 	switch {
 	case err == nil:
@@ -121,7 +121,7 @@ func (t *tempFiles) copyWithLogs(db string, logs []string) (path string, err err
 	for _, suffix := range append([]string{""}, logs...) {
 		in, err := os.Open(db + suffix)
 		if err != nil {
-			return "", ioError("open", db+suffix, err)
+			return "", IOError("open", db+suffix, err)
 		}
 		var out *os.File
 		if path == "" {

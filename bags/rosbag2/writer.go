@@ -111,7 +111,7 @@ func (w *Writer) makeTemp() error {
 			return nil
 		}
 		if !errors.Is(err, os.ErrExist) || i == 1000 {
-			return ioError("write bag", w.dir, err)
+			return IOError("write bag", w.dir, err)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (w *Writer) makeTemp() error {
 // fail makes err final, and removes what has been written.
 func (w *Writer) fail(err error) error {
 	if w.err == nil {
-		w.err = ioError("write bag", w.dir, err)
+		w.err = IOError("write bag", w.dir, err)
 		w.discard()
 	}
 	return w.err
@@ -251,7 +251,7 @@ func (w *Writer) Close() error {
 		return w.fail(err)
 	}
 	w.err = fmt.Errorf("write bag %s: %w", w.dir, ErrClosed)
-	return ioError("write bag", w.dir, syncDir(filepath.Dir(w.dir)))
+	return IOError("write bag", w.dir, syncDir(filepath.Dir(w.dir)))
 }
 
 // Abort removes what was written. After Close it does nothing.

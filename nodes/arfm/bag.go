@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"arfm/bags"
+	"arfm/bags/rosbag2"
 	"arfm/policy/contract"
 )
 
@@ -105,7 +106,7 @@ contract's episode topic go before those of the file.
 			}
 			for _, bag := range args { // all or none
 				if _, err := os.Stat(bag); err != nil {
-					return fmt.Errorf("look for the bag: %w", err)
+					return rosbag2.IOError("open", bag, err)
 				}
 			}
 			type written struct {
