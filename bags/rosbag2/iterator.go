@@ -34,6 +34,7 @@ type Iterator struct {
 	heap    readingHeap
 	current *reading // its message was given last
 	msg     Message
+	memory  *memory
 	unzip   *zstd.Decoder
 	buf     []byte
 	last    int64
@@ -47,6 +48,7 @@ type reading struct {
 	*split
 	q      query
 	src    source
+	share  account
 	order  int
 	start  int64 // log time of the first message
 	m      raw
@@ -95,7 +97,7 @@ func (b *Bag) Messages(f Filter) (*Iterator, error) {
 	if end == 0 {
 		end = math.MaxInt64
 	}
-	it := &Iterator{bag: b}
+	it := &Iterator{bag: b, memory: newMemory(&b.opts)}
 	if b.meta != nil && b.meta.Mode == "MESSAGE" {
 		z, err := newZstd(b.opts.Message)
 		if err != nil {
@@ -104,7 +106,7 @@ func (b *Bag) Messages(f Filter) (*Iterator, error) {
 		it.unzip = z
 	}
 	for i, s := range b.splits {
-		r := &reading{split: s, order: i, start: s.desc.start, q: query{ids: map[int64]bool{}, start: f.Start, end: end}}
+		r := &reading{split: s, share: account{m: it.memory}, order: i, start: s.desc.start, q: query{ids: map[int64]bool{}, start: f.Start, end: end}}
 		if (s.fatal != nil || s.desc.messages == 0) && i > 0 {
 			r.start = it.pending[i-1].start // a file that cannot be read stays behind the one before it
 		}
@@ -186,7 +188,7 @@ func (it *Iterator) startDue() error {
 		if r.desc.messages > 0 && (r.desc.start >= r.q.end || r.desc.end < r.q.start && r.desc.cut == nil) {
 			continue
 		}
-		src, err := r.messages(r.q)
+		src, err := r.messages(r.q, &r.share)
 		if err != nil {
 			return &BreakError{File: r.name, Offset: -1, Err: err}
 		}
@@ -208,7 +210,7 @@ func (it *Iterator) advance(r *reading) error {
 	}
 	if errors.Is(err, io.EOF) {
 		it.missed += r.src.late()
-		if err := r.src.close(); err != nil {
+		if err := r.close(); err != nil {
 			return &BreakError{File: r.name, Offset: -1, LastTime: r.last, Messages: r.count, Err: err}
 		}
 		if r.split.tail != nil && !r.broken {
@@ -230,6 +232,12 @@ func (s *split) tailError(last, n int64) error {
 	}
 	b.LastTime, b.Messages = last, n
 	return b
+}
+
+func (r *reading) close() error {
+	err := r.src.close()
+	r.share.close()
+	return err
 }
 
 func (r *reading) breakError(err error) error {
@@ -264,9 +272,10 @@ func (it *Iterator) Close() error {
 		it.heap, it.current = append(it.heap, it.current), nil
 	}
 	for _, r := range it.heap {
-		err = errors.Join(err, r.src.close())
+		err = errors.Join(err, r.close())
 	}
 	it.heap, it.pending = nil, nil
+	it.memory.close()
 	if it.unzip != nil {
 		it.unzip.Close()
 	}

@@ -103,8 +103,9 @@ type chunkRef struct {
 }
 
 // loadChunk reads and decompresses the chunk record at off. A chunk that the
-// end of the file cuts gives what can be saved, together with the cut.
-func loadChunk(f *os.File, off, size int64, d *chunkDecoder, in, out []byte) (compressed, data []byte, broken *cut) {
+// end of the file cuts gives what can be saved, together with the cut. Without
+// an account nothing is kept.
+func loadChunk(f *os.File, off, size int64, d *chunkDecoder, a *account, in, out []byte) (compressed, data []byte, broken *cut) {
 	rr := recordReader{f: f, off: off, size: size, limit: d.limit, body: in}
 	var h [recordHeader]byte
 	if n, _ := f.ReadAt(h[:], off); n < recordHeader || mcap.OpCode(h[0]) != mcap.OpChunk {
@@ -134,6 +135,11 @@ func loadChunk(f *os.File, off, size int64, d *chunkDecoder, in, out []byte) (co
 		return in, out[:0], cutf(off, ErrCorrupt, "a chunk record of %d bytes claims %d", len(body), head.records)
 	}
 	body = body[:min(uint64(len(body)), head.records)]
+	if a != nil && head.uncompressed <= uint64(d.limit) {
+		if err := a.room(int64(head.uncompressed)); err != nil {
+			return in, out[:0], &cut{off, err}
+		}
+	}
 	data, err := d.decode(out[:0], head, body)
 	switch {
 	case have < n:

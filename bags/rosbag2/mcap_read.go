@@ -5,11 +5,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/foxglove/mcap/go/mcap"
 )
 
-func (m *mcapFile) messages(q query) (source, error) {
+func (m *mcapFile) messages(q query, a *account) (source, error) {
 	f, err := os.Open(m.path)
 	if err != nil {
 		return nil, IOError("open", m.path, err)
@@ -18,12 +19,13 @@ func (m *mcapFile) messages(q query) (source, error) {
 	for id := range m.channels {
 		known[int64(id)] = true
 	}
-	dec := &chunkDecoder{limit: m.opts.Chunk}
 	if m.loose {
 		rr := newRecordReader(f, int64(len(mcap.Magic)), m.size, m.opts.Chunk)
-		return &reorder{in: &sequential{file: m, f: f, q: q, known: known, rr: rr, dec: dec}, limit: m.opts.Reorder}, nil
+		return newReorder(&sequential{file: m, f: f, q: q, known: known, rr: rr, account: a}, a), nil
 	}
-	return &chunked{file: m, f: f, q: q, known: known, dec: dec}, nil
+	s := &chunked{file: m, f: f, q: q, known: known, account: a}
+	a.m.merging = append(a.m.merging, s)
+	return s, nil
 }
 
 // openChunk is a chunk whose time range has begun.
@@ -36,6 +38,12 @@ type openChunk struct {
 }
 
 func (c *openChunk) time() int64 { return c.entries[c.next].log }
+
+// buffers is what the chunk's memory would cost when it is kept for another.
+func (c *openChunk) buffers() int64 { return int64(cap(c.data)) + int64(cap(c.entries))*entrySize }
+
+// size in memory.
+func (c *openChunk) size() int64 { return int64(cap(c.data)) + int64(len(c.entries))*entrySize }
 
 type chunkHeap []*openChunk
 
@@ -60,14 +68,11 @@ type chunked struct {
 	f       *os.File
 	q       query
 	known   map[int64]bool
-	dec     *chunkDecoder
-	pending int // next of file.chunks
+	account *account // of the chunks that are open
+	pending int      // next of file.chunks
 	heap    chunkHeap
 	spent   *openChunk // its buffers are free once the caller asks for more
-	pool    []*openChunk
-	in      []byte
-	bytes   int64 // decompressed and open
-	entries int64 // of all open chunks
+	entries int64      // of all open chunks
 	given   bool
 	last    int64
 	missed  int64
@@ -147,30 +152,31 @@ func (s *chunked) openDue() error {
 // open loads a chunk and merges it. Of a damaged one it merges what can be
 // saved and returns the damage.
 func (s *chunked) open(ref chunkRef) error {
-	var c *openChunk
-	if n := len(s.pool); n > 0 {
-		c, s.pool = s.pool[n-1], s.pool[:n-1]
-	} else {
-		c = &openChunk{}
-	}
+	mem := s.account.m
+	c := mem.fresh()
 	c.ref, c.order, c.next = ref, s.pending, 0
 	var broken *cut
-	s.in, c.data, broken = loadChunk(s.f, ref.offset, s.file.size, s.dec, s.in, c.data)
+	mem.in, c.data, broken = loadChunk(s.f, ref.offset, s.file.size, &mem.dec, s.account, mem.in, c.data)
 	var err error
 	c.entries, err = indexChunk(c.data, c.entries[:0], &s.q, s.known)
 	if broken == nil && err != nil {
 		broken = &cut{ref.offset, err}
 	}
-	s.bytes += int64(cap(c.data))
 	s.entries += int64(len(c.entries))
-	if s.entries*entrySize > 4*s.file.opts.Open {
-		return cutf(ref.offset, ErrTooLarge, "%d messages in chunks whose times overlap; sort the file with mcap sort", s.entries)
+	if s.entries*entrySize > s.file.opts.Open {
+		n := s.entries
+		s.entries -= int64(len(c.entries))
+		return cutf(ref.offset, ErrTooLarge, "%d messages in chunks whose times overlap; sort the file with mcap sort", n)
+	}
+	if len(c.entries) > 0 {
+		heap.Push(&s.heap, c)
+	}
+	if err := s.account.add(c.size()); err != nil {
+		s.drop(c)
+		return &cut{ref.offset, err}
 	}
 	if len(c.entries) == 0 {
 		s.retire(c)
-	} else {
-		heap.Push(&s.heap, c)
-		s.evict()
 	}
 	// The end of the file is reported after the messages that lie before it.
 	if broken == nil || s.file.cut != nil && errors.Is(broken, ErrTruncated) {
@@ -179,48 +185,45 @@ func (s *chunked) open(ref chunkRef) error {
 	return broken
 }
 
-// evict gives up the data of chunks that are needed last while too many are open.
-func (s *chunked) evict() {
-	for s.bytes > s.file.opts.Open {
-		var latest *openChunk
-		for _, c := range s.heap[1:] {
-			if c.data != nil && (latest == nil || c.time() > latest.time()) {
-				latest = c
-			}
-		}
-		if latest == nil {
-			return
-		}
-		s.bytes -= int64(cap(latest.data))
-		latest.data = nil
-	}
-}
-
 func (s *chunked) reload(c *openChunk) error {
-	s.in, c.data, _ = loadChunk(s.f, c.ref.offset, s.file.size, s.dec, s.in, nil)
-	s.bytes += int64(cap(c.data))
+	mem := s.account.m
+	var broken *cut
+	mem.in, c.data, broken = loadChunk(s.f, c.ref.offset, s.file.size, &mem.dec, s.account, mem.in, nil)
+	err := s.account.add(int64(cap(c.data)))
+	if broken != nil && errors.Is(broken, ErrTooLarge) {
+		err = broken.err
+	}
+	if err != nil {
+		s.drop(c)
+		return &cut{c.ref.offset, err}
+	}
 	if last := c.entries[len(c.entries)-1]; len(c.data) < last.at+last.n {
-		heap.Pop(&s.heap)
-		s.retire(c)
+		s.drop(c)
 		return cutf(c.ref.offset, ErrCorrupt, "the file changed while it was read")
 	}
-	s.evict()
 	return nil
 }
 
-func (s *chunked) retire(c *openChunk) {
-	s.bytes -= int64(cap(c.data))
-	s.entries -= int64(len(c.entries))
-	if len(s.pool) < 4 {
-		s.pool = append(s.pool, c)
+// drop gives up a chunk with the messages that it still has.
+func (s *chunked) drop(c *openChunk) {
+	if i := slices.Index(s.heap, c); i >= 0 {
+		heap.Remove(&s.heap, i)
 	}
+	s.retire(c)
+}
+
+func (s *chunked) retire(c *openChunk) {
+	s.account.add(-c.size())
+	s.entries -= int64(len(c.entries))
+	s.account.m.recycle(c)
 }
 
 func (s *chunked) late() int64 { return s.missed }
 
 func (s *chunked) close() error {
-	s.dec.close()
-	s.heap, s.pool, s.spent = nil, nil, nil
+	mem := s.account.m
+	mem.merging = slices.DeleteFunc(mem.merging, func(c *chunked) bool { return c == s })
+	s.heap, s.spent = nil, nil
 	return s.f.Close()
 }
 
@@ -231,8 +234,8 @@ type sequential struct {
 	q       query
 	known   map[int64]bool
 	rr      *recordReader
-	dec     *chunkDecoder
-	in      []byte
+	account *account
+	held    int64  // bytes of chunk and of the record
 	chunk   []byte // the current chunk, records from pos on are still to come
 	pos     int
 	chunkAt int64
@@ -303,13 +306,22 @@ func (s *sequential) fromFile(m *raw) (bool, error) {
 		if err != nil {
 			return fail(err)
 		}
+		if err := s.hold(); err != nil {
+			s.rr.body = nil
+			return false, err
+		}
 		if ok, err := s.take(body, s.rr.start, m); ok || err != nil {
 			return ok, err
 		}
 	case mcap.OpChunk:
 		s.chunkAt, s.pos = s.rr.start, 0
 		var broken *cut
-		s.in, s.chunk, broken = loadChunk(s.f, s.rr.start, s.file.size, s.dec, s.in, s.chunk)
+		mem := s.account.m
+		mem.in, s.chunk, broken = loadChunk(s.f, s.rr.start, s.file.size, &mem.dec, s.account, mem.in, s.chunk)
+		if err := s.hold(); err != nil {
+			s.chunk = nil
+			return false, err
+		}
 		if broken != nil && s.rr.whole() { // else the next header reports the end of the file
 			s.after = broken
 		}
@@ -317,9 +329,15 @@ func (s *sequential) fromFile(m *raw) (bool, error) {
 	return false, nil
 }
 
-func (s *sequential) late() int64 { return 0 }
-
-func (s *sequential) close() error {
-	s.dec.close()
-	return s.f.Close()
+// hold accounts for the buffers as they are now.
+func (s *sequential) hold() error {
+	n := int64(cap(s.chunk)) + int64(cap(s.rr.body)) - s.held
+	s.held += n
+	if err := s.account.add(n); err != nil {
+		return &cut{s.rr.start, err}
+	}
+	return nil
 }
+
+func (s *sequential) late() int64  { return 0 }
+func (s *sequential) close() error { return s.f.Close() }

@@ -176,7 +176,7 @@ func (s *mcapScan) settle(intact bool) {
 
 // look decompresses a chunk for its channels, counts and times.
 func (s *mcapScan) look(c *chunkRef) {
-	s.in, s.out, _ = loadChunk(s.f, c.offset, s.size, &s.dec, s.in, s.out)
+	s.in, s.out, _ = loadChunk(s.f, c.offset, s.size, &s.dec, nil, s.in, s.out)
 	first := true
 	eachRecord(s.out, func(op mcap.OpCode, _ int, body []byte) error {
 		var m raw

@@ -2,6 +2,8 @@ package rosbag2
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -134,4 +136,86 @@ func benchmarkDrain(b *testing.B, path string) {
 		b.SetBytes(bytes)
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+// chunksOf writes messages of size bytes, all of times start, start+step, ..., in chunks of that size.
+func chunksOf(t *testing.T, path string, chunk int64, messages, size int, start, step int64) {
+	t.Helper()
+	msgs := make([]got, messages)
+	for i := range msgs {
+		log := start + int64(i)*step
+		msgs[i] = got{"/a", log, log, string(make([]byte, size))}
+	}
+	writeMCAP(t, path, mcap.WriterOptions{Chunked: true, ChunkSize: chunk, Compression: mcap.CompressionZSTD}, msgs)
+}
+
+// Files of a bag whose times overlap share one budget: eight of them cost no more than one.
+func TestMemoryOfSplits(t *testing.T) {
+	const splits = 8
+	limits := Limits{Open: 8 << 20, Chunk: 8 << 20, Reorder: 1 << 20, Message: 8 << 20}
+	loose := func(t *testing.T, path string, k int) {
+		var msgs []got
+		for i := range 300 {
+			log := int64(i*splits + k)
+			msgs = append(msgs, got{"/a", log, log, string(make([]byte, 32<<10))})
+		}
+		writeMCAP(t, path, mcap.WriterOptions{}, msgs)
+	}
+	for name, c := range map[string]struct {
+		write func(t *testing.T, path string, k int)
+		all   bool // of the messages can be read
+		n     int
+		live  uint64
+	}{
+		"small chunks":        {func(t *testing.T, path string, k int) { chunksOf(t, path, 64<<10, 300, 8<<10, int64(k), splits) }, true, 300, 12 << 20},
+		"chunks of the limit": {func(t *testing.T, path string, k int) { chunksOf(t, path, 7<<20, 900, 8<<10, int64(k), splits) }, false, 900, 32 << 20},
+		"messages as large":   {func(t *testing.T, path string, k int) { chunksOf(t, path, 1<<20, 4, 7<<20, int64(k), splits) }, false, 4, 32 << 20},
+		"no chunks":           {loose, true, 300, 12 << 20},
+	} {
+		dir := t.TempDir()
+		for k := range splits {
+			c.write(t, filepath.Join(dir, fmt.Sprintf("b_%d.mcap", k)), k)
+		}
+		b := mustOpen(t, dir, WithLimits(limits))
+		runtime.GC()
+		var before runtime.MemStats
+		runtime.ReadMemStats(&before)
+		n, refused, peak := int64(0), 0, uint64(0)
+		it, err := b.Messages(Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := 0; ; k++ {
+			_, err := it.Next()
+			if k%64 == 0 || err != nil {
+				var s runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&s)
+				peak = max(peak, s.HeapAlloc-min(s.HeapAlloc, before.HeapAlloc))
+			}
+			if err == io.EOF {
+				break
+			}
+			if errors.Is(err, ErrTooLarge) {
+				refused++
+			} else if err != nil {
+				t.Fatal(err)
+			} else {
+				n++
+			}
+		}
+		if it.Late() > 0 || c.all && (n != int64(splits*c.n) || refused > 0) || !c.all && (n < int64(c.n) || refused == 0) {
+			t.Errorf("%s: %d of %d messages, %d refusals, %d late", name, n, splits*c.n, refused, it.Late())
+		}
+		if peak > c.live {
+			t.Errorf("%s: %.1f MiB live", name, float64(peak)/(1<<20))
+		}
+		t.Logf("%s: %d messages, %d refusals, %.1f MiB live", name, n, refused, float64(peak)/(1<<20))
+		if err := it.Close(); err != nil {
+			t.Error(err)
+		}
+		if it.memory.used != 0 {
+			t.Errorf("%s: %d bytes are still accounted for", name, it.memory.used)
+		}
+	}
 }

@@ -1,12 +1,12 @@
 package rosbag2
 
 // Limits bounds what a recording, however hostile, may cost. All are in bytes;
-// a zero field keeps its default. Open and Reorder count for each file by
-// itself: files of a bag whose times overlap are read together.
+// a zero field keeps its default. Open and Reorder hold for an Iterator: files
+// of a bag whose times overlap are read together and share them.
 type Limits struct {
 	Message int64 // one message after decompression; default 256 MiB
 	Chunk   int64 // one MCAP chunk or record, compressed or not; default 512 MiB
-	Open    int64 // decompressed MCAP chunks kept at once while their times overlap; default 256 MiB
+	Open    int64 // all that is kept while times overlap, MCAP chunks above all; one file alone may exceed it by a chunk; default 256 MiB
 	Reorder int64 // messages held back to sort a file without an index; default 64 MiB
 	Temp    int64 // all temporary files of one bag together; default 256 GiB
 }

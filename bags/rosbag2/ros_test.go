@@ -14,6 +14,9 @@ func TestROS2BagInfo(t *testing.T) {
 	if err != nil || len(setups) == 0 {
 		t.Skip("no ROS 2 in /opt/ros to read the bag with")
 	}
+	if err := exec.Command("bash", "-c", `source "$0" && ros2 bag --help`, setups[0]).Run(); err != nil {
+		t.Skip("the ROS 2 in /opt/ros has no ros2 bag; install ros2bag to read the bag with")
+	}
 	msgs := sample(200)
 	count := map[string]int{}
 	for _, m := range msgs {

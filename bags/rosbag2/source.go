@@ -35,7 +35,7 @@ func (q *query) wants(id, log int64) bool { return q.ids[id] && log >= q.start &
 // a bag of many splits holds few files open.
 type storage interface {
 	describe() fileDescription
-	messages(q query) (source, error)
+	messages(q query, a *account) (source, error)
 }
 
 type fileTopic struct {
@@ -93,21 +93,27 @@ func (h *heldHeap) Pop() any {
 // heldOverhead is what a held message costs besides its bytes.
 const heldOverhead = 64
 
-// reorder sorts a source that comes in file order, as far as limit bytes of
-// held messages allow. A message older than one already given is left out and
+// reorder sorts a source that comes in file order, as far as its share of
+// Limits.Reorder for held messages allows. A message older than one already given is left out and
 // counted: log times never decrease.
 type reorder struct {
 	in      source
-	limit   int64
+	account *account
 	heap    heldHeap
 	bytes   int64
 	seq     int64
 	given   bool
 	last    int64 // log time given last
 	missed  int64
-	broken  error // pending error of in, given when the heap is empty
-	spare   [][]byte
+	broken  error    // pending error of in, given when the heap is empty
+	spare   [][]byte // buffers to be used again
+	kept    int64    // bytes of them
 	current []byte
+}
+
+func newReorder(in source, a *account) *reorder {
+	a.m.sorting++
+	return &reorder{in: in, account: a}
 }
 
 func (r *reorder) next(m *raw) error {
@@ -127,7 +133,7 @@ func (r *reorder) next(m *raw) error {
 			return err
 		}
 		h := heap.Pop(&r.heap).(held)
-		r.bytes -= int64(cap(h.data)) + heldOverhead
+		r.hold(-int64(cap(h.data)) - heldOverhead)
 		if r.given && h.log < r.last {
 			r.missed++
 			r.recycle(h.data)
@@ -141,24 +147,34 @@ func (r *reorder) next(m *raw) error {
 
 // fill reads ahead until the buffer is full or the input is at an end or break.
 func (r *reorder) fill() error {
-	for r.broken == nil && (r.bytes < r.limit || len(r.heap) == 0) {
+	for r.broken == nil && (r.bytes < r.account.m.share() || len(r.heap) == 0) {
 		var m raw
 		if err := r.in.next(&m); err != nil {
 			r.broken = err
 			return nil
 		}
 		m.data = append(r.buffer(len(m.data)), m.data...)
-		r.bytes += int64(cap(m.data)) + heldOverhead
+		if err := r.hold(int64(cap(m.data)) + heldOverhead); err != nil {
+			r.hold(-int64(cap(m.data)) - heldOverhead)
+			r.broken = &cut{-1, err}
+			return nil
+		}
 		heap.Push(&r.heap, held{m, r.seq})
 		r.seq++
 	}
 	return nil
 }
 
+func (r *reorder) hold(n int64) error {
+	r.bytes += n
+	return r.account.add(n)
+}
+
 func (r *reorder) buffer(n int) []byte {
 	if k := len(r.spare); k > 0 {
 		b := r.spare[k-1]
 		r.spare = r.spare[:k-1]
+		r.kept -= int64(cap(b))
 		if cap(b) >= n && cap(b) <= 4*n+4096 {
 			return b[:0]
 		}
@@ -167,10 +183,15 @@ func (r *reorder) buffer(n int) []byte {
 }
 
 func (r *reorder) recycle(b []byte) {
-	if len(r.spare) < 64 && cap(b) <= 1<<20 {
+	if size := int64(cap(b)); len(r.spare) < 64 && r.kept+size <= r.account.m.share()/4 {
 		r.spare = append(r.spare, b[:0])
+		r.kept += size
 	}
 }
 
-func (r *reorder) late() int64  { return r.missed + r.in.late() }
-func (r *reorder) close() error { return r.in.close() }
+func (r *reorder) late() int64 { return r.missed + r.in.late() }
+
+func (r *reorder) close() error {
+	r.account.m.sorting--
+	return r.in.close()
+}

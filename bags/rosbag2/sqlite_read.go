@@ -12,19 +12,21 @@ import (
 // sqliteSource reads the messages table through the timestamp index. Where
 // SQLite finds a damaged page, the page scan goes on with what lies behind.
 type sqliteSource struct {
-	file  *sqliteFile
-	db    *database
-	rows  *sql.Rows
-	q     query
-	given bool
-	last  position // of the row given last
-	rest  source   // once SQLite has given up
-	ended bool
+	file    *sqliteFile
+	db      *database
+	rows    *sql.Rows
+	q       query
+	account *account
+	held    int64 // bytes of the row
+	given   bool
+	last    position // of the row given last
+	rest    source   // once SQLite has given up
+	ended   bool
 }
 
-func (s *sqliteFile) messages(q query) (source, error) {
+func (s *sqliteFile) messages(q query, a *account) (source, error) {
 	if s.scanned {
-		return s.salvage(q, nil, nil)
+		return s.salvage(q, a, nil, nil)
 	}
 	db, err := s.connect()
 	if err != nil {
@@ -34,11 +36,11 @@ func (s *sqliteFile) messages(q query) (source, error) {
 	if err != nil {
 		db.Close()
 		if isCorrupt(err) {
-			return s.salvage(q, nil, err)
+			return s.salvage(q, a, nil, err)
 		}
 		return nil, s.explain(err)
 	}
-	return &sqliteSource{file: s, db: db, rows: rows, q: q}, nil
+	return &sqliteSource{file: s, db: db, rows: rows, q: q, account: a}, nil
 }
 
 func (s *sqliteFile) query(q *query) string {
@@ -80,6 +82,11 @@ func (s *sqliteSource) next(m *raw) error {
 		if !s.q.wants(m.id, m.log) {
 			continue
 		}
+		n := int64(len(data)) - s.held
+		s.held += n
+		if err := s.account.add(n); err != nil {
+			return &cut{-1, err}
+		}
 		m.data = data
 		return nil
 	}
@@ -99,7 +106,7 @@ func (s *sqliteSource) end(err error) error {
 	if s.given {
 		after = &s.last
 	}
-	s.rest, err = s.file.salvage(s.q, after, err)
+	s.rest, err = s.file.salvage(s.q, s.account, after, err)
 	return err
 }
 

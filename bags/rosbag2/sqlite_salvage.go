@@ -226,13 +226,15 @@ func (v *survey) named(meta *metadata) []fileTopic {
 // pageSource reads the messages of a database that SQLite cannot walk, in the
 // order of its pages, and tells of the damage at the end.
 type pageSource struct {
-	file  *sqliteFile
-	scan  *pageScan
-	q     query
-	r     tableRow
-	after *position // only messages behind it
-	why   error     // what SQLite said, if it came this far
-	ended bool
+	file    *sqliteFile
+	scan    *pageScan
+	q       query
+	r       tableRow
+	after   *position // only messages behind it
+	why     error     // what SQLite said, if it came this far
+	account *account
+	held    int64 // bytes of the scan's payload
+	ended   bool
 }
 
 // position of a message in the order of timestamp and rowid.
@@ -243,12 +245,12 @@ func (p *position) before(log, rowid int64) bool {
 }
 
 // salvage reads by page scan what lies behind a position, nil for all.
-func (s *sqliteFile) salvage(q query, after *position, why error) (source, error) {
+func (s *sqliteFile) salvage(q query, a *account, after *position, why error) (source, error) {
 	scan, err := s.scan()
 	if err != nil {
 		return nil, err
 	}
-	return &reorder{in: &pageSource{file: s, scan: scan, q: q, after: after, why: why}, limit: s.opts.Reorder}, nil
+	return newReorder(&pageSource{file: s, scan: scan, q: q, after: after, why: why, account: a}, a), nil
 }
 
 func (s *pageSource) next(m *raw) error {
@@ -273,6 +275,12 @@ func (s *pageSource) next(m *raw) error {
 			return cutf((s.scan.number-1)*s.scan.page, ErrTooLarge, "a message of %d bytes, limit %d", n, s.file.opts.Message)
 		}
 		if payload, ok := s.scan.payload(&s.r); ok {
+			n := int64(cap(s.scan.buf)) - s.held
+			s.held += n
+			if err := s.account.add(n); err != nil {
+				s.scan.buf = nil
+				return &cut{(s.scan.number - 1) * s.scan.page, err}
+			}
 			m.data = s.r.cols[l.data].bytes(payload)
 			return nil
 		}

@@ -327,7 +327,7 @@ func FuzzPageScan(f *testing.F) {
 		for _, topic := range s.desc.topics {
 			q.ids[topic.id] = true
 		}
-		src, err := s.salvage(q, nil, nil)
+		src, err := s.salvage(q, &account{m: newMemory(&o)}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
