@@ -86,9 +86,11 @@ func (m *memory) evict(limit int64) {
 // share is how many bytes each of the sources that sort may hold back.
 func (m *memory) share() int64 { return m.reorder / max(m.sorting, 1) }
 
-// recycle keeps a chunk's buffers while the budget has room for them.
+// recycle keeps a chunk's buffers while the budget has room for them, or
+// nothing else is kept.
 func (m *memory) recycle(c *openChunk) {
-	if n := c.buffers(); len(m.pool) < 4 && m.used+m.pooled+n <= m.open {
+	n := c.buffers()
+	if m.used+m.pooled == 0 || len(m.pool) < 4 && m.used+m.pooled+n <= m.open {
 		m.pool, m.pooled = append(m.pool, c), m.pooled+n
 	}
 }
