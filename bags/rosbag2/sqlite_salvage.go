@@ -38,8 +38,11 @@ func (l *layout) message(r *tableRow, m *raw) bool {
 	return ok && timed
 }
 
-// maxTopicRow bounds a row of topics; what it exceeds is a profile of QoS.
-const maxTopicRow = 1 << 20
+// Bounds of one row of topics and of all.
+const (
+	maxTopicRow  = 1 << 18
+	maxTopicRows = 64 << 20
+)
 
 // topicRow reads a row as one of topics: an id, which is the rowid, then name,
 // type and serialization format, then QoS and hash as the schema has them.
@@ -74,6 +77,7 @@ type survey struct {
 	topics  []fileTopic
 	tallies map[int64]*tally   // by topic id
 	strays  map[position]int64 // their pages
+	size    int64              // bytes of topics
 	scan    *pageScan
 	before  sighting // the row before last
 	last    sighting // counted once the next one is known
@@ -121,8 +125,8 @@ func (s *sqliteFile) survey() (*survey, error) {
 			if r.cols[s.layout.data].size <= s.opts.Message && scan.whole(&r) {
 				v.settle(sighting{position{m.log, r.rowid}, m.id, scan.number, true})
 			}
-		} else if t, ok := topicRow(scan, &r); ok && len(v.topics) < maxTopics {
-			v.topics = append(v.topics, t)
+		} else if t, ok := topicRow(scan, &r); ok && len(v.topics) < maxTopics && v.size+r.size <= maxTopicRows {
+			v.topics, v.size = append(v.topics, t), v.size+r.size
 		}
 	}
 }
