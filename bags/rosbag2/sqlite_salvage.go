@@ -204,21 +204,21 @@ func (v *survey) named(meta *metadata) []fileTopic {
 	if meta == nil {
 		return nil
 	}
+	stated, found := map[int64][]int{}, map[int64]int{} // by count
+	for i := range meta.Topics {
+		n := meta.Topics[i].Count
+		stated[n] = append(stated[n], i)
+	}
+	for _, t := range v.tallies {
+		found[t.n]++
+	}
 	var topics []fileTopic
-	for id, found := range v.tallies {
-		var fit []int
-		rivals := 0
-		for i := range meta.Topics {
-			if n := meta.Topics[i].Count; n == found.n || len(meta.Topics) == 1 && len(v.tallies) == 1 {
-				fit = append(fit, i)
-			}
+	for id, t := range v.tallies {
+		fit := stated[t.n]
+		if len(meta.Topics) == 1 && len(v.tallies) == 1 {
+			fit = []int{0}
 		}
-		for _, other := range v.tallies {
-			if other.n == found.n {
-				rivals++
-			}
-		}
-		if len(fit) == 1 && rivals == 1 {
+		if len(fit) == 1 && found[t.n] == 1 {
 			t := &meta.Topics[fit[0]].Topic
 			topics = append(topics, fileTopic{id, Topic{Name: t.Name, Type: t.Type, Format: cmp.Or(t.Format, "cdr"), QoS: qosText(&t.QoS), TypeHash: t.TypeHash}})
 		}

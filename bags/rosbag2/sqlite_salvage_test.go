@@ -67,8 +67,11 @@ func TestSalvageEveryPage(t *testing.T) {
 		data := readFile(t, path)
 		end := ends(t, data, msgs)
 		short := filepath.Join(t.TempDir(), "short.db3")
-		opened := 0
-		for at := page; at < len(data); at += page / 2 {
+		opened, step := 0, page/2
+		if testing.Short() {
+			step = page * 5 / 2
+		}
+		for at := page; at < len(data); at += step {
 			if err := os.WriteFile(short, data[:at], 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -99,8 +102,8 @@ func TestSalvageEveryPage(t *testing.T) {
 			}
 			b.Close()
 		}
-		if opened < len(data)/page {
-			t.Errorf("page %d: only %d of %d cuts could be opened", page, opened, 2*len(data)/page)
+		if opened < len(data)/step/2 {
+			t.Errorf("page %d: only %d of %d cuts could be opened", page, opened, len(data)/step)
 		}
 	}
 }
