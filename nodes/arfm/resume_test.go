@@ -104,7 +104,9 @@ func TestResumeWithFlags(t *testing.T) {
 	if status, _, errs := arfm("train", "--resume", "--out", out); status != exitFailed || !strings.Contains(errs, f.bag) || !strings.Contains(errs, "check the path") {
 		t.Errorf("without its bag: status %d, %s", status, errs)
 	}
-	must(t, "train", "--resume", "--out", out, "--bags", moved)
+	if end := must(t, "train", "--resume", "--out", out, "--bags", moved); strings.Contains(end, "a step took") || !strings.Contains(end, "policy-00000040") {
+		t.Errorf("a finished run says %s", end)
+	}
 	other := f.write(t, "other.yaml", strings.Replace(mustRead(t, f.contract), "max_age_ms: 1000", "max_age_ms: 900", 1))
 	for _, c := range []struct {
 		args []string

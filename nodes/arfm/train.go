@@ -257,6 +257,9 @@ func printResult(w io.Writer, r *finetune.Result) {
 	fmt.Fprintln(w, r)
 	ms := func(s float64) time.Duration { return time.Duration(s * 1e9).Round(10 * time.Microsecond) }
 	t := r.Timing
+	if t.Network == 0 { // a run that was at its end already
+		return
+	}
 	fmt.Fprintf(w, "a step took %v in the network, %v in the objective, %v in the optimiser, %v in data, %v in the log\n",
 		ms(t.Network), ms(t.Graph), ms(t.Optimiser), ms(t.Data), ms(t.Log))
 }
