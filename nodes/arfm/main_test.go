@@ -19,6 +19,7 @@ import (
 	"arfm/nodes/demo"
 	"arfm/nodes/demonstration"
 	"arfm/nodes/reach"
+	"arfm/nodes/sim"
 )
 
 // asCommand makes this test binary behave as arfm, for the demo's second process.
@@ -248,6 +249,9 @@ func TestBadInput(t *testing.T) {
 		{"bad span", []string{"bag", "label", "--outcome", "success", "--span", "9s:1s", f.bag}, exitUsage, []string{"9s:1s"}},
 		{"demo over a folder that is no demo", []string{"demo", "--out", empty, "--force"}, exitFailed, []string{"empty", "name another"}},
 		{"demo of nothing", []string{"demo", "--out", out, "--episodes", "-1"}, exitFailed, []string{"at least one"}},
+		{"unknown suite", []string{"demo", "--out", out, "--suite", "kitchen"}, exitFailed, []string{"kitchen", "object"}},
+		{"neither bag nor suite", []string{"run", "--checkpoints", empty}, exitUsage, []string{"--bag", "--sim"}},
+		{"simulated arm in slow motion", []string{"run", "--checkpoints", empty, "--sim", "goal", "--speed", "0.5"}, exitUsage, []string{"--speed"}},
 		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
 		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
 		{"demo over a folder", []string{"demo", "--out", empty}, exitFailed, []string{"empty", "--force"}},
@@ -355,14 +359,18 @@ func TestDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains twice, which takes a minute under the race detector")
 	}
+	if !sim.Available {
+		t.Skip("this build has no MuJoCo: build with -tags mujoco")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(asCommand, "1")
 	var said []string
+	out := filepath.Join(t.TempDir(), "demo")
 	r, err := demo.Run(context.Background(), demo.Options{
-		Out: filepath.Join(t.TempDir(), "demo"), Seed: 1, Episodes: 8, Steps: 4, TuneSteps: 5, Evaluations: 4,
+		Suite: "goal", Out: out, Seed: 1, Episodes: 8, Steps: 4, TuneSteps: 5, Evaluations: 4,
 		Run: []string{self, "run"}, Progress: func(string, int64, int64) {}, Say: func(s string) { said = append(said, s) },
 	})
 	if err != nil {
@@ -377,5 +385,9 @@ func TestDemo(t *testing.T) {
 	}
 	if text := r.String(); !strings.Contains(text, "before") || !strings.Contains(text, "after") {
 		t.Error(text)
+	}
+	page, err := os.ReadFile(demo.Page(out))
+	if err != nil || !strings.Contains(string(page), "put the red cube onto the plate") {
+		t.Errorf("the report has %d bytes (%v)", len(page), err)
 	}
 }

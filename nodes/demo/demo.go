@@ -70,12 +70,12 @@ func Page(out string) string { return filepath.Join(out, reportDir, "index.html"
 // Run tells the story and returns its figures; they are also written into the
 // report's folder, as report.json and, to look at, index.html.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	if !sim.Available {
-		return nil, mujoco.ErrUnavailable
-	}
-	suite, err := sim.FindSuite(o.Suite)
+	suite, err := o.check()
 	if err != nil {
 		return nil, err
+	}
+	if !sim.Available {
+		return nil, mujoco.ErrUnavailable
 	}
 	if err := o.prepare(); err != nil {
 		return nil, err
@@ -91,20 +91,24 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return &s.report, s.write(filepath.Join(o.Out, reportDir))
 }
 
-// prepare makes an empty output folder. It removes what an earlier demo left,
-// and refuses a folder that none made.
-func (o *Options) prepare() error {
+// check refuses what cannot be done, and an output folder that no demo made.
+func (o *Options) check() (*sim.Suite, error) {
 	if o.Episodes < 1 || o.Evaluations < 1 || o.Steps < 1 || o.TuneSteps < 1 {
-		return errors.New("a demo needs at least one episode, evaluation and step of each kind")
+		return nil, errors.New("a demo needs at least one episode, evaluation and step of each kind")
 	}
 	if _, err := os.Lstat(o.Out); err == nil {
 		if !o.Force {
-			return fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
+			return nil, fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
 		}
 		if _, err := os.Lstat(filepath.Join(o.Out, markFile)); err != nil {
-			return fmt.Errorf("%w: %s was not made by a demo, so nothing in it is replaced; name another", ErrExists, o.Out)
+			return nil, fmt.Errorf("%w: %s was not made by a demo, so nothing in it is replaced; name another", ErrExists, o.Out)
 		}
 	}
+	return sim.FindSuite(o.Suite)
+}
+
+// prepare makes an empty output folder: it removes what an earlier demo left.
+func (o *Options) prepare() error {
 	for _, name := range []string{bagsDir, cloneDir, tuneDir, checkpointsDir, reportDir, contractFile} {
 		if err := os.RemoveAll(filepath.Join(o.Out, name)); err != nil {
 			return err
