@@ -56,7 +56,9 @@ func TestDemonstrators(t *testing.T) {
 			t.Logf("%-8s%-64s%s", e.Name, instruction.Instruction, line)
 		}
 	}
-	rate := func(q demonstration.Quality) float64 { return float64(all[q].successes) / max(1, float64(all[q].episodes)) }
+	rate := func(q demonstration.Quality) float64 {
+		return float64(all[q].successes) / max(1, float64(all[q].episodes))
+	}
 	mean := func(q demonstration.Quality) float64 { return all[q].reward / max(1, float64(all[q].episodes)) }
 	for _, q := range []demonstration.Quality{demonstration.Expert, demonstration.Sloppy, demonstration.Failing} {
 		t.Logf("%s: %d of %d, return %.3f", q, all[q].successes, all[q].episodes, mean(q))

@@ -64,6 +64,7 @@ static void draw(const mjModel* m, mjData* d, picture* p, int camera, int width,
 	cam.fixedcamid = camera;
 	mjv_updateScene(m, d, &p->option, NULL, &cam, mjCAT_ALL, &p->scene);
 	mjrRect view = {0, 0, width, height};
+	mjr_setBuffer(mjFB_OFFSCREEN, &p->context); // another picture's may be bound
 	mjr_render(view, &p->scene, &p->context);
 	mjr_readPixels(rgb, NULL, view, &p->context);
 }
