@@ -127,9 +127,9 @@ func needsCameras(t *testing.T) {
 }
 
 // waving is a policy that moves by the observation's joints.
-type waving struct{ n float64 }
+type waving struct{}
 
-func (w *waving) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
+func (waving) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 	*chunk = policy.ActionChunk{Stamp: obs.Stamp, Period: sim.Period, Dim: sim.Joints}
 	for h := range 16 {
 		for j := range sim.Joints - 1 {
@@ -139,7 +139,7 @@ func (w *waving) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 	}
 	return nil
 }
-func (*waving) Info() policy.Info { return policy.Info{} }
+func (waving) Info() policy.Info { return policy.Info{} }
 
 // TestEvaluate: the result does not depend on the number of workers, and tasks
 // take turns.
@@ -148,7 +148,7 @@ func TestEvaluate(t *testing.T) {
 	st := newStage(t, "goal", c, 1, 3)
 	var results []eval.Result
 	for _, workers := range []int{1, 2} {
-		r, err := eval.Evaluate(t.Context(), stage.Opener(st.Sim().Suite, c, 1, 3), func() (policy.Policy, error) { return &waving{}, nil },
+		r, err := eval.Evaluate(t.Context(), stage.Opener(st.Sim().Suite, c, 1, 3), func() (policy.Policy, error) { return waving{}, nil },
 			eval.Options{Episodes: 4, Seed: 2, Workers: workers, ActionNoise: 0.01})
 		if err != nil {
 			t.Fatal(err)
