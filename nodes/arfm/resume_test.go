@@ -67,6 +67,9 @@ func interrupt(t *testing.T, sig os.Signal, path string, args ...string) (status
 // TestResume: a run that was killed or interrupted goes on with --resume and
 // its folder alone, from anywhere, to the weights of an unbroken one.
 func TestResume(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for long, which takes minutes under the race detector")
+	}
 	f := record(t)
 	want := hash(t, must(t, f.quick(f.path("whole"), "--json")...))
 	out := f.path("broken")
@@ -88,6 +91,9 @@ func TestResume(t *testing.T) {
 // TestResumeWithFlags: what repeats the run is taken, what contradicts it is
 // refused with both values, and what is done beside training may change.
 func TestResumeWithFlags(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for long, which takes minutes under the race detector")
+	}
 	f := record(t)
 	out := f.path("out")
 	want := hash(t, must(t, f.quick(out, "--json")...))
@@ -144,7 +150,7 @@ func TestResumeWithFlags(t *testing.T) {
 func TestFoundBeforeTheBags(t *testing.T) {
 	f := record(t)
 	used := f.path("used")
-	must(t, f.quick(used)...)
+	must(t, f.quick(used, "--steps", "1")...)
 	file := f.write(t, "file", "")
 	broken := f.write(t, "broken.mcap", "no bag")
 	for _, c := range []struct {
