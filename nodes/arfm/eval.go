@@ -9,6 +9,7 @@ import (
 
 	"arfm/nodes/eval"
 	"arfm/nodes/sim"
+	"arfm/nodes/sim/mujoco"
 	"arfm/nodes/stage"
 	"arfm/policy"
 	"arfm/policy/checkpoint"
@@ -49,6 +50,9 @@ func evalCommand() *command {
 				if t < 0 || t >= len(s.Tasks) {
 					return usagef("--tasks: suite %s has no task %d; arfm sim tasks lists them", s.Name, t)
 				}
+			}
+			if !sim.Available {
+				return mujoco.ErrUnavailable
 			}
 			if *video != "" {
 				if err := stage.CheckVideo(*video); err != nil {

@@ -189,6 +189,33 @@ func names(t *testing.T, dir string) string {
 	return fmt.Sprint(entries)
 }
 
+// refused holds a mistake to one sentence that names the thing, the right
+// status, and nothing left behind, not even the folder out.
+func (f files) refused(t *testing.T, out string, want int, said []string, args ...string) {
+	t.Helper()
+	before := names(t, f.dir) + names(t, f.bag)
+	status, _, stderr := arfm(args...)
+	if status != want {
+		t.Errorf("status %d, want %d", status, want)
+	}
+	if n := strings.Count(stderr, "\n"); n != 1 {
+		t.Errorf("%d lines on stderr, want one", n)
+	}
+	for _, w := range said {
+		if !strings.Contains(stderr, w) {
+			t.Errorf("the error does not name %q", w)
+		}
+	}
+	if after := names(t, f.dir) + names(t, f.bag); after != before {
+		t.Errorf("left behind: %s, before %s", after, before)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Errorf("left behind: %s", names(t, out))
+		os.RemoveAll(out)
+	}
+	t.Logf("%s", strings.ReplaceAll(stderr, f.dir, "DIR"))
+}
+
 // TestBadInput holds every mistake to one sentence that names the thing, the
 // right status, and nothing left behind.
 func TestBadInput(t *testing.T) {
@@ -258,27 +285,7 @@ func TestBadInput(t *testing.T) {
 		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitFailed, []string{"runs"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			before := names(t, f.dir) + names(t, f.bag)
-			status, _, stderr := arfm(c.args...)
-			if status != c.status {
-				t.Errorf("status %d, want %d", status, c.status)
-			}
-			if n := strings.Count(stderr, "\n"); n != 1 {
-				t.Errorf("%d lines on stderr, want one", n)
-			}
-			for _, w := range c.want {
-				if !strings.Contains(stderr, w) {
-					t.Errorf("the error does not name %q", w)
-				}
-			}
-			if after := names(t, f.dir) + names(t, f.bag); after != before {
-				t.Errorf("left behind: %s, before %s", after, before)
-			}
-			if _, err := os.Stat(out); err == nil {
-				t.Errorf("left behind: %s", names(t, out))
-				os.RemoveAll(out)
-			}
-			t.Logf("%s", strings.ReplaceAll(stderr, f.dir, "DIR"))
+			f.refused(t, out, c.status, c.want, c.args...)
 		})
 	}
 }

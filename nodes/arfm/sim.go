@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -78,7 +77,10 @@ func simRecordCommand() *command {
 				return usagef("--shares has %d numbers; give three: expert, sloppy, failing", len(*shares))
 			}
 			o.Shares = demonstration.Shares{Expert: (*shares)[0], Sloppy: (*shares)[1], Failing: (*shares)[2]}
-			if err := errors.Join(o.Shares.Validate(), o.Validate()); err != nil {
+			if err := o.Shares.Validate(); err != nil { // to the recorder, no shares are the usual ones
+				return usageError{err}
+			}
+			if err := o.Validate(); err != nil {
 				return usageError{err}
 			}
 			bar := newProgress(std.err, "recording")

@@ -28,6 +28,7 @@ func TestOptionsRefused(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no episodes":       {},
 		"negative episodes": {Episodes: -1},
+		"episodes in a bag": {Episodes: 1, PerBag: -1},
 		"quality":           {Episodes: 1, Quality: "good"},
 		"negative share":    {Episodes: 1, Shares: Shares{1, -1, 1}},
 		"NaN share":         {Episodes: 1, Shares: Shares{1, math.NaN(), 1}},

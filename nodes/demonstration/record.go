@@ -37,8 +37,11 @@ type Options struct {
 
 // Validate completes the options and returns what cannot be used.
 func (o *Options) Validate() error {
-	if o.Episodes < 1 {
+	switch {
+	case o.Episodes < 1:
 		return fmt.Errorf("%d episodes to record, give 1 or more", o.Episodes)
+	case o.PerBag < 0:
+		return fmt.Errorf("%d episodes in a bag, give 1 or more, or 0 for the usual number", o.PerBag)
 	}
 	if o.Quality == "" {
 		o.Quality = Mixed
@@ -46,7 +49,7 @@ func (o *Options) Validate() error {
 	if o.Shares == (Shares{}) {
 		o.Shares = DefaultShares
 	}
-	if o.PerBag <= 0 {
+	if o.PerBag == 0 {
 		o.PerBag = 25
 	}
 	if err := o.Shares.Validate(); err != nil {
