@@ -49,6 +49,15 @@ func newStyle(q demonstration.Quality, e *Episode, rng *rand.Rand) *style {
 	return s
 }
 
+// over is where a demonstrator comes to before it goes down to a place: about a
+// hand above, but nowhere exactly, so that the data show how to go down to
+// something from where one happens to be.
+func (s *style) over(at func(dz float64) func() vec, dz float64) func() vec {
+	off := s.aside(0, 0.035)
+	dz += 0.03 * (2*s.rng.Float64() - 1)
+	return func() vec { p := at(dz)(); return vec{p[0] + off[0], p[1] + off[1], p[2]} }
+}
+
 // aside is a horizontal way of the given length in a random direction.
 func (s *style) aside(least, most float64) vec {
 	r, a := least+(most-least)*s.rng.Float64(), 2*math.Pi*s.rng.Float64()
@@ -93,8 +102,8 @@ func (s *style) carry(e *Episode, object int, target func() vec, height float64)
 		return func() vec { p := e.Arena.TCP(); return vec{p[0], p[1], p[2] + dz} }
 	}
 	return []move{
-		{to: at(0.09 + grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: gripClosed, least: pause},
-		{to: up(0.12), grip: gripClosed, let: let}, {to: to(height + 0.07), grip: hold}, {to: to(height), grip: hold},
+		{to: s.over(at, 0.09+grasp), grip: gripOpen}, {to: at(grasp), grip: gripOpen}, {grip: gripClosed, least: pause},
+		{to: up(0.12), grip: gripClosed, let: let}, {to: s.over(to, height+0.07), grip: hold}, {to: to(height), grip: hold},
 		{grip: gripOpen, least: pause}, {to: up(0.09), grip: gripOpen},
 	}
 }
@@ -143,14 +152,14 @@ func (open) moves(e *Episode, s *style) []move {
 	case drop:
 		pull = 0.02 + 0.05*s.rng.Float64()
 	}
-	at := func(dx, dz float64) func() vec {
-		return func() vec { h := e.Arena.Handle(); return vec{h[0] + dx, h[1] + off[1], h[2] + dz} }
+	at := func(dz float64) func() vec {
+		return func() vec { h := e.Arena.Handle(); return vec{h[0], h[1] + off[1], h[2] + dz} }
 	}
 	back := func(dx, dz float64) func() vec {
 		return func() vec { p := e.Arena.TCP(); return vec{p[0] + dx, p[1], p[2] + dz} }
 	}
 	return []move{
-		{to: at(0, 0.10), grip: gripOpen}, {to: at(0, 0), grip: gripOpen}, {grip: gripClosed, least: pause},
+		{to: s.over(at, 0.09), grip: gripOpen}, {to: at(0), grip: gripOpen}, {grip: gripClosed, least: pause},
 		{to: back(-pull, 0), grip: gripClosed}, {grip: gripOpen, least: pause}, {to: back(0, 0.10), grip: gripOpen},
 	}
 }
@@ -171,7 +180,7 @@ func (press) moves(e *Episode, s *style) []move {
 	at := func(dz float64) func() vec {
 		return func() vec { return vec{top[0] + off[0], top[1] + off[1], top[2] + tip + dz} }
 	}
-	return []move{{to: at(0.08), grip: gripClosed, least: pause}, {to: at(depth), grip: gripClosed}, {to: at(0.08), grip: gripClosed}}
+	return []move{{to: s.over(at, 0.07), grip: gripClosed, least: pause}, {to: at(depth), grip: gripClosed}, {to: at(0.08), grip: gripClosed}}
 }
 
 // Demonstrator does a task by following its moves, each with a minimum-jerk

@@ -12,7 +12,7 @@ const staySteps = 3
 var home = vec{0.42, 0, 0.24}
 
 const (
-	homeJitter = 0.03 // m, uniform within +- in each direction
+	homeJitter = 0.05 // m, uniform within +- in each direction
 	homeTilt   = 0.04 // rad, of the tool about the horizontal axes, likewise
 	homeTurn   = 0.12 // rad, about the vertical one
 	gripOpen   = 0.04 // travel of a finger of an open gripper, m
