@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"arfm/nodes/eval"
 	"arfm/policy"
 	"arfm/policy/contract"
 )
@@ -21,11 +22,11 @@ type ExpertPolicy struct {
 // NewExpertPolicy returns the expert for a contract whose state holds the
 // joints, by name, and the target's x and y as target_x and target_y.
 func NewExpertPolicy(c *contract.Contract) (*ExpertPolicy, error) {
-	if err := checkContract(c); err != nil {
+	_, col, err := speaks.Fit(c)
+	if err != nil {
 		return nil, err
 	}
-	p := &ExpertPolicy{horizon: c.Horizon(), speed: 0.6 * maxSpeed}
-	p.col, _ = actionColumns(c)
+	p := &ExpertPolicy{horizon: c.Horizon(), speed: 0.6 * maxSpeed, col: [2]int(col)}
 	for i, want := range []string{JointNames[0], JointNames[1], "target_x", "target_y"} {
 		at := -1
 		for k, name := range c.StateNames() {
@@ -34,7 +35,7 @@ func NewExpertPolicy(c *contract.Contract) (*ExpertPolicy, error) {
 			}
 		}
 		if at < 0 {
-			return nil, fmt.Errorf("%w: its state has no %s", ErrContract, want)
+			return nil, fmt.Errorf("%w: its state has no %s", eval.ErrContract, want)
 		}
 		if i < 2 {
 			p.q[i] = at

@@ -2,16 +2,14 @@ package reach
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
-	"slices"
 
 	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/nodes/demonstration"
-	"arfm/policy/contract"
+	"arfm/nodes/eval"
 )
 
 // Topics that the arm speaks, as launch/contracts/reach_2dof.yaml reads them.
@@ -36,47 +34,8 @@ var topicTypes = []bags.TopicType{
 	{Topic: TopicCommand, Type: "trajectory_msgs/msg/JointTrajectory"},
 }
 
-// ErrContract is wrapped where a contract asks for what the arm has not.
-var ErrContract = errors.New("the reach arm does not fit the contract")
-
-// checkContract refuses contracts whose inputs the arm cannot give or whose
-// actions it cannot take.
-func checkContract(c *contract.Contract) error {
-	for _, use := range c.Topics() {
-		if use.Role == contract.RoleAction || use.Role == contract.RoleReward || use.Role == contract.RoleEpisode {
-			continue
-		}
-		found := false
-		for _, t := range topicTypes {
-			found = found || t.Topic == use.Topic && t.Type == contract.NormalType(use.Type)
-		}
-		if !found {
-			return fmt.Errorf("%w: it publishes no %s of type %s; start from reach_2dof.yaml", ErrContract, use.Topic, use.Type)
-		}
-	}
-	_, err := actionColumns(c)
-	return err
-}
-
-// actionColumns returns which column of an action commands each joint.
-func actionColumns(c *contract.Contract) (col [2]int, err error) {
-	names := c.ActionNames()
-	if c.Action.Unit != contract.UnitPosition || len(names) != 2 || c.Period() != Period {
-		return col, fmt.Errorf("%w: it takes positions of %v at %d Hz", ErrContract, JointNames, RateHz)
-	}
-	for j, joint := range JointNames {
-		col[j] = -1
-		for i, n := range names {
-			if n == joint {
-				col[j] = i
-			}
-		}
-		if col[j] < 0 {
-			return col, fmt.Errorf("%w: the action has no %s", ErrContract, joint)
-		}
-	}
-	return col, nil
-}
+// speaks is the arm as contracts see it.
+var speaks = eval.Interface{Topics: topicTypes, Joints: JointNames, RateHz: RateHz, Contracts: "reach_2dof.yaml"}
 
 // speaker makes the arm's messages. The records are reused: a receiver copies.
 type speaker struct {
@@ -135,31 +94,4 @@ func (s *speaker) Observation(topic string, t int64) (*cdr.Record, error) {
 	}
 	m.Stamp(topic, t)
 	return m.Of(topic), m.Err()
-}
-
-// feed pushes what the contract reads of the world at time t.
-func (s *speaker) feed(r *contract.Resampler, topics []string, t int64) error {
-	for _, topic := range topics {
-		rec, err := s.Observation(topic, t)
-		if err != nil {
-			return err
-		}
-		if err := r.Push(topic, t, rec); err != nil {
-			return fmt.Errorf("reach: %w", err)
-		}
-	}
-	return nil
-}
-
-// inputs returns the topics that make observations, once each.
-func inputs(c *contract.Contract) (topics []string) {
-	for _, use := range c.Topics() {
-		switch use.Role {
-		case contract.RoleState, contract.RoleImage, contract.RoleInstruction:
-			if !slices.Contains(topics, use.Topic) {
-				topics = append(topics, use.Topic)
-			}
-		}
-	}
-	return topics
 }

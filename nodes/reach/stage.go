@@ -1,18 +1,12 @@
 package reach
 
 import (
-	"math/rand/v2"
-
 	"arfm/nodes/eval"
 	"arfm/nodes/loop"
 	"arfm/nodes/runner"
 	"arfm/policy"
 	"arfm/policy/contract"
 )
-
-// evalStream keeps the tasks of an evaluation apart from those recorded with
-// the same seed.
-const evalStream = 0x6576616c
 
 // Stage is the arm as an evaluation and the policy loop run it: it speaks and
 // listens in the contract's terms.
@@ -31,19 +25,18 @@ var (
 	_ eval.Continuer = (*Stage)(nil)
 )
 
-// NewStage returns a stage for a contract; the error wraps ErrContract where
-// the arm does not fit it.
+// NewStage returns a stage for a contract; the error wraps
+// eval.ErrContract where the arm does not fit it.
 func NewStage(c *contract.Contract) (*Stage, error) {
-	if err := checkContract(c); err != nil {
+	inputs, col, err := speaks.Fit(c)
+	if err != nil {
 		return nil, err
 	}
 	s, err := newSpeaker()
 	if err != nil {
 		return nil, err
 	}
-	a := &Stage{c: c, s: s, inputs: inputs(c)}
-	a.col, err = actionColumns(c)
-	return a, err
+	return &Stage{c: c, s: s, inputs: inputs, col: [2]int(col)}, nil
 }
 
 // Opener returns what opens stages for a contract, as eval.Evaluate wants it.
@@ -51,13 +44,9 @@ func Opener(c *contract.Contract) func() (eval.Stage, error) {
 	return func() (eval.Stage, error) { return NewStage(c) }
 }
 
-func episodeRand(seed, episode uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed^evalStream, episode))
-}
-
 // Begin implements eval.Stage.
 func (a *Stage) Begin(seed, episode uint64) error {
-	a.w = NewWorld(episodeRand(seed, episode))
+	a.w = NewWorld(eval.Rand(seed, episode))
 	a.s.w = a.w
 	a.set, a.resample = a.w.Q, contract.NewResampler(a.c)
 	return nil
@@ -66,7 +55,7 @@ func (a *Stage) Begin(seed, episode uint64) error {
 // Continue implements eval.Continuer: the target jumps and the arm goes on from
 // where it is.
 func (a *Stage) Continue(seed, episode uint64) error {
-	rng := episodeRand(seed, episode)
+	rng := eval.Rand(seed, episode)
 	w := &World{Q: a.w.Q, V: a.w.V, Target: randomTarget(rng)}
 	for w.Distance() < 0.15 {
 		w.Target = randomTarget(rng)
@@ -77,7 +66,7 @@ func (a *Stage) Continue(seed, episode uint64) error {
 
 // Observe implements eval.Stage.
 func (a *Stage) Observe(t int64, obs *policy.Observation) error {
-	if err := a.s.feed(a.resample, a.inputs, t); err != nil {
+	if err := eval.Feed(a.resample, a.inputs, t, a.s.Observation); err != nil {
 		return err
 	}
 	return a.resample.Observe(t, obs)

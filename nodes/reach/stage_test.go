@@ -135,10 +135,10 @@ func TestContractRefused(t *testing.T) {
 	} {
 		c := loadContract(t)
 		change(c)
-		if _, err := evaluate(c, still{}, eval.Options{Episodes: 1}); !errors.Is(err, ErrContract) {
+		if _, err := evaluate(c, still{}, eval.Options{Episodes: 1}); !errors.Is(err, eval.ErrContract) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := NewExpertPolicy(c); !errors.Is(err, ErrContract) {
+		if _, err := NewExpertPolicy(c); !errors.Is(err, eval.ErrContract) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -38,11 +38,8 @@ const MaxObjects = 5
 // ImageSide is the side of a camera's picture, pixels.
 const ImageSide = 96
 
-// TopicType is a topic and its type.
-type TopicType = bags.TopicType
-
 // Topics gives the type of each topic, in the order they are recorded.
-var Topics = []TopicType{
+var Topics = []bags.TopicType{
 	{Topic: TopicInstruction, Type: "std_msgs/msg/String"},
 	{Topic: TopicEpisode, Type: "arfm/msg/EpisodeEvent"},
 	{Topic: TopicJoints, Type: "sensor_msgs/msg/JointState"},

@@ -4,11 +4,6 @@
 package stage
 
 import (
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"slices"
-
 	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
 	"arfm/nodes/loop"
@@ -17,13 +12,6 @@ import (
 	"arfm/policy"
 	"arfm/policy/contract"
 )
-
-// ErrContract is wrapped where a contract asks for what the arm has not.
-var ErrContract = errors.New("the simulated arm does not fit the contract")
-
-// evalStream keeps the episodes of an evaluation apart from those recorded with
-// the same seed.
-const evalStream = 0x6576616c
 
 // homeSteps is how long the arm takes to come back to its start, periods.
 const homeSteps = 2 * sim.RateHz
@@ -36,7 +24,7 @@ type Stage struct {
 	s        *sim.Speaker
 	inputs   []string // topics that make observations
 	resample *contract.Resampler
-	col      [sim.Joints]int     // column of an action that commands each joint
+	col      []int               // column of an action that commands each joint
 	set      [sim.Joints]float64 // the last set-point
 	tasks    []int
 
@@ -49,12 +37,13 @@ var (
 	_ eval.Homer = (*Stage)(nil)
 )
 
-// New returns a stage of a suite for a contract; the error wraps ErrContract
-// where the arm does not fit it. Episodes take turns among the given tasks of the
+// New returns a stage of a suite for a contract; the error wraps
+// eval.ErrContract where the arm does not fit it. Episodes take turns among the given tasks of the
 // suite, by number; none: all of them.
 func New(suite *sim.Suite, c *contract.Contract, tasks ...int) (*Stage, error) {
 	st := &Stage{c: c, tasks: tasks}
-	if err := st.fit(); err != nil {
+	var err error
+	if st.inputs, st.col, err = speaks.Fit(c); err != nil {
 		return nil, err
 	}
 	if len(tasks) == 0 {
@@ -62,7 +51,6 @@ func New(suite *sim.Suite, c *contract.Contract, tasks ...int) (*Stage, error) {
 			st.tasks = append(st.tasks, i)
 		}
 	}
-	var err error
 	if st.e, err = suite.NewEpisode(); err != nil {
 		return nil, err
 	}
@@ -78,39 +66,13 @@ func Opener(suite *sim.Suite, c *contract.Contract, tasks ...int) func() (eval.S
 	return func() (eval.Stage, error) { return New(suite, c, tasks...) }
 }
 
-// fit refuses contracts whose inputs the arm cannot give or whose actions it
-// cannot take.
-func (st *Stage) fit() error {
-	for _, use := range st.c.Topics() {
-		switch use.Role {
-		case contract.RoleAction, contract.RoleReward, contract.RoleEpisode:
-			continue
-		}
-		if !slices.ContainsFunc(sim.Topics, func(t sim.TopicType) bool {
-			return t.Topic == use.Topic && t.Type == contract.NormalType(use.Type)
-		}) {
-			return fmt.Errorf("%w: it publishes no %s of type %s; start from sim_state.yaml or sim_vision.yaml", ErrContract, use.Topic, use.Type)
-		}
-		if !slices.Contains(st.inputs, use.Topic) {
-			st.inputs = append(st.inputs, use.Topic)
-		}
-	}
-	names := st.c.ActionNames()
-	if st.c.Action.Unit != contract.UnitPosition || len(names) != sim.Joints || st.c.Period() != sim.Period {
-		return fmt.Errorf("%w: it takes positions of %v at %d Hz", ErrContract, sim.JointNames, sim.RateHz)
-	}
-	for j, joint := range sim.JointNames {
-		if st.col[j] = slices.Index(names, joint); st.col[j] < 0 {
-			return fmt.Errorf("%w: the action has no %s", ErrContract, joint)
-		}
-	}
-	return nil
-}
+// speaks is the arm as contracts see it.
+var speaks = eval.Interface{Topics: sim.Topics, Joints: sim.JointNames, RateHz: sim.RateHz, Contracts: "sim_state.yaml or sim_vision.yaml"}
 
 // Begin implements eval.Stage.
 func (st *Stage) Begin(seed, episode uint64) error {
 	task := st.tasks[episode%uint64(len(st.tasks))]
-	if err := st.e.Begin(task, rand.New(rand.NewPCG(seed^evalStream, episode))); err != nil {
+	if err := st.e.Begin(task, eval.Rand(seed, episode)); err != nil {
 		return err
 	}
 	st.set, _ = st.e.Arena.Joint()
@@ -120,14 +82,8 @@ func (st *Stage) Begin(seed, episode uint64) error {
 
 // Observe implements eval.Stage.
 func (st *Stage) Observe(t int64, obs *policy.Observation) error {
-	for _, topic := range st.inputs {
-		rec, err := st.s.Observation(topic, t)
-		if err != nil {
-			return err
-		}
-		if err := st.resample.Push(topic, t, rec); err != nil {
-			return fmt.Errorf("stage: %w", err)
-		}
+	if err := eval.Feed(st.resample, st.inputs, t, st.s.Observation); err != nil {
+		return err
 	}
 	return st.resample.Observe(t, obs)
 }

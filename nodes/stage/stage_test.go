@@ -82,7 +82,7 @@ func TestContractsThatDoNotFit(t *testing.T) {
 	extra.Action.Names = append([]string{"elbow"}, extra.Action.Names[1:]...)
 	for want, c := range map[string]*contract.Contract{"/target": reach, "20 Hz": slow, "shoulder_pan_joint": extra} {
 		_, err := stage.New(s, c)
-		if !errors.Is(err, stage.ErrContract) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, eval.ErrContract) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, it should name %s", err, want)
 		}
 	}
