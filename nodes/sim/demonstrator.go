@@ -155,11 +155,14 @@ func (open) moves(e *Episode, s *style) []move {
 	at := func(dz float64) func() vec {
 		return func() vec { h := e.Arena.Handle(); return vec{h[0], h[1] + off[1], h[2] + dz} }
 	}
+	before := func(dz float64) func() vec { // from above the cabinet its roof would be in the way
+		return func() vec { p := at(dz)(); return vec{p[0] - 0.035, p[1], p[2]} }
+	}
 	back := func(dx, dz float64) func() vec {
 		return func() vec { p := e.Arena.TCP(); return vec{p[0] + dx, p[1], p[2] + dz} }
 	}
 	return []move{
-		{to: s.over(at, 0.09), grip: gripOpen}, {to: at(0), grip: gripOpen}, {grip: gripClosed, least: pause},
+		{to: s.over(before, 0.09), grip: gripOpen}, {to: at(0), grip: gripOpen}, {grip: gripClosed, least: pause},
 		{to: back(-pull, 0), grip: gripClosed}, {grip: gripOpen, least: pause}, {to: back(0, 0.10), grip: gripOpen},
 	}
 }

@@ -159,6 +159,9 @@ func (s sink) Command(fx *runner.Effects) error {
 
 // TestVideo: a contact sheet and an animation of two episodes.
 func TestVideo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encodes an animation, which takes a minute under the race detector")
+	}
 	s, c := suite(t, "goal"), load(t, "sim_state.yaml")
 	reels, err := stage.Shoot(context.Background(), stage.Opener(s, c), func() (policy.Policy, error) { return still{c: c, off: 0.5}, nil }, eval.Options{Episodes: 2})
 	if errors.Is(err, mujoco.ErrRender) {
