@@ -1,5 +1,7 @@
 package hotswap
 
+import "math"
+
 // GuardOptions say when new weights are worse than those before them.
 type GuardOptions struct {
 	Margin   float64 // rise of the rate that is tolerated, interventions per tick; default 0.05
@@ -26,8 +28,8 @@ func (o GuardOptions) withDefaults() GuardOptions {
 //
 // Its state is the rate over the last Window ticks of weights that have proved
 // themselves, and the rate of the weights on trial since the last swap. A trial
-// of MinTicks or more whose rate exceeds the rate before by more than Margin
-// fails; one that reaches Window ticks without failing has passed. Weights
+// of MinTicks or more whose rate exceeds the rate before by more than Margin,
+// and by more than chance explains, fails; one that reaches Window ticks without failing has passed. Weights
 // whose trial is cut short by the next swap with fewer than MinTicks are not
 // counted: the rate before stays that of the last proven weights. Proven says
 // which those are, so that the slot can go back to the same ones.
@@ -40,8 +42,13 @@ type Guard struct {
 	restored   uint64 // the generation that a rollback to proven weights made
 	proven     uint64 // the last generation that proved itself
 	before     rate
-	after      count
+	after      rate
 }
+
+// sure is how many standard errors a rise has to be above Margin. Interventions
+// come in runs, one task needs more of them than another, and a trial is looked
+// at on every tick: with less, good weights are taken for bad ones.
+const sure = 2.5
 
 // count is a number of interventions in a number of ticks.
 type count struct{ interventions, ticks int64 }
@@ -71,6 +78,35 @@ func (r *rate) add(c count, window int64) {
 	}
 }
 
+// variance is that of the buckets' rates, 0 with fewer than two of them. The last
+// bucket is left out while it fills.
+func (r *rate) variance() float64 {
+	n := len(r.buckets) - 1
+	if n < 2 {
+		return 0
+	}
+	mean, squares := 0.0, 0.0
+	for _, b := range r.buckets[:n] {
+		mean += b.rate() / float64(n)
+	}
+	for _, b := range r.buckets[:n] {
+		squares += (b.rate() - mean) * (b.rate() - mean)
+	}
+	return squares / float64(n-1)
+}
+
+// worse tells whether the rate of a exceeds that of r by more than the margin
+// and by more than chance explains.
+func (r *rate) worse(a *rate, margin float64) bool {
+	rise := a.sum.rate() - r.sum.rate() - margin
+	if rise <= 0 {
+		return false
+	}
+	variance := max(r.variance(), a.variance())
+	n, m := float64(len(r.buckets)), float64(len(a.buckets))
+	return rise > sure*math.Sqrt(variance*(1/n+1/m))
+}
+
 // NewGuard returns a guard; options that are not positive take their defaults.
 func NewGuard(o GuardOptions) *Guard { return &Guard{o: o.withDefaults()} }
 
@@ -94,16 +130,15 @@ func (g *Guard) Observe(generation uint64, interventions, ticks int64) (rollback
 		}
 		return false
 	}
-	g.after.interventions += interventions
-	g.after.ticks += ticks
-	if g.after.ticks < g.o.MinTicks {
+	g.after.add(c, 2*g.o.Window)
+	if g.after.sum.ticks < g.o.MinTicks {
 		return false
 	}
-	if g.before.sum.ticks >= g.o.MinTicks && g.after.rate() > g.before.sum.rate()+g.o.Margin {
-		g.trial, g.failed, g.after = false, true, count{}
+	if g.before.sum.ticks >= g.o.MinTicks && g.before.worse(&g.after, g.o.Margin) {
+		g.trial, g.failed, g.after = false, true, rate{}
 		return true
 	}
-	if g.after.ticks >= g.o.Window {
+	if g.after.sum.ticks >= g.o.Window {
 		g.pass()
 	}
 	return false
@@ -113,7 +148,7 @@ func (g *Guard) Observe(generation uint64, interventions, ticks int64) (rollback
 // this generation is proven weights again: it is not put on trial. Any other
 // generation is, even if it comes first.
 func (g *Guard) RolledBack(generation uint64) {
-	g.trial, g.failed, g.restored, g.after = false, true, generation, count{}
+	g.trial, g.failed, g.restored, g.after = false, true, generation, rate{}
 }
 
 // Proven returns the last generation that proved itself, 0 before any was seen:
@@ -127,21 +162,20 @@ func (g *Guard) swapped(next uint64) {
 		g.trial, g.proven = false, next
 		return
 	}
-	if g.trial && g.after.ticks >= g.o.MinTicks {
+	if g.trial && g.after.sum.ticks >= g.o.MinTicks {
 		g.pass()
 	}
-	g.trial, g.after = true, count{}
+	g.trial, g.after = true, rate{}
 }
 
 // pass makes the weights on trial the ones to compare with.
 func (g *Guard) pass() {
-	g.before = rate{}
-	g.before.add(g.after, g.o.Window)
-	g.trial, g.after, g.proven = false, count{}, g.generation
+	g.before = g.after
+	g.trial, g.after, g.proven = false, rate{}, g.generation
 }
 
 // Rates returns the interventions per tick before the last swap and since it;
 // ticks is how many the second rests on, 0 when no weights are on trial.
 func (g *Guard) Rates() (before, after float64, ticks int64) {
-	return g.before.sum.rate(), g.after.rate(), g.after.ticks
+	return g.before.sum.rate(), g.after.sum.rate(), g.after.sum.ticks
 }

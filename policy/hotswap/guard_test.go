@@ -2,6 +2,7 @@ package hotswap
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -161,5 +162,49 @@ func TestGuardDefaults(t *testing.T) {
 	}
 	if o := (GuardOptions{MinTicks: 5000}).withDefaults(); o.Window < 5000 {
 		t.Errorf("%+v", o)
+	}
+}
+
+// TestGuardTellsChance: interventions that come in runs, more of them in one task
+// than in another, hardly ever make weights that are as good look worse; weights
+// that need over twice as many are found out three times in four.
+func TestGuardTellsChance(t *testing.T) {
+	const trials = 400
+	// judge runs tasks of 80 ticks, each with its own share of runs of ten ticks
+	// with interventions, before and after a swap.
+	judge := func(seed uint64, before, after float64) bool {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		g := NewGuard(GuardOptions{})
+		bad := 0
+		for gen, share := range []float64{before, after} {
+			for range 20 {
+				task := share * (0.3 + 1.4*rng.Float64())
+				for range 8 {
+					k := int64(0)
+					if rng.Float64() < task {
+						k = 1
+					}
+					for range 10 {
+						if g.Observe(uint64(gen+1), k, 1) {
+							bad++
+						}
+					}
+				}
+			}
+		}
+		return bad > 0
+	}
+	same, worse := 0, 0
+	for seed := range uint64(trials) {
+		if judge(seed, 0.3, 0.3) {
+			same++
+		}
+		if judge(seed, 0.3, 0.7) {
+			worse++
+		}
+	}
+	t.Logf("rolled back: %d of %d as good, %d of %d with over twice the interventions", same, trials, worse, trials)
+	if same > trials/20 || worse < trials*7/10 {
+		t.Errorf("rolled back %d of %d as good, %d of %d worse", same, trials, worse, trials)
 	}
 }
