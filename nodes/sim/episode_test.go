@@ -85,7 +85,7 @@ func TestProgress(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %d %s", c.suite, c.task, c.quality), func(t *testing.T) {
 			e := newEpisode(t, suite(t, c.suite))
-			first, sum, whole := math.NaN(), 0.0, 0
+			first, sum, whole, reached := math.NaN(), 0.0, 0, false
 			demonstrate(t, e, c.quality, c.task, 3, func(r float64) {
 				if math.IsNaN(first) {
 					first = e.Progress() - r/RateHz
@@ -104,7 +104,8 @@ func TestProgress(t *testing.T) {
 				if whole++; !done {
 					whole = 0
 				}
-				if whole >= staySteps && !e.Success() || whole < staySteps && e.Success() && !e.Done() {
+				reached = reached || whole >= staySteps
+				if e.Success() != reached {
 					t.Fatalf("step %d: goals hold for %d periods, success %v", e.Steps, whole, e.Success())
 				}
 			})
