@@ -97,7 +97,7 @@ func objectSuite() Suite {
 			{"yellow brick", Box, vec{0.03, 0.016, 0.016}, 0.06, vec{0.90, 0.75, 0.10}},
 			{"white ball", Sphere, vec{0.022}, 0.04, vec{0.92, 0.92, 0.95}},
 		},
-		Fixtures: []Fixture{Basket}, objectSpots: crossSpots, fixtureAt: crossFixed, jitter: 0.02, shuffle: true,
+		Fixtures: []Fixture{Basket}, objectSpots: crossSpots, fixtureAt: crossFixed, jitter: 0.025,
 	}
 	for i, o := range s.Objects {
 		s.Tasks = append(s.Tasks, Task{
