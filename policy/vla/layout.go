@@ -76,10 +76,10 @@ func (c Config) layout() []nn.Spec {
 }
 
 // initialise draws the weights: linear layers uniform in +-sqrt(6/(in+out))
-// (Glorot and Bengio 2010), biases 0, norm gains 1, learned positions, types
-// and cameras N(0, 0.2^2), words N(0, 0.5^2). As in adaLN-zero, every ada layer
-// and the output layer are 0, so that each block starts as the identity and
-// the velocity as 0.
+// (Glorot and Bengio 2010), the state's encoder wider, biases 0, norm gains 1,
+// learned positions, types and cameras N(0, 0.2^2), words N(0, 0.5^2). As in
+// adaLN-zero, every ada layer and the output layer are 0, so that each block
+// starts as the identity and the velocity as 0.
 func (c Config) initialise(p *nn.Params, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0x766c61)) // stream "vla"
 	for _, s := range c.layout() {
@@ -90,7 +90,7 @@ func (c Config) initialise(p *nn.Params, seed uint64) {
 				v[i] = 1
 			}
 		case "linear":
-			a := math.Sqrt(6 / float64(s.Shape[0]+s.Shape[1]))
+			a := spread(s)
 			for i := range v {
 				v[i] = float32(a * (2*rng.Float64() - 1))
 			}
@@ -104,6 +104,21 @@ func (c Config) initialise(p *nn.Params, seed uint64) {
 			}
 		}
 	}
+}
+
+// spread returns half the width of the range that a linear layer is drawn from.
+// Glorot's rule is for inputs as many as outputs: a few numbers of state through
+// it are a whisper beside the words. The wider draw starts the state's token at
+// a word's size, about 0.5, whatever the length of the state.
+func spread(s nn.Spec) float64 {
+	out, in := float64(s.Shape[0]), float64(s.Shape[1])
+	switch s.Name {
+	case "state.l1.weight":
+		return math.Sqrt(3 / in)
+	case "state.l2.weight":
+		return math.Sqrt(12 / in)
+	}
+	return math.Sqrt(6 / (in + out))
 }
 
 // block holds the views of one block of the expert.

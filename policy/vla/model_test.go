@@ -3,6 +3,8 @@ package vla
 import (
 	"encoding/json"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -190,6 +192,34 @@ func TestNew(t *testing.T) {
 	d.Params.Data[0]++
 	if d.Params.Data[0] == a.Params.Data[0] {
 		t.Error("a clone shares weights")
+	}
+}
+
+// TestStateTokenStartsAsLoudAsWords: the root mean square of what the state's
+// encoder makes of normalised numbers, few or many, beside the words' 0.5.
+func TestStateTokenStartsAsLoudAsWords(t *testing.T) {
+	for _, preset := range Presets[:2] {
+		for _, states := range []int{1, 7, 64} {
+			c, err := Preset(preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const n = 32
+			c.StateDim, c.ActionDim = states, 2
+			m, err := New(c, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, ws, rng := testBatch(c, n, 1), m.NewWorkspaceN(n, false, 1), rand.New(rand.NewPCG(1, 4))
+			for i := range b.State {
+				b.State[i] = float32(2*rng.Float64() - 1)
+			}
+			m.Velocity(ws, b, make([]float32, len(b.Noisy)))
+			y := ws.workers[0].state.y
+			if rms := math.Sqrt(inner(y, y) / float64(len(y))); !(rms > 0.25 && rms < 1) {
+				t.Errorf("%s, %d numbers: %.3g", preset, states, rms)
+			}
+		}
 	}
 }
 
