@@ -132,7 +132,11 @@ func (t *trainer) begin(saved *state) (err error) {
 		if err := t.same(saved); err != nil {
 			return err
 		}
-		if saved.parent == "" && !reflect.DeepEqual(t.o.Model.For(t.contract), saved.model) {
+		asked := t.o.Model.For(t.contract)
+		if len(saved.model.StateFields) == 0 {
+			asked.StateFields = nil // begun before fields of the state had tokens
+		}
+		if saved.parent == "" && !reflect.DeepEqual(asked, saved.model) {
 			return fmt.Errorf("%w: its model is another %s than was asked for (%s); use the same or another folder", ErrResume, saved.model.Preset, t.o.Model.Preset)
 		}
 		t.stats, t.parent = saved.stats, saved.parent

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"arfm/policy/contract"
+	"arfm/policy/vla"
 )
 
 // TestResumeWithoutOptions: the state alone is enough to go on to the weights
@@ -155,5 +156,51 @@ func folderWith(t *testing.T, name string) string {
 func TestBagNames(t *testing.T) {
 	if got := bagNames([]string{"a", "b", "c", "d", "e"}); got != "a, b, c and 2 more bags" {
 		t.Error(got)
+	}
+}
+
+// TestResumeWithoutStateFields: a run begun before fields of the state had
+// tokens goes on without them.
+func TestResumeWithoutStateFields(t *testing.T) {
+	c := newContract(t, false, true)
+	joints := c.Observation.State[0]
+	c.Observation.State = nil
+	for _, name := range joints.Names {
+		f := joints
+		f.Names = []string{name}
+		c.Observation.State = append(c.Observation.State, f)
+	}
+	run := func(o Options, steps int64) *Result {
+		t.Helper()
+		o.Steps = steps
+		r, err := Open(c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		config := r.t.model.Config
+		if !o.Resume {
+			if len(config.StateFields) != 2 {
+				t.Fatalf("state fields %v", config.StateFields)
+			}
+			config.StateFields = nil
+			if r.t.model, err = vla.New(config, o.Seed); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(config.StateFields) != 0 {
+			t.Errorf("resumed with state fields %v", config.StateFields)
+		}
+		result, err := r.Train(t.Context(), episodes(c, 9, 20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	o := testOptions(t, 4)
+	run(o, 4)
+	o.Resume = true
+	if r := run(o, 8); r.Step != 8 {
+		t.Errorf("step %d", r.Step)
 	}
 }

@@ -24,6 +24,7 @@ func setupFlags(fs *pflag.FlagSet, s *bench.Setup, runs int) {
 	fs.IntVar(&s.Cameras, "cameras", 1, "cameras that the policy sees")
 	fs.IntVar(&s.ImageSize, "image-size", 96, "side of the cameras' square images, pixels")
 	fs.IntVar(&s.StateDim, "state", 7, "numbers in the state")
+	fs.IntVar(&s.StateFields, "state-fields", 1, "entries of the contract that the state comes from; each of several is a token of its own")
 	fs.IntVar(&s.ActionDim, "actions", 7, "numbers in an action")
 	fs.IntVar(&s.Horizon, "horizon", 16, "actions in a chunk")
 	fs.BoolVar(&s.Language, "language", true, "read an instruction; --language=false leaves it out")

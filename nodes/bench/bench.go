@@ -87,14 +87,15 @@ func summary(ms []float64) Times {
 
 // Setup is the policy that inference and training are measured with.
 type Setup struct {
-	Preset     string // nano, base, large
-	Cameras    int    // number of cameras
-	ImageSize  int    // side of their images, pixels
-	StateDim   int    // S
-	ActionDim  int    // A
-	Horizon    int    // H; 0: 16
-	Language   bool   // an instruction is read
-	Runs, Seed int
+	Preset      string // nano, base, large
+	Cameras     int    // number of cameras
+	ImageSize   int    // side of their images, pixels
+	StateDim    int    // S
+	StateFields int    // entries of the contract that the state comes from, each a token if there are several; 0: 1
+	ActionDim   int    // A
+	Horizon     int    // H; 0: 16
+	Language    bool   // an instruction is read
+	Runs, Seed  int
 }
 
 // contract returns a contract with the setup's inputs and outputs.
@@ -102,10 +103,14 @@ func (s Setup) contract() (*contract.Contract, error) {
 	if s.StateDim < 1 || s.ActionDim < 1 || s.Cameras < 0 {
 		return nil, fmt.Errorf("a benchmark needs at least one state and one action and no negative number of cameras: %d, %d, %d given", s.StateDim, s.ActionDim, s.Cameras)
 	}
-	indices := func(n int) []int {
-		x := make([]int, n)
+	fields := max(1, s.StateFields)
+	if fields > min(s.StateDim, contract.MaxStateFields) {
+		return nil, fmt.Errorf("a state of %d numbers can come from 1 to %d fields: %d given", s.StateDim, min(s.StateDim, contract.MaxStateFields), fields)
+	}
+	indices := func(lo, hi int) []int {
+		x := make([]int, hi-lo)
 		for i := range x {
-			x[i] = i
+			x[i] = lo + i
 		}
 		return x
 	}
@@ -115,17 +120,17 @@ func (s Setup) contract() (*contract.Contract, error) {
 	}
 	c := &contract.Contract{
 		Version: 1, RateHz: 20,
-		Observation: contract.Observation{
-			State: []contract.StateField{{
-				Topic: "/state", Type: "std_msgs/msg/Float64MultiArray",
-				Selection: contract.Selection{Field: "data", Indices: indices(s.StateDim)},
-			}},
-		},
 		Action: contract.Action{
 			Topic: "/command", Type: "std_msgs/msg/Float64MultiArray",
-			Selection: contract.Selection{Field: "data", Indices: indices(s.ActionDim)},
+			Selection: contract.Selection{Field: "data", Indices: indices(0, s.ActionDim)},
 			Unit:      contract.UnitPosition, Horizon: horizon,
 		},
+	}
+	for i := range fields {
+		c.Observation.State = append(c.Observation.State, contract.StateField{
+			Topic: "/state", Type: "std_msgs/msg/Float64MultiArray",
+			Selection: contract.Selection{Field: "data", Indices: indices(i*s.StateDim/fields, (i+1)*s.StateDim/fields)},
+		})
 	}
 	if s.Language {
 		c.Observation.Instruction.Default = "put the red block into the bowl"

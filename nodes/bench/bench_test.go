@@ -22,6 +22,27 @@ func TestInfer(t *testing.T) {
 	}
 }
 
+// TestStateFields: several fields are measured as several tokens.
+func TestStateFields(t *testing.T) {
+	one, err := Infer(t.Context(), small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := small()
+	s.StateFields = 2
+	two, err := Infer(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two.Context != one.Context+2 || two.Allocs != 0 {
+		t.Errorf("%d context tokens with one field, %d with two; %v allocations", one.Context, two.Context, two.Allocs)
+	}
+	s.StateFields = 4
+	if _, err := Infer(t.Context(), s); err == nil {
+		t.Error("four fields of three numbers")
+	}
+}
+
 func TestTrain(t *testing.T) {
 	r, err := Train(context.Background(), small(), "arfm", 4)
 	if err != nil {

@@ -18,7 +18,7 @@ func TestLeastBytes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.StateDim, c.ActionDim, c.Cameras = 7, 7, cameras
+			c.StateDim, c.StateFields, c.ActionDim, c.Cameras = 7, []int{6, 1}, 7, cameras
 			m, err := vla.NewZero(c)
 			if err != nil {
 				t.Fatal(err)

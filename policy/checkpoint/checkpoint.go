@@ -206,7 +206,8 @@ func (x *file) readWeights(m *vla.Model) (string, error) {
 // The exact comparison, tensor by tensor, comes after it.
 func leastBytes(c vla.Config) int64 {
 	d, n := int64(c.D), int64(0)
-	n += 25 * d * d * int64(c.Layers) // ada 9, qkv 3, o1, q, kv 2, o2, f1 4, f2 4
+	n += 25 * d * d * int64(c.Layers)      // ada 9, qkv 3, o1, q, kv 2, o2, f1 4, f2 4
+	n += d * d * int64(len(c.StateFields)) // l2
 	if c.Language {
 		n += d * int64(c.Vocab)
 	}

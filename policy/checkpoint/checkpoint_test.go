@@ -111,6 +111,46 @@ func TestPolicyActsAlike(t *testing.T) {
 	}
 }
 
+// TestWithoutStateFields: weights from before fields of the state had tokens
+// go on as they were, with a contract of several fields; a policy that has such
+// tokens does not take them over.
+func TestWithoutStateFields(t *testing.T) {
+	ck := good(t, 1, 40)
+	fields, config := ck.Model.Config, ck.Model.Config
+	if len(fields.StateFields) != 2 {
+		t.Fatalf("state fields %v", fields.StateFields)
+	}
+	config.StateFields = nil
+	var err error
+	if ck.Model, err = vla.New(config, 1); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ckpt.safetensors")
+	if _, err := checkpoint.Save(path, ck); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(path); bytes.Contains(b, []byte("state_fields")) {
+		t.Error("the file speaks of state fields")
+	}
+	got, err := checkpoint.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.Verify(); err != nil {
+		t.Error(err)
+	}
+	info, err := checkpoint.ReadInfo(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := info.Matches(config, ck.Contract); err != nil {
+		t.Error(err)
+	}
+	if err := info.Matches(fields, ck.Contract); !errors.Is(err, checkpoint.ErrArchitecture) || !strings.Contains(err.Error(), "state_fields is [], running is [1 1]") {
+		t.Errorf("a policy with tokens for fields: %v", err)
+	}
+}
+
 // TestBadFiles refuses every kind of damage with its own reason.
 func TestBadFiles(t *testing.T) {
 	ck, _, file := saved(t)

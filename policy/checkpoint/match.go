@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"arfm/policy/contract"
 	"arfm/policy/vla"
@@ -30,6 +31,9 @@ func bare(c vla.Config) vla.Config {
 	if len(c.Cameras) == 0 {
 		c.Cameras = nil
 	}
+	if len(c.StateFields) == 0 {
+		c.StateFields = nil
+	}
 	return c
 }
 
@@ -45,7 +49,8 @@ func fieldDiff(a, b vla.Config) string {
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range va.NumField() {
 		if x, y := va.Field(i).Interface(), vb.Field(i).Interface(); !reflect.DeepEqual(x, y) {
-			return fmt.Sprintf("%s is %v, running is %v", va.Type().Field(i).Tag.Get("json"), x, y)
+			name, _, _ := strings.Cut(va.Type().Field(i).Tag.Get("json"), ",")
+			return fmt.Sprintf("%s is %v, running is %v", name, x, y)
 		}
 	}
 	return "they differ"

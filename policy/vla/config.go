@@ -3,6 +3,8 @@ package vla
 import (
 	"errors"
 	"fmt"
+
+	"arfm/policy/contract"
 )
 
 // ErrConfig is wrapped by every refusal of Config.Validate and Preset.
@@ -25,8 +27,11 @@ type Config struct {
 	Horizon int    `json:"horizon"` // H, actions in a chunk
 
 	ActionDim int      `json:"action_dim"` // A
-	StateDim  int      `json:"state_dim"`  // S; 0 leaves the state token out
+	StateDim  int      `json:"state_dim"`  // S; 0 leaves the state out
 	Cameras   []Camera `json:"cameras,omitempty"`
+	// StateFields are the lengths of the parts of the state that get a token
+	// each, beside that of the whole; their sum is S. Empty: no such tokens.
+	StateFields []int `json:"state_fields,omitempty"`
 
 	Patch        int `json:"patch"`         // side of a square image patch, pixels
 	VisionD      int `json:"vision_d"`      // width of the ViT
@@ -87,7 +92,7 @@ func (c Config) Validate() error {
 	err := errors.Join(
 		in("d", c.D, 2, 4096), in("layers", c.Layers, 1, 64), in("heads", c.Heads, 1, 64),
 		in("horizon", c.Horizon, 1, 256), in("action_dim", c.ActionDim, 1, 256),
-		in("state_dim", c.StateDim, 0, 1024), in("number of cameras", len(c.Cameras), 0, 16), in("steps", c.Steps, 1, 1000))
+		in("state_dim", c.StateDim, 0, contract.MaxStateDim), in("number of cameras", len(c.Cameras), 0, 16), in("steps", c.Steps, 1, 1000))
 	if c.Language {
 		err = errors.Join(err, in("vocab", c.Vocab, 1, 1<<16), in("max_words", c.MaxWords, 1, 256))
 	}
@@ -99,10 +104,18 @@ func (c Config) Validate() error {
 		err = errors.Join(err, in(fmt.Sprintf("height of camera %q", cam.Name), cam.Height, 1, maxSide),
 			in(fmt.Sprintf("width of camera %q", cam.Name), cam.Width, 1, maxSide))
 	}
+	err = errors.Join(err, in("number of state_fields", len(c.StateFields), 0, contract.MaxStateFields))
+	sum := 0
+	for i, n := range c.StateFields[:min(len(c.StateFields), contract.MaxStateFields)] {
+		err = errors.Join(err, in(fmt.Sprintf("state_fields[%d]", i), n, 1, contract.MaxStateDim))
+		sum += n
+	}
 	if err != nil {
 		return err
 	}
 	switch {
+	case len(c.StateFields) > 0 && sum != c.StateDim:
+		return fmt.Errorf("%w: state_fields add up to %d, state_dim is %d", ErrConfig, sum, c.StateDim)
 	case c.D%2 != 0 || c.D%c.Heads != 0:
 		return fmt.Errorf("%w: d = %d must be even and a multiple of heads = %d", ErrConfig, c.D, c.Heads)
 	case len(c.Cameras) > 0 && c.VisionD%c.VisionHeads != 0:
@@ -136,13 +149,10 @@ func (c Config) patches(cam Camera) (rows, cols int) {
 	return (cam.Height + c.Patch - 1) / c.Patch, (cam.Width + c.Patch - 1) / c.Patch
 }
 
-// ContextTokens returns T, the number of context tokens: one for the state,
+// ContextTokens returns T, the number of context tokens: those of the state,
 // MaxWords for language, one per image patch.
 func (c Config) ContextTokens() int {
-	n := 0
-	if c.StateDim > 0 {
-		n++
-	}
+	n := c.stateTokens()
 	if c.Language {
 		n += c.MaxWords
 	}
@@ -151,4 +161,13 @@ func (c Config) ContextTokens() int {
 		n += rows * cols
 	}
 	return n
+}
+
+// stateTokens returns the number of state tokens: one for the whole state, one
+// for each of its fields.
+func (c Config) stateTokens() int {
+	if c.StateDim == 0 {
+		return 0
+	}
+	return 1 + len(c.StateFields)
 }

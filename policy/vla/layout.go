@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 
 	"arfm/policy/nn"
 )
@@ -24,10 +25,10 @@ func (c Config) layout() []nn.Spec {
 		add(name+".weight", d)
 		add(name+".bias", d)
 	}
-	if c.StateDim > 0 {
-		linear("state.l1", c.StateDim, c.D)
-		linear("state.l2", c.D, c.D)
-		add("state.type", c.D)
+	for _, f := range c.stateFields() {
+		linear(f.name+".l1", f.n, c.D)
+		linear(f.name+".l2", c.D, c.D)
+		add(f.name+".type", c.D)
 	}
 	if c.Language {
 		add("language.table", c.Vocab+1, c.D) // the last row stands for "no word"
@@ -108,14 +109,14 @@ func (c Config) initialise(p *nn.Params, seed uint64) {
 
 // spread returns half the width of the range that a linear layer is drawn from.
 // Glorot's rule is for inputs as many as outputs: a few numbers of state through
-// it are a whisper beside the words. The wider draw starts the state's token at
-// a word's size, about 0.5, whatever the length of the state.
+// it are a whisper beside the words. The wider draw starts a token of the
+// state at a word's size, about 0.5, however many numbers it is made of.
 func spread(s nn.Spec) float64 {
 	out, in := float64(s.Shape[0]), float64(s.Shape[1])
-	switch s.Name {
-	case "state.l1.weight":
-		return math.Sqrt(3 / in)
-	case "state.l2.weight":
+	if strings.HasPrefix(s.Name, "state.") {
+		if strings.HasSuffix(s.Name, "l1.weight") {
+			return math.Sqrt(3 / in)
+		}
 		return math.Sqrt(12 / in)
 	}
 	return math.Sqrt(6 / (in + out))
@@ -132,8 +133,7 @@ type visionBlock struct {
 
 // weights are the views of a parameter vector, or of a gradient, by role.
 type weights struct {
-	state1, state2               linear
-	stateType                    []float32
+	state                        []stateEncoder
 	table, wordPos, languageType []float32
 	patch                        linear
 	visionPos                    [][]float32 // per camera (P, VD)
@@ -171,8 +171,8 @@ func (c Config) bind(p *nn.Params) *weights {
 	}
 	norm := func(name string) affine { return affine{p.View(name + ".weight"), p.View(name + ".bias")} }
 	w := &weights{}
-	if c.StateDim > 0 {
-		w.state1, w.state2, w.stateType = lin("state.l1"), lin("state.l2"), p.View("state.type")
+	for _, f := range c.stateFields() {
+		w.state = append(w.state, stateEncoder{f.lo, lin(f.name + ".l1"), lin(f.name + ".l2"), p.View(f.name + ".type")})
 	}
 	if c.Language {
 		w.table, w.wordPos, w.languageType = p.View("language.table"), p.View("language.pos"), p.View("language.type")

@@ -151,6 +151,7 @@ func TestInputsMatter(t *testing.T) {
 	base := velocity(func(*Batch) {})
 	for name, change := range map[string]func(*Batch){
 		"state":             func(b *Batch) { b.State[4]++ },
+		"first field":       func(b *Batch) { b.State[0]++ },
 		"first camera":      func(b *Batch) { b.Images[0][len(b.Images[0])-1] ^= 128 },
 		"second camera":     func(b *Batch) { b.Images[1][0] ^= 128 },
 		"tau":               func(b *Batch) { b.Tau[0] /= 2 },
@@ -195,17 +196,22 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// TestStateTokenStartsAsLoudAsWords: the root mean square of what the state's
-// encoder makes of normalised numbers, few or many, beside the words' 0.5.
-func TestStateTokenStartsAsLoudAsWords(t *testing.T) {
+// TestStateTokensStartAsLoudAsWords: the root mean square of what an encoder of
+// the state makes of normalised numbers, few or many, beside the words' 0.5.
+func TestStateTokensStartAsLoudAsWords(t *testing.T) {
 	for _, preset := range Presets[:2] {
-		for _, states := range []int{1, 7, 64} {
+		for _, fields := range [][]int{{1}, {7}, {64}, {5, 2}} {
 			c, err := Preset(preset)
 			if err != nil {
 				t.Fatal(err)
 			}
 			const n = 32
-			c.StateDim, c.ActionDim = states, 2
+			for _, k := range fields {
+				c.StateDim += k
+			}
+			if c.ActionDim = 2; len(fields) > 1 {
+				c.StateFields = fields
+			}
 			m, err := New(c, 1)
 			if err != nil {
 				t.Fatal(err)
@@ -215,9 +221,9 @@ func TestStateTokenStartsAsLoudAsWords(t *testing.T) {
 				b.State[i] = float32(2*rng.Float64() - 1)
 			}
 			m.Velocity(ws, b, make([]float32, len(b.Noisy)))
-			y := ws.workers[0].state.y
+			y := ws.workers[0].state.y // of the last token
 			if rms := math.Sqrt(inner(y, y) / float64(len(y))); !(rms > 0.25 && rms < 1) {
-				t.Errorf("%s, %d numbers: %.3g", preset, states, rms)
+				t.Errorf("%s, fields of %v numbers: %.3g", preset, fields, rms)
 			}
 		}
 	}
@@ -261,13 +267,13 @@ func TestConfigValidate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.ActionDim, c.StateDim, c.Cameras = 7, 7, []Camera{{"wrist", 96, 96}}
+		c.ActionDim, c.StateDim, c.StateFields, c.Cameras = 7, 7, []int{6, 1}, []Camera{{"wrist", 96, 96}}
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		data, _ := json.Marshal(c)
 		var back Config
-		if err := json.Unmarshal(data, &back); err != nil || back.ContextTokens() != 1+c.MaxWords+36 || back.D != c.D {
+		if err := json.Unmarshal(data, &back); err != nil || back.ContextTokens() != 3+c.MaxWords+36 || back.D != c.D {
 			t.Errorf("%s does not survive JSON: %s", name, data)
 		}
 	}
@@ -285,10 +291,16 @@ func TestConfigValidate(t *testing.T) {
 		"image too large":    func(c *Config) { c.Cameras[0], c.Patch = Camera{"front", 4096, 4096}, 256 },
 		"too much attention": func(c *Config) { c.Cameras[0], c.VisionHeads = Camera{"front", 240, 240}, 8 },
 		"too many weights":   func(c *Config) { c.D, c.Layers, c.Heads = 4096, 64, 64 },
-		"no context":         func(c *Config) { c.StateDim, c.Cameras, c.Language = 0, nil, false },
+		"no context":         func(c *Config) { c.StateDim, c.StateFields, c.Cameras, c.Language = 0, nil, nil, false },
 		"no actions":         func(c *Config) { c.ActionDim = 0 },
 		"endless vocabulary": func(c *Config) { c.Vocab = 1 << 30 },
 		"no steps":           func(c *Config) { c.Steps = 0 },
+		"fields too short":   func(c *Config) { c.StateFields = []int{2, 2} },
+		"empty field":        func(c *Config) { c.StateFields = []int{0, 5} },
+		"negative field":     func(c *Config) { c.StateFields = []int{-1, 6} },
+		"endless field":      func(c *Config) { c.StateFields = []int{math.MaxInt, math.MaxInt, 7} },
+		"fields of nothing":  func(c *Config) { c.StateDim = 0 },
+		"too many fields":    func(c *Config) { c.StateDim, c.StateFields = 65, slices.Repeat([]int{1}, 65) },
 	} {
 		c := testConfig()
 		c.Cameras = slices.Clone(c.Cameras)

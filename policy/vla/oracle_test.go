@@ -175,14 +175,15 @@ func (o *oracle) camera(b *Batch, i, t, at int) (node, int) {
 
 func (o *oracle) context(b *Batch) node {
 	c := o.c
-	t := 1 + c.MaxWords
+	prefixes, from, lengths, lo := []string{"state"}, []int{0}, []int{c.StateDim}, 0
+	for f, n := range c.StateFields {
+		prefixes, from, lengths = append(prefixes, fmt.Sprintf("state.%d", f)), append(from, lo), append(lengths, n)
+		lo += n
+	}
+	t := len(prefixes) + c.MaxWords
 	for _, cam := range c.Cameras {
 		t += ((cam.Height + c.Patch - 1) / c.Patch) * ((cam.Width + c.Patch - 1) / c.Patch)
 	}
-	s := o.matrix(2, c.StateDim, func(_, j int) float64 { return float64(b.State[j]) })
-	s = o.add(o.linear("state.l2", o.silu(o.linear("state.l1", s))), o.rows("state.type", 0, c.D, 2))
-	ctx := o.place(s, t, 0, 1)
-
 	words := o.param("language.table", c.MaxWords, c.D, func(i, j int) int {
 		id := int(b.Words[i])
 		if id < 0 {
@@ -192,8 +193,14 @@ func (o *oracle) context(b *Batch) node {
 	})
 	words = o.add(words, o.param("language.pos", c.MaxWords, c.D, func(i, j int) int { return i*c.D + j }))
 	words = o.add(words, o.rows("language.type", 0, c.D, c.MaxWords))
-	ctx = o.add(ctx, o.place(words, t, 1, c.MaxWords))
-	at := 1 + c.MaxWords
+	ctx := o.place(words, t, len(prefixes), c.MaxWords)
+
+	for f, p := range prefixes {
+		s := o.matrix(2, lengths[f], func(_, j int) float64 { return float64(b.State[from[f]+j]) })
+		s = o.add(o.linear(p+".l2", o.silu(o.linear(p+".l1", s))), o.rows(p+".type", 0, c.D, 2))
+		ctx = o.add(ctx, o.place(s, t, f, 1))
+	}
+	at := len(prefixes) + c.MaxWords
 	for i := range c.Cameras {
 		y, n := o.camera(b, i, t, at)
 		ctx = o.add(ctx, y)
@@ -273,7 +280,12 @@ func (o *oracle) run(b *Batch, r []float32) []float32 {
 // TestOracle: values, and gradients by every parameter, agree with the build
 // from primitive ops.
 func TestOracle(t *testing.T) {
-	c := testConfig()
+	for name, c := range stateConfigs() {
+		t.Run(name, func(t *testing.T) { againstOracle(t, c) })
+	}
+}
+
+func againstOracle(t *testing.T, c Config) {
 	m, b := testModel(t, c, 3), testBatch(c, 2, 3)
 	ws := m.NewWorkspaceN(2, true, 2)
 	out, r := make([]float32, len(b.Noisy)), randoms(len(b.Noisy), 4)

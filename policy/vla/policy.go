@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"arfm/policy"
 	"arfm/policy/contract"
@@ -14,11 +15,17 @@ import (
 // the contract's form, or a number in it is not finite.
 var ErrObservation = errors.New("vla: the observation does not fit the policy")
 
-// For fills in what the contract fixes: state, action, horizon and cameras,
-// and whether there is an instruction to read.
+// For fills in what the contract fixes: state and its fields, action, horizon
+// and cameras, and whether there is an instruction to read. Several fields get
+// a token each, beside that of the whole state.
 func (c Config) For(ct *contract.Contract) Config {
 	c.StateDim, c.ActionDim, c.Horizon = ct.StateDim(), ct.ActionDim(), ct.Horizon()
-	c.Cameras = nil
+	c.StateFields, c.Cameras = nil, nil
+	if fields := ct.Observation.State; len(fields) > 1 {
+		for i := range fields {
+			c.StateFields = append(c.StateFields, fields[i].Dim())
+		}
+	}
 	for _, cam := range ct.Cameras() {
 		c.Cameras = append(c.Cameras, Camera{Name: cam.Name, Height: cam.Height, Width: cam.Width})
 	}
@@ -28,7 +35,8 @@ func (c Config) For(ct *contract.Contract) Config {
 }
 
 // Fits says, with an error that wraps ErrConfig, whether the architecture has
-// the contract's inputs and outputs.
+// the contract's inputs and outputs. One without tokens for the state's fields
+// fits any.
 func (c Config) Fits(ct *contract.Contract) error {
 	want := c.For(ct)
 	for _, d := range []struct {
@@ -41,6 +49,9 @@ func (c Config) Fits(ct *contract.Contract) error {
 		if d.got != d.want {
 			return fmt.Errorf("%w: %s %d of the weights, %d of the contract; use the contract they were trained with", ErrConfig, d.what, d.got, d.want)
 		}
+	}
+	if len(c.StateFields) > 0 && !slices.Equal(c.StateFields, want.StateFields) {
+		return fmt.Errorf("%w: state fields of %v numbers in the weights, of %v in the contract; use the contract they were trained with", ErrConfig, c.StateFields, want.StateFields)
 	}
 	for i, cam := range c.Cameras {
 		if cam != want.Cameras[i] {

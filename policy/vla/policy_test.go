@@ -16,7 +16,8 @@ version: 1
 rate_hz: 20
 observation:
   state:
-    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [shoulder, elbow, wrist]}
+    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [shoulder]}
+    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [elbow, wrist]}
   images:
     wrist: {topic: /wrist/image_raw, type: sensor_msgs/msg/Image, size: [16, 24]}
   instruction: {topic: /arfm/instruction, type: std_msgs/msg/String, default: reach the red block}
@@ -140,7 +141,8 @@ func TestPolicyRefusesObservations(t *testing.T) {
 func TestNewPolicyRefusesAnotherContract(t *testing.T) {
 	ct, stats := arm(t)
 	for name, change := range map[string]func(*Config){
-		"state":       func(c *Config) { c.StateDim++ },
+		"state":       func(c *Config) { c.StateDim++; c.StateFields = nil },
+		"fields":      func(c *Config) { c.StateFields = []int{2, 1} },
 		"action":      func(c *Config) { c.ActionDim++ },
 		"horizon":     func(c *Config) { c.Horizon++ },
 		"camera":      func(c *Config) { c.Cameras = []Camera{{"front", 16, 24}} },
@@ -156,6 +158,14 @@ func TestNewPolicyRefusesAnotherContract(t *testing.T) {
 		if _, err := NewPolicy(m, ct, stats, policy.Info{}, 1); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+	whole := testConfig().For(ct)
+	if !slices.Equal(whole.StateFields, []int{1, 2}) {
+		t.Errorf("fields of %v numbers", whole.StateFields)
+	}
+	whole.StateFields = nil // as weights of before had it
+	if _, err := NewPolicy(testModel(t, whole, 1), ct, stats, policy.Info{}, 1); err != nil {
+		t.Error(err)
 	}
 	m := testModel(t, testConfig().For(ct), 1)
 	if _, err := NewPolicy(m, ct, &contract.Stats{}, policy.Info{}, 1); !errors.Is(err, contract.ErrStats) {

@@ -89,9 +89,6 @@ type worker struct {
 	dmod       []float32 // (n, 9D)
 }
 
-// stateActs are the activations of the state token.
-type stateActs struct{ h, a, y []float32 } // (n, D) each
-
 // timeActs are the activations of the time MLP and the final modulation.
 type timeActs struct {
 	feat, h, a, e, se []float32 // (n, D) each
@@ -123,7 +120,7 @@ func newWorker(c *Config, n int, train bool) *worker {
 	w := &worker{
 		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim),
 		time:  timeActs{f(d), f(d), f(d), f(d), f(d), f(2 * d), f(d)},
-		state: stateActs{f(d), f(d), f(d)},
+		state: stateActs{f(c.StateDim), f(c.stateTokens() * d), f(c.stateTokens() * d), f(d)},
 	}
 	w.field = w.evaluate
 	if c.Language {

@@ -17,7 +17,8 @@ version: 1
 rate_hz: 20
 observation:
   state:
-    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [shoulder, elbow]}
+    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [shoulder]}
+    - {topic: /joint_states, type: sensor_msgs/msg/JointState, field: position, names: [elbow]}
   images:
     wrist: {topic: /wrist/image_raw, type: sensor_msgs/msg/Image, size: [16, 24]}
   instruction: {topic: /arfm/instruction, default: reach the target}
