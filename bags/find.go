@@ -12,8 +12,8 @@ import (
 )
 
 // Find returns the bags at and below the given paths, sorted, each once: a
-// folder with metadata.yaml and recordings is one bag, a recording in another
-// folder is one by itself, and a path to a file is taken as it is. It fails
+// folder with recordings and metadata.yaml, or with the numbered splits of one
+// recording, is one bag, a recording in another folder is one by itself, and a path to a file is taken as it is. It fails
 // with ErrNoBag where a path leads to none.
 func Find(paths ...string) ([]string, error) {
 	var out []string
@@ -50,21 +50,13 @@ func findBelow(root string) ([]string, error) {
 			return rosbag2.IOError("read", path, err)
 		case d.IsDir() && path != clean && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
-		case d.IsDir() && isBagFolder(path):
+		case d.IsDir() && rosbag2.IsBagFolder(path):
 			out = append(out, path)
 			return filepath.SkipDir
-		case !d.IsDir() && rosbag2.IsRecording(d.Name()):
+		case rosbag2.IsRecording(d.Name()) && isFile(path):
 			out = append(out, path)
 		}
 		return nil
 	})
 	return out, err
-}
-
-func isBagFolder(path string) bool {
-	if _, err := os.Stat(filepath.Join(path, "metadata.yaml")); err != nil {
-		return false
-	}
-	entries, err := os.ReadDir(path)
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && rosbag2.IsRecording(e.Name()) })
 }

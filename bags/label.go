@@ -40,8 +40,10 @@ func LabelEpisode(bag string, l Labelling) (path string, episodes int, err error
 	if err := l.Validate(); err != nil {
 		return "", 0, err
 	}
-	if dir := filepath.Dir(bag); isFile(bag) && isFile(filepath.Join(dir, "metadata.yaml")) {
+	if dir := filepath.Dir(bag); isFile(bag) && rosbag2.IsBagFolder(dir) {
 		bag = dir
+	} else if isFolder(bag) && !rosbag2.IsBagFolder(bag) {
+		return "", 0, fmt.Errorf("%s: %w: the folder is no bag; name the bags in it, one by one", bag, ErrNoBag)
 	}
 	b, err := rosbag2.Open(bag)
 	if err != nil {
@@ -91,6 +93,11 @@ var ends = [...]Event{Unknown: EventEnd, Success: EventSuccess, Failure: EventFa
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // labelled returns the episodes that a sidecar file marks.

@@ -3,7 +3,9 @@ package bags
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +78,38 @@ func TestLabelOfAFile(t *testing.T) {
 	file, _, err := LabelEpisode(files[0], Labelling{Outcome: EventSuccess})
 	if err != nil || file != SidecarPath(path, "") {
 		t.Errorf("%s, error %v", file, err)
+	}
+}
+
+// TestLabelOfSplits: the label of a split bag without metadata.yaml lies where
+// reading looks for it; a folder of several bags is refused.
+func TestLabelOfSplits(t *testing.T) {
+	src, root := walk(t, 1000, 2000).close(), t.TempDir()
+	data, err := os.ReadFile(filepath.Join(src, filepath.Base(src)+"_0.mcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"spl/x_0.mcap", "spl/x_1.mcap", "days/may_1.mcap", "days/may_2.mcap"} {
+		path := filepath.Join(root, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := filepath.Join(root, "spl")
+	found, err := Find(folder)
+	if err != nil || !slices.Equal(found, []string{folder}) {
+		t.Fatalf("%v, error %v", found, err)
+	}
+	for _, bag := range []string{folder, filepath.Join(folder, "x_1.mcap")} {
+		file, _, err := LabelEpisode(bag, Labelling{Outcome: EventSuccess})
+		if err != nil || file != SidecarPath(folder, "") {
+			t.Errorf("%s: %s, error %v", bag, file, err)
+		}
+	}
+	if _, _, err := LabelEpisode(filepath.Join(root, "days"), Labelling{Outcome: EventSuccess}); !errors.Is(err, ErrNoBag) {
+		t.Errorf("a folder of bags: error %v", err)
 	}
 }

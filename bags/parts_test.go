@@ -3,13 +3,16 @@ package bags
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"arfm/bags/rosbag2"
@@ -169,6 +172,35 @@ func TestSidecarRefused(t *testing.T) {
 	}
 }
 
+// TestSidecarByteOrderMark: spreadsheets begin a table with one.
+func TestSidecarByteOrderMark(t *testing.T) {
+	labels, err := parseSidecar(strings.NewReader("\ufeffstamp_ns,reward,event,task\r\n1,0.5,,\r\n"), 2)
+	if err != nil || len(labels) != 1 {
+		t.Errorf("%d labels, error %v", len(labels), err)
+	}
+}
+
+// TestSidecarUnreadable: what is in a file's place, and a disk's fault, are said.
+func TestSidecarUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe.csv")
+	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, pipe} {
+		if _, err := ReadSidecar(path); !errors.Is(err, ErrSidecar) || !errors.Is(err, rosbag2.ErrNotRegular) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v", path, err)
+		}
+	}
+	const head = "stamp_ns,reward,event,task\n"
+	for _, text := range []string{"", head} {
+		_, err := parseSidecar(io.MultiReader(strings.NewReader(text), iotest.ErrReader(syscall.EIO)), 2)
+		if !errors.Is(err, ErrSidecar) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("after %q: error %v", text, err)
+		}
+	}
+}
+
 // FuzzSidecar: what is read can be written and read again.
 func FuzzSidecar(f *testing.F) {
 	f.Add([]byte("stamp_ns,reward,event,task\n1,0.5,,\n2,,start,\"a, b\"\n"))
@@ -211,7 +243,7 @@ func TestNearby(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	root := t.TempDir()
-	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "zst/one.mcap.zst", "zst/x/metadata.yaml", "zst/x/x.db3.zst", "meta/metadata.yaml"} {
+	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "zst/one.mcap.zst", "zst/x/metadata.yaml", "zst/x/x.db3.zst", "meta/metadata.yaml", "split/x_0.db3", "split/x_1.db3", "days/may_1.mcap", "days/may_2.mcap"} {
 		path := filepath.Join(root, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -220,11 +252,11 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(root, filepath.Join(t.TempDir(), "link")); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(root, "a", "pipe.mcap"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Find(root, filepath.Join(root, "b"), filepath.Join(root, "a", "one.db3"))
-	want := []string{filepath.Join(root, "a/one.db3"), filepath.Join(root, "b"), filepath.Join(root, "deep/er/z"), filepath.Join(root, "zst/one.mcap.zst"), filepath.Join(root, "zst/x")}
+	want := []string{filepath.Join(root, "a/one.db3"), filepath.Join(root, "b"), filepath.Join(root, "days/may_1.mcap"), filepath.Join(root, "days/may_2.mcap"), filepath.Join(root, "deep/er/z"), filepath.Join(root, "split"), filepath.Join(root, "zst/one.mcap.zst"), filepath.Join(root, "zst/x")}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, error %v, want %v", got, err, want)
 	}

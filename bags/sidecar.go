@@ -1,6 +1,7 @@
 package bags
 
 import (
+	"bufio"
 	"cmp"
 	"encoding/csv"
 	"errors"
@@ -45,6 +46,9 @@ type Label struct {
 	Event  Event
 	Task   string // with EventStart: the instruction in words; empty: the contract's
 }
+
+// byteOrderMark begins a table that a spreadsheet saved as UTF-8.
+const byteOrderMark = "\ufeff"
 
 var sidecarColumns = []string{"stamp_ns", "reward", "event", "task"}
 
@@ -105,12 +109,15 @@ func WriteSidecar(path string, labels []Label) (err error) {
 // ReadSidecar reads what WriteSidecar wrote, or a table made elsewhere with the
 // same columns. Errors wrap ErrSidecar and name the line, or fs.ErrNotExist.
 func ReadSidecar(path string) ([]Label, error) {
-	f, err := os.Open(path)
+	f, size, err := rosbag2.OpenRegular(path)
+	if errors.Is(err, rosbag2.ErrNotRegular) {
+		return nil, fmt.Errorf("%w: %w", ErrSidecar, err)
+	}
 	if err != nil {
-		return nil, rosbag2.IOError("open", path, err)
+		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxSidecarBytes {
+	if size > maxSidecarBytes {
 		return nil, fmt.Errorf("%w: %s is over %d bytes", ErrSidecar, path, maxSidecarBytes)
 	}
 	labels, err := parseSidecar(io.LimitReader(f, maxSidecarBytes), maxSidecarRows)
@@ -121,10 +128,18 @@ func ReadSidecar(path string) ([]Label, error) {
 }
 
 func parseSidecar(in io.Reader, maxRows int) ([]Label, error) {
-	r := csv.NewReader(in)
+	buf := bufio.NewReader(in)
+	if mark, _ := buf.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		buf.Discard(len(byteOrderMark))
+	}
+	r := csv.NewReader(buf)
 	r.ReuseRecord = true
 	r.FieldsPerRecord = len(sidecarColumns)
 	head, err := r.Read()
+	var bad *csv.ParseError
+	if err != nil && err != io.EOF && !errors.As(err, &bad) {
+		return nil, fmt.Errorf("%w: it cannot be read: %w", ErrSidecar, err)
+	}
 	if err != nil || !slices.Equal(head, sidecarColumns) {
 		return nil, fmt.Errorf("%w: the first line must be %s", ErrSidecar, strings.Join(sidecarColumns, ","))
 	}
@@ -135,7 +150,7 @@ func parseSidecar(in io.Reader, maxRows int) ([]Label, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %v", ErrSidecar, err)
+			return nil, fmt.Errorf("%w: %w", ErrSidecar, err)
 		}
 		if len(out) == maxRows {
 			return nil, fmt.Errorf("%w: it has over %d rows; leave out those without a reward or an event, or split the bag", ErrSidecar, maxRows)

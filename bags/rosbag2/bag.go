@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Topic is a stream of a bag. Two publishers of one name with different types
@@ -174,41 +176,77 @@ func IsRecording(name string) bool {
 	return slices.ContainsFunc(storageSuffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }
 
-// splitStem takes NAME off NAME_3.mcap.
-func splitStem(file string) (stem, suffix string, ok bool) {
+// splitStem takes NAME and 3 off NAME_3.mcap; number is -1 where there is none.
+func splitStem(file string) (stem, suffix string, number int, ok bool) {
 	for _, s := range storageSuffixes {
 		if stem, found := strings.CutSuffix(file, s); found {
-			if i := strings.LastIndexByte(stem, '_'); i >= 0 && i+1 < len(stem) && strings.Trim(stem[i+1:], "0123456789") == "" {
-				stem = stem[:i]
+			if i := strings.LastIndexByte(stem, '_'); i >= 0 && strings.Trim(stem[i+1:], "0123456789") == "" {
+				if n, err := strconv.Atoi(stem[i+1:]); err == nil {
+					return stem[:i], s, n, true
+				}
 			}
-			return stem, s, true
+			return stem, s, -1, true
 		}
 	}
-	return "", "", false
+	return "", "", -1, false
+}
+
+// IsBagFolder tells a bag's folder from one that holds bags: it has recordings
+// and a metadata.yaml, or its recordings are the splits NAME_0, NAME_1 ... of one
+// storage, as a recorder that was killed leaves them.
+func IsBagFolder(dir string) bool {
+	files, n, err := recordings(dir)
+	if err != nil || len(files) == 0 {
+		return false
+	}
+	if info, err := os.Stat(filepath.Join(dir, metadataFile)); err == nil && info.Mode().IsRegular() {
+		return true
+	}
+	numbers := map[int]bool{}
+	for _, f := range files {
+		_, _, n, _ := splitStem(filepath.Base(f))
+		if n >= 0 && n < len(files) {
+			numbers[n] = true
+		}
+	}
+	return n == 1 && len(numbers) == len(files)
+}
+
+// recordings lists the recordings in dir and counts how many they are when
+// files of one name and storage, but for their number, are one.
+func recordings(dir string) (files []string, n int, err error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, 0, IOError("read", dir, err)
+	}
+	stems := map[[2]string]bool{}
+	for _, e := range list {
+		stem, suffix, _, ok := splitStem(e.Name())
+		path := filepath.Join(dir, e.Name())
+		if !ok {
+			continue
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		stems[[2]string{stem, strings.TrimSuffix(strings.TrimSuffix(suffix, ".zstd"), ".zst")}] = true
+		files = append(files, path)
+	}
+	return files, len(stems), nil
 }
 
 // guessFiles lists the splits in a folder without metadata.yaml, as a recorder
 // that was killed leaves it.
 func guessFiles(dir string) ([]string, error) {
-	list, err := os.ReadDir(dir)
+	files, n, err := recordings(dir)
 	if err != nil {
-		return nil, IOError("read", dir, err)
+		return nil, err
 	}
-	var files []string
-	stems := map[[2]string]bool{}
-	for _, e := range list {
-		stem, suffix, ok := splitStem(e.Name())
-		if !ok || e.IsDir() {
-			continue
-		}
-		stems[[2]string{stem, strings.TrimSuffix(strings.TrimSuffix(suffix, ".zstd"), ".zst")}] = true
-		files = append(files, filepath.Join(dir, e.Name()))
-	}
-	if len(files) == 0 {
+	if n == 0 {
 		return nil, fmt.Errorf("%s: %w: it holds no .mcap or .db3 file", dir, ErrNotBag)
 	}
-	if len(stems) > 1 {
-		return nil, fmt.Errorf("%s: %w: it holds %d recordings and no metadata.yaml; open its files one by one", dir, ErrNotBag, len(stems))
+	if n > 1 {
+		return nil, fmt.Errorf("%s: %w: it holds %d recordings and no metadata.yaml; open its files one by one", dir, ErrNotBag, n)
 	}
 	slices.SortFunc(files, func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) // _10 after _9
@@ -279,9 +317,9 @@ func (s *split) openSQLite(b *Bag, path string, private bool) error {
 }
 
 func fileHead(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, _, err := OpenRegular(path)
 	if err != nil {
-		return nil, IOError("open", path, err)
+		return nil, err
 	}
 	defer f.Close()
 	head := make([]byte, 16)
@@ -290,6 +328,34 @@ func fileHead(path string) ([]byte, error) {
 		return nil, IOError("read", path, err)
 	}
 	return head[:n], nil
+}
+
+// OpenRegular opens a regular file and returns its size in bytes. Opening a pipe
+// can wait for ever and a device has no end: both are refused, wrapping
+// ErrNotRegular, and O_NONBLOCK covers a path that changes in between.
+func OpenRegular(path string) (*os.File, int64, error) {
+	check := func(info os.FileInfo, err error) (int64, error) {
+		switch {
+		case err != nil:
+			return 0, IOError("open", path, err)
+		case !info.Mode().IsRegular():
+			return 0, fmt.Errorf("open %s: %w", path, ErrNotRegular)
+		}
+		return info.Size(), nil
+	}
+	if _, err := check(os.Stat(path)); err != nil {
+		return nil, 0, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, IOError("open", path, err)
+	}
+	size, err := check(f.Stat())
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, size, nil
 }
 
 // checkCompression refuses what rosbag2 has no decompressor for.

@@ -66,7 +66,7 @@ func findBags(t *testing.T, root string) (bags []string) {
 		if err != nil {
 			return err
 		}
-		_, _, file := splitStem(d.Name())
+		file := IsRecording(d.Name())
 		if !d.IsDir() && file {
 			dir := filepath.Dir(path)
 			if _, err := os.Stat(filepath.Join(dir, metadataFile)); err == nil {
@@ -228,6 +228,48 @@ func TestIOError(t *testing.T) {
 	} {
 		if !errors.Is(c.err, c.is) || !strings.Contains(c.err.Error(), c.want) || strings.Count(c.err.Error(), "\n") > 0 {
 			t.Errorf("%s: %v, want %q", name, c.err, c.want)
+		}
+	}
+}
+
+// A pipe would be waited for, a device read without end.
+func TestNoRegularFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "x.mcap")
+	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/zero"} {
+		if _, err := Open(path); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := Open(dir); !errors.Is(err, ErrNotBag) {
+		t.Errorf("a folder with a pipe: %v", err)
+	}
+}
+
+func TestIsBagFolder(t *testing.T) {
+	for name, c := range map[string]struct {
+		files string
+		want  bool
+	}{
+		"metadata":        {"metadata.yaml a.mcap b.mcap", true},
+		"metadata alone":  {"metadata.yaml", false},
+		"one split":       {"x_0.db3", true},
+		"splits":          {"x_0.db3 x_1.db3 x_2.db3.zstd notes.txt", true},
+		"a recording":     {"x.mcap", false},
+		"days":            {"may_1.mcap may_2.mcap", false},
+		"two recordings":  {"x_0.mcap y_1.mcap", false},
+		"two storages":    {"x_0.mcap x_1.db3", false},
+		"a split missing": {"x_0.mcap x_2.mcap", false},
+	} {
+		files := map[string]string{}
+		for _, f := range strings.Fields(c.files) {
+			files[f] = ""
+		}
+		if got := IsBagFolder(writeFiles(t, files)); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 var (
 	// ErrNotBag: the path holds no recording that this package knows.
 	ErrNotBag = errors.New("not a rosbag2 recording")
+	// ErrNotRegular: the path is a folder, pipe or device where a file is wanted.
+	ErrNotRegular = errors.New("it is no regular file but a folder, pipe or device; copy what it gives into a file and name that")
 	// ErrMetadata: metadata.yaml cannot be used.
 	ErrMetadata = errors.New("bad metadata.yaml")
 	// ErrTruncated: a file ends, or can no longer be read, before its proper end.
@@ -44,7 +46,7 @@ type BreakError struct {
 	File     string // path as the user knows it
 	Offset   int64  // bytes from the start of the (decompressed) file, -1 where the storage cannot say
 	LastTime int64  // log time in ns of the last message delivered from this file
-	Messages int64  // messages delivered from this file so far; LastTime means nothing if 0
+	Messages int64  // messages delivered from this file so far, 0 also where that is not known; LastTime means nothing if 0
 	Err      error  // what was found there
 }
 
@@ -54,14 +56,14 @@ func (e *BreakError) Error() string {
 	if !errors.Is(e.Err, ErrTruncated) {
 		what, rest = "is damaged", "the rest can be used"
 	}
-	place, last := "", "before any message"
+	place, last := "", "" // a damaged chunk may still give messages, so nothing is said of none
 	if e.Offset >= 0 {
 		place = fmt.Sprintf(" at byte %d", e.Offset)
 	}
 	if e.Messages > 0 {
-		last = fmt.Sprintf("after %d messages, the last of time %d ns", e.Messages, e.LastTime)
+		last = fmt.Sprintf(", after %d messages, the last of time %d ns", e.Messages, e.LastTime)
 	}
-	return fmt.Sprintf("%s %s%s, %s: %v; %s", e.File, what, place, last, e.Err, rest)
+	return fmt.Sprintf("%s %s%s%s: %v; %s", e.File, what, place, last, e.Err, rest)
 }
 
 // Unwrap makes every BreakError match ErrTruncated and its cause.

@@ -72,6 +72,9 @@ func (i *Info) addFile(s *split, timed bool) bool {
 	if fi.Err == nil && d.cut != nil {
 		fi.Err = &BreakError{File: s.name, Offset: d.cut.offset, LastTime: d.end, Messages: max(d.messages, 0), Err: d.cut.err}
 	}
+	if fi.Err == nil && d.damage != nil {
+		fi.Err = &BreakError{File: s.name, Offset: d.damage.offset, Err: d.damage.err} // messages lie before and behind it
+	}
 	if fi.Err == nil && s.tail != nil {
 		fi.Err = s.tailError(d.end, max(d.messages, 0))
 	}

@@ -28,7 +28,8 @@ type mcapFile struct {
 	timed    bool
 	chunking string
 	meta     *metadata
-	cut      *cut
+	cut      *cut // where it ends early
+	damage   *cut // in the first of the chunks that are not whole, as far as scan looked
 }
 
 func openMCAP(path string, opts *options) (*mcapFile, error) {
@@ -52,7 +53,7 @@ func openMCAP(path string, opts *options) (*mcapFile, error) {
 
 func (m *mcapFile) clear() {
 	m.schemas, m.channels, m.counts = map[uint16]*mcap.Schema{}, map[uint16]*mcap.Channel{}, map[uint16]int64{}
-	m.chunks, m.loose, m.timed, m.meta, m.cut, m.chunking = nil, false, false, nil, nil, ""
+	m.chunks, m.loose, m.timed, m.meta, m.cut, m.damage, m.chunking = nil, false, false, nil, nil, nil, ""
 }
 
 // footerSize is the footer record and the closing magic.
@@ -263,7 +264,7 @@ func (m *mcapFile) declare(op mcap.OpCode, body []byte) error {
 }
 
 func (m *mcapFile) describe() fileDescription {
-	d := fileDescription{storage: "mcap", compression: m.chunking, meta: m.meta, cut: m.cut}
+	d := fileDescription{storage: "mcap", compression: m.chunking, meta: m.meta, cut: m.cut, damage: m.damage}
 	if m.timed {
 		d.start, d.end = m.start, m.end
 	}

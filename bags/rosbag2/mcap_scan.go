@@ -151,8 +151,8 @@ func (s *mcapScan) messageIndex(rr *recordReader) error {
 }
 
 // settle closes the account of the last chunk; intact if the message indexes
-// behind it are all there. Damage inside of it is reported
-// by whoever reads it; here it must not hide the chunks that follow.
+// behind it are all there. Damage inside of it must not hide the chunks that
+// follow: the first is kept in damage.
 func (s *mcapScan) settle(intact bool) {
 	c := s.pending
 	if c == nil {
@@ -176,9 +176,10 @@ func (s *mcapScan) settle(intact bool) {
 
 // look decompresses a chunk for its channels, counts and times.
 func (s *mcapScan) look(c *chunkRef) {
-	s.in, s.out, _ = loadChunk(s.f, c.offset, s.size, &s.dec, nil, s.in, s.out)
+	var broken *cut
+	s.in, s.out, broken = loadChunk(s.f, c.offset, s.size, &s.dec, nil, s.in, s.out)
 	first := true
-	eachRecord(s.out, func(op mcap.OpCode, _ int, body []byte) error {
+	whole, err := eachRecord(s.out, func(op mcap.OpCode, _ int, body []byte) error {
 		var m raw
 		switch {
 		case op != mcap.OpMessage:
@@ -196,6 +197,12 @@ func (s *mcapScan) look(c *chunkRef) {
 		first = false
 		return nil
 	})
+	if broken == nil && (err != nil || !whole) {
+		broken = cutf(c.offset, ErrCorrupt, "a chunk with a bad record")
+	}
+	if s.damage == nil {
+		s.damage = broken
+	}
 }
 
 func (s *mcapScan) count(id uint16, log, n int64) {

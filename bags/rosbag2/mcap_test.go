@@ -177,6 +177,31 @@ func TestMCAPBadChunk(t *testing.T) {
 	}
 }
 
+// Info of a file without summary says what reading would find.
+func TestMCAPBadChunkInfo(t *testing.T) {
+	msgs := sorted(sample(200))
+	path := filepath.Join(t.TempDir(), "x.mcap")
+	writeMCAP(t, path, mcap.WriterOptions{Chunked: true, ChunkSize: 1000, IncludeCRC: true, SkipMessageIndexing: true, SkipStatistics: true, SkipRepeatedSchemas: true, SkipRepeatedChannelInfos: true, SkipChunkIndex: true}, msgs)
+	whole := readFile(t, path)
+	for name, at := range map[string]int{"first": strings.Index(string(whole), "message 0 "), "middle": len(whole) / 2} {
+		data := slices.Clone(whole)
+		data[at] ^= 1
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		b := mustOpen(t, path)
+		info := b.Info()
+		have, breaks := readAll(t, b, Filter{})
+		var broken *BreakError
+		if !errors.As(info.Files[0].Err, &broken) || !errors.Is(broken, ErrCorrupt) || len(breaks) == 0 || broken.Offset != breaks[0].Offset {
+			t.Fatalf("%s: info says %v, reading %v", name, info.Files[0].Err, breaks)
+		}
+		if info.Messages != int64(len(have)) || len(have) >= 200 || strings.Contains(broken.Error()+breaks[0].Error(), "before any message") {
+			t.Errorf("%s: %d messages, info %d, %v, %v", name, len(have), info.Messages, broken, breaks[0])
+		}
+	}
+}
+
 // A file may hold messages outside of chunks and chunks as well; cut in the
 // chunk it breaks once.
 func TestMCAPMixed(t *testing.T) {

@@ -53,6 +53,7 @@ type fileDescription struct {
 	topics      []fileTopic
 	meta        *metadata // kept inside of the storage
 	cut         *cut      // where the file breaks off, if that is known
+	damage      *cut      // the first damaged place before, if that is known
 }
 
 // cut is a damaged place of a file.
