@@ -34,7 +34,7 @@ func fit(bag string, topics []rosbag2.Topic, reg *cdr.Registry, use contract.Top
 			return nil, fmt.Errorf("%s: %w: %w", bag, ErrType, err)
 		}
 		if _, err := reg.Type(t.Type); err != nil {
-			return nil, fmt.Errorf("%s: %w: %s: %w", bag, ErrType, t.Name, err)
+			return nil, fmt.Errorf("%s: %w: %s: %w", bag, ErrType, rosbag2.Printable(t.Name), err)
 		}
 		if t.Count == 0 && required(use.Role) {
 			return nil, fmt.Errorf("%s: %w: %s (%s, for %s) was recorded without a message%s", bag, ErrTopic, use.Topic, use.Type, use.Role, nearby(topics, use))
@@ -43,13 +43,13 @@ func fit(bag string, topics []rosbag2.Topic, reg *cdr.Registry, use contract.Top
 	}
 	if other != nil {
 		return nil, fmt.Errorf("%s: %w: %s is %s in the bag, the contract reads it as %s for %s%s",
-			bag, ErrType, use.Topic, other.Type, use.Type, use.Role, nearby(topics, use))
+			bag, ErrType, use.Topic, rosbag2.Printable(other.Type), use.Type, use.Role, nearby(topics, use))
 	}
-	return nil, fmt.Errorf("%s: %w: there is no %s (%s, for %s)%s", bag, ErrTopic, use.Topic, use.Type, use.Role, nearby(topics, use))
+	return nil, fmt.Errorf("%s: %w: there is no %s (%s, for %s)%s", bag, ErrTopic, use.Topic, use.Type, use.Role, cmp.Or(nearby(topics, use), "; the bag has nothing near it"))
 }
 
 // nearby lists up to four topics of the bag that may be meant: those of the
-// type first, then those of a similar name.
+// type first, then those of a similar name. It is empty where there is none.
 func nearby(topics []rosbag2.Topic, use contract.TopicUse) string {
 	type candidate struct {
 		rank int
@@ -70,14 +70,14 @@ func nearby(topics []rosbag2.Topic, use contract.TopicUse) string {
 		found = append(found, candidate{rank, t})
 	}
 	if len(found) == 0 {
-		return "; the bag has nothing near it"
+		return ""
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.t.Name, b.t.Name))
 	})
 	var names []string
 	for _, c := range found[:min(len(found), 4)] {
-		names = append(names, fmt.Sprintf("%s (%s, %d messages)", c.t.Name, c.t.Type, c.t.Count))
+		names = append(names, fmt.Sprintf("%s (%s, %d messages)", rosbag2.Printable(c.t.Name), rosbag2.Printable(c.t.Type), c.t.Count))
 	}
 	return "; the bag has " + strings.Join(names, ", ")
 }

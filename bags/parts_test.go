@@ -201,6 +201,28 @@ func TestSidecarUnreadable(t *testing.T) {
 	}
 }
 
+// TestWrongType: the sentence does not deny the topic that it names.
+func TestWrongType(t *testing.T) {
+	topics := []rosbag2.Topic{{Name: "/x", Type: "std_msgs/msg/String", Format: "cdr", Count: 1}, {Name: "/\x1b[31m/x", Type: "std_msgs/msg/Bool", Format: "cdr", Count: 1}}
+	use := contract.TopicUse{Topic: "/x", Type: "std_msgs/msg/Float64", Role: contract.RoleState}
+	_, err := fit("bag", topics[:1], nil, use)
+	if !errors.Is(err, ErrType) || strings.Contains(err.Error(), "nothing near") {
+		t.Errorf("error %v", err)
+	}
+	if _, err = fit("bag", topics, nil, use); !strings.Contains(err.Error(), `"/\x1b[31m/x"`) {
+		t.Errorf("error %v", err)
+	}
+	if _, err = fit("bag", topics[:1], nil, contract.TopicUse{Topic: "/something/else", Type: use.Type}); !errors.Is(err, ErrTopic) || !strings.Contains(err.Error(), "nothing near") {
+		t.Errorf("error %v", err)
+	}
+	report := CheckReport{Unused: []string{"/a\x1b[2J"}}
+	report.note("joints", "the message names %s", "\x1b[2J")
+	report.fail(errors.New("one\ntwo\x1b"))
+	if text := report.String(); strings.Contains(text, "\x1b") || !strings.Contains(text, `"/a\x1b[2J"`) {
+		t.Errorf("%q", text)
+	}
+}
+
 // FuzzSidecar: what is read can be written and read again.
 func FuzzSidecar(f *testing.F) {
 	f.Add([]byte("stamp_ns,reward,event,task\n1,0.5,,\n2,,start,\"a, b\"\n"))
@@ -236,7 +258,7 @@ func TestNearby(t *testing.T) {
 	if got := nearby(topics, use); got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
-	if got := nearby(topics[3:], use); got != "; the bag has nothing near it" {
+	if got := nearby(topics[3:], use); got != "" {
 		t.Errorf("%q", got)
 	}
 }
@@ -265,6 +287,32 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find(filepath.Join(root, "meta")); !errors.Is(err, ErrNoBag) {
 		t.Errorf("no bags: error %v", err)
+	}
+}
+
+// TestFindLinks: linked folders are followed, each folder once.
+func TestFindLinks(t *testing.T) {
+	root, far := t.TempDir(), t.TempDir()
+	for _, path := range []string{filepath.Join(root, "own", "one.mcap"), filepath.Join(far, "bag", "bag_0.mcap"), filepath.Join(far, "two.db3")} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{"a_up": filepath.Dir(root), "a_self": root, "b_own": filepath.Join(root, "own"), "far": far, "far_again": far, ".hidden": far, "nowhere": filepath.Join(far, "none")} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(far, filepath.Join(far, "circle")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Find(root)
+	want := []string{filepath.Join(root, "far/bag"), filepath.Join(root, "far/two.db3"), filepath.Join(root, "own/one.mcap")}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, error %v, want %v", got, err, want)
 	}
 }
 

@@ -124,7 +124,7 @@ func newReader(ctx context.Context, bag *rosbag2.Bag, path string, c *contract.C
 		return nil, err
 	}
 	for _, name := range info.Missing {
-		s.report.note("file missing", "%s: the file %s of the bag is missing", path, name)
+		s.report.note("file missing", "%s: the file %s of the bag is missing", path, rosbag2.Printable(name))
 	}
 	for _, m := range info.Mismatch {
 		s.report.note("metadata", "%s", m)

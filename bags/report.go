@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"arfm/bags/rosbag2"
 )
 
 // CheckReport says how a contract fits a bag.
@@ -66,14 +68,19 @@ type Percentiles struct {
 func (r *CheckReport) Err() error { return r.problem }
 
 func (r *CheckReport) fail(err error) {
-	r.Problems = append(r.Problems, err.Error())
+	r.Problems = append(r.Problems, oneLine(err.Error()))
 	if r.problem == nil {
 		r.problem = err
 	}
 }
 
+// oneLine keeps the control characters of a recording's texts from the terminal.
+func oneLine(text string) string {
+	return rosbag2.Printable(strings.ReplaceAll(text, "\n", "; "))
+}
+
 func (r *CheckReport) note(cause, format string, args ...any) {
-	r.Notes, r.causes = append(r.Notes, fmt.Sprintf(format, args...)), append(r.causes, cause)
+	r.Notes, r.causes = append(r.Notes, oneLine(fmt.Sprintf(format, args...))), append(r.causes, cause)
 }
 
 // Notes returns the notes on several bags: for each cause the first, with the
@@ -150,7 +157,11 @@ func (r *CheckReport) String() string {
 	}
 	w.Flush()
 	if len(r.Unused) > 0 {
-		fmt.Fprintf(&b, "\nnot read: %s\n", strings.Join(r.Unused, ", "))
+		unused := slices.Clone(r.Unused)
+		for i := range unused {
+			unused[i] = rosbag2.Printable(unused[i])
+		}
+		fmt.Fprintf(&b, "\nnot read: %s\n", strings.Join(unused, ", "))
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)

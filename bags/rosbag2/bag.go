@@ -31,7 +31,7 @@ func (t *Topic) Readable() error {
 	if t.Format == "cdr" {
 		return nil
 	}
-	return fmt.Errorf("topic %s (%s): %w but %q; record it again with a CDR middleware, or convert the bag", t.Name, t.Type, ErrFormat, t.Format)
+	return fmt.Errorf("topic %s (%s): %w but %q; record it again with a CDR middleware, or convert the bag", Printable(t.Name), Printable(t.Type), ErrFormat, t.Format)
 }
 
 // IsServiceEvent tells the introspection stream of a service from an ordinary topic.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Info describes the bag: counts and times are the storage's own where they
@@ -59,9 +61,22 @@ func (b *Bag) merge() {
 		timed = i.addFile(s, timed)
 	}
 	i.Duration = i.End - i.Start
+	b.sortTopics()
+}
+
+func (b *Bag) sortTopics() {
 	slices.SortStableFunc(b.topics, func(a, c *Topic) int {
 		return cmp.Or(cmp.Compare(a.Name, c.Name), cmp.Compare(a.Type, c.Type))
 	})
+}
+
+// Printable quotes a name from a recording that a terminal could not show as it
+// is, and returns any other unchanged.
+func Printable(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 // addFile adds what a split contributes; timed tells whether Start and End hold
@@ -111,12 +126,22 @@ func (b *Bag) compare() {
 		}
 		return
 	}
+	// The record inside of a storage is written before the recording ends: that it
+	// lags behind is no mismatch.
+	mismatch := func(format string, args ...any) {
+		if i.Version > 0 {
+			i.Mismatch = append(i.Mismatch, fmt.Sprintf(format, args...))
+		}
+	}
+	if i.Version > newestVersion {
+		mismatch("metadata.yaml has version %d, known are 1 to %d: what is new in it is not read", i.Version, newestVersion)
+	}
 	i.Distro, i.Custom = cmp.Or(i.Distro, m.Distro), m.Custom
 	if i.CountSource == "metadata" {
 		i.Messages = m.Count
 	}
 	if m.Storage != "" && i.Storage != m.Storage {
-		i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml says storage %s, the files are %s", m.Storage, i.Storage))
+		mismatch("metadata.yaml says storage %s, the files are %s", Printable(m.Storage), i.Storage)
 	}
 	listed := map[string]bool{}
 	for k := range m.Topics {
@@ -126,8 +151,12 @@ func (b *Bag) compare() {
 		at := slices.IndexFunc(b.topics, func(t *Topic) bool { return t.Name == name })
 		if at < 0 {
 			if mt.Count > 0 {
-				i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml counts %d messages of %s, the storage does not have that topic", mt.Count, name))
+				mismatch("metadata.yaml counts %d messages of %s, the storage does not have that topic", mt.Count, Printable(name))
+				continue
 			}
+			// MCAP does not store a channel without a message.
+			format := cmp.Or(mt.Topic.Format, "cdr")
+			b.topics = append(b.topics, &Topic{Name: name, Type: fullTypeName(mt.Topic.Type, format), Format: format, QoS: qosText(&mt.Topic.QoS), TypeHash: mt.Topic.TypeHash})
 			continue
 		}
 		t := b.topics[at]
@@ -135,7 +164,7 @@ func (b *Bag) compare() {
 		// A recorder that converts writes the true format here only; rosbag2
 		// goes by it as well.
 		if f := mt.Topic.Format; f != "" && f != t.Format {
-			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml gives %s the serialization format %q, the storage %q", name, f, t.Format))
+			mismatch("metadata.yaml gives %s the serialization format %q, the storage %q", Printable(name), f, t.Format)
 			if t.Format == "cdr" {
 				t.Format = f
 			}
@@ -143,12 +172,13 @@ func (b *Bag) compare() {
 		if i.CountSource == "metadata" {
 			t.Count = mt.Count
 		} else if t.Count != mt.Count {
-			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml counts %d messages of %s, the storage has %d", mt.Count, name, t.Count))
+			mismatch("metadata.yaml counts %d messages of %s, the storage has %d", mt.Count, Printable(name), t.Count)
 		}
 	}
 	for _, t := range b.topics {
 		if !listed[t.Name] && t.Count > 0 {
-			i.Mismatch = append(i.Mismatch, fmt.Sprintf("metadata.yaml does not list %s, the storage has %d messages of it", t.Name, t.Count))
+			mismatch("metadata.yaml does not list %s, the storage has %d messages of it", Printable(t.Name), t.Count)
 		}
 	}
+	b.sortTopics()
 }

@@ -14,6 +14,7 @@ const (
 	metadataFile     = "metadata.yaml"
 	maxMetadataBytes = 16 << 20
 	maxMetadataDepth = 64
+	newestVersion    = 9 // of metadata that is known
 )
 
 // nanos decodes {nanoseconds: N} and {nanoseconds_since_epoch: N}.

@@ -20,7 +20,7 @@ func (b *Bag) Registry() (*cdr.Registry, error) {
 		}
 		done[t.Type] = true
 		if err := reg.AddDefinition(t.Type, t.DefinitionEncoding, t.Definition); err != nil {
-			errs = append(errs, fmt.Errorf("%s: the definition of %s that the bag stores for topic %s: %w", b.path, t.Type, t.Name, err))
+			errs = append(errs, fmt.Errorf("%s: the definition of %s that the bag stores for topic %s: %w", b.path, Printable(t.Type), Printable(t.Name), err))
 		}
 	}
 	return reg, errors.Join(errs...)

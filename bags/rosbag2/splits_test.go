@@ -1,6 +1,7 @@
 package rosbag2
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -172,6 +173,59 @@ func TestSplitDamaged(t *testing.T) {
 			if name == "absent" && len(b.Info().Missing) != 1 {
 				t.Errorf("%s: missing %q", suffix, b.Info().Missing)
 			}
+		}
+	}
+}
+
+// What only metadata.yaml knows of topics is told; the record that an MCAP file
+// keeps of its beginning is not held against it.
+func TestMetadataTopics(t *testing.T) {
+	const entry = "\n    - topic_metadata: {name: %s, type: std_msgs/msg/String, serialization_format: cdr, offered_qos_profiles: \"\"}\n      message_count: %d"
+	topics := "  topics_with_message_count:" + fmt.Sprintf(entry, "/silent", 0) + fmt.Sprintf(entry, "/a", 0) + "\n"
+	meta := metaYAML("mcap", "", "", "b_0.mcap") + topics
+	path := filepath.Join(t.TempDir(), "x.mcap")
+	writeMCAP(t, path, variants["zstd"], sample(300))
+	file := string(readFile(t, path))
+	early := filepath.Join(t.TempDir(), "early.mcap")
+	head := len(mcap.Magic) + recordHeader + int(file[len(mcap.Magic)+1]) // of a file with a short header
+	inner := strings.ReplaceAll(strings.TrimPrefix(meta, "rosbag2_bagfile_information:\n"), "\n  ", "\n")
+	body := []byte{7, 0, 0, 0}
+	body = append(body, "rosbag2"...)
+	pair := binary.LittleEndian.AppendUint32(nil, uint32(len("serialized_metadata")))
+	pair = append(pair, "serialized_metadata"...)
+	pair = binary.LittleEndian.AppendUint32(pair, uint32(len(inner)-2))
+	pair = append(pair, inner[2:]...)
+	body = append(binary.LittleEndian.AppendUint32(body, uint32(len(pair))), pair...)
+	end := strings.LastIndexByte(file, byte(mcap.OpFooter))
+	if err := os.WriteFile(early, []byte(file[:head]+string(record(mcap.OpMetadata, body))+file[head:end]), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	whole := mustOpen(t, writeFiles(t, map[string]string{metadataFile: meta, "b_0.mcap": file})).Info()
+	if n := len(whole.Mismatch); n != 2 { // counts of /a, no /b
+		t.Errorf("mismatch %q", whole.Mismatch)
+	}
+	for name, b := range map[string]*Bag{"metadata.yaml": mustOpen(t, writeFiles(t, map[string]string{metadataFile: meta, "b_0.mcap": file})), "early record": mustOpen(t, early)} {
+		info := b.Info()
+		if b.meta == nil || len(info.Topics) != 3 || info.Topics[2].Name != "/silent" || info.Topics[2].Count != 0 || info.Topics[2].Type != "std_msgs/msg/String" {
+			t.Errorf("%s: topics %+v", name, info.Topics)
+		}
+		if name == "early record" && len(info.Mismatch) > 0 {
+			t.Errorf("%s: mismatch %q", name, info.Mismatch)
+		}
+		have, _ := readAll(t, b, Filter{})
+		equalMessages(t, have, sorted(sample(300)))
+	}
+	later := strings.Replace(meta, "version: 5", "version: 99", 1)
+	info := mustOpen(t, writeFiles(t, map[string]string{metadataFile: later, "b_0.mcap": file})).Info()
+	if len(info.Mismatch) != 3 || !strings.Contains(info.Mismatch[0], "version 99") {
+		t.Errorf("mismatch %q", info.Mismatch)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{"/joint_states": "/joint_states", "/grüße 机": "/grüße 机", "/a\x1b[2J": `"/a\x1b[2J"`, "/a\n": `"/a\n"`, "\xff": `"\xff"`} {
+		if got := Printable(in); got != want {
+			t.Errorf("%q is shown as %s, want %s", in, got, want)
 		}
 	}
 }

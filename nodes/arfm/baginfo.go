@@ -73,10 +73,10 @@ func printInfo(w io.Writer, in *rosbag2.Info) {
 	}
 	fmt.Fprintf(tw, "  storage\t%s\n", storage)
 	if in.Compression != "" {
-		fmt.Fprintf(tw, "  compression\t%s\n", in.Compression)
+		fmt.Fprintf(tw, "  compression\t%s\n", rosbag2.Printable(in.Compression))
 	}
 	if in.Distro != "" {
-		fmt.Fprintf(tw, "  distribution\t%s\n", in.Distro)
+		fmt.Fprintf(tw, "  distribution\t%s\n", rosbag2.Printable(in.Distro))
 	}
 	fmt.Fprintf(tw, "  start\t%s (%d ns)\n", time.Unix(0, in.Start).UTC().Format(time.RFC3339Nano), in.Start)
 	fmt.Fprintf(tw, "  duration\t%v\n", time.Duration(in.Duration))
@@ -91,7 +91,7 @@ func printInfo(w io.Writer, in *rosbag2.Info) {
 		}
 	}
 	for _, m := range in.Missing {
-		fmt.Fprintf(tw, "  missing\t%s\n", m)
+		fmt.Fprintf(tw, "  missing\t%s\n", rosbag2.Printable(m))
 	}
 	for _, m := range in.Mismatch {
 		fmt.Fprintf(tw, "  mismatch\t%s\n", m)
@@ -101,9 +101,9 @@ func printInfo(w io.Writer, in *rosbag2.Info) {
 	for _, t := range in.Topics {
 		format := ""
 		if t.Format != "cdr" {
-			format = fmt.Sprintf(" (%s: cannot be decoded)", t.Format)
+			format = fmt.Sprintf(" (%s: cannot be decoded)", rosbag2.Printable(t.Format))
 		}
-		fmt.Fprintf(tw, "  %s\t%s\t%d%s\n", t.Name, t.Type, t.Count, format)
+		fmt.Fprintf(tw, "  %s\t%s\t%d%s\n", rosbag2.Printable(t.Name), rosbag2.Printable(t.Type), t.Count, format)
 	}
 	tw.Flush()
 }
