@@ -117,6 +117,14 @@ func (i *Info) addFile(s *split, timed bool) bool {
 	return true
 }
 
+// mismatch notes a fault of metadata.yaml. The record inside of a storage is
+// written before the recording ends: that it lags behind is none.
+func (i *Info) mismatch(format string, args ...any) {
+	if i.Version > 0 {
+		i.Mismatch = append(i.Mismatch, fmt.Sprintf(format, args...))
+	}
+}
+
 // compare fills in what only metadata.yaml knows, and notes where it disagrees.
 func (b *Bag) compare() {
 	m, i := b.meta, &b.info
@@ -126,22 +134,15 @@ func (b *Bag) compare() {
 		}
 		return
 	}
-	// The record inside of a storage is written before the recording ends: that it
-	// lags behind is no mismatch.
-	mismatch := func(format string, args ...any) {
-		if i.Version > 0 {
-			i.Mismatch = append(i.Mismatch, fmt.Sprintf(format, args...))
-		}
-	}
 	if i.Version > newestVersion {
-		mismatch("metadata.yaml has version %d, known are 1 to %d: what is new in it is not read", i.Version, newestVersion)
+		i.mismatch("metadata.yaml has version %d, known are 1 to %d: what is new in it is not read", i.Version, newestVersion)
 	}
 	i.Distro, i.Custom = cmp.Or(i.Distro, m.Distro), m.Custom
 	if i.CountSource == "metadata" {
 		i.Messages = m.Count
 	}
 	if m.Storage != "" && i.Storage != m.Storage {
-		mismatch("metadata.yaml says storage %s, the files are %s", Printable(m.Storage), i.Storage)
+		i.mismatch("metadata.yaml says storage %s, the files are %s", Printable(m.Storage), i.Storage)
 	}
 	listed := map[string]bool{}
 	for k := range m.Topics {
@@ -151,7 +152,7 @@ func (b *Bag) compare() {
 		at := slices.IndexFunc(b.topics, func(t *Topic) bool { return t.Name == name })
 		if at < 0 {
 			if mt.Count > 0 {
-				mismatch("metadata.yaml counts %d messages of %s, the storage does not have that topic", mt.Count, Printable(name))
+				i.mismatch("metadata.yaml counts %d messages of %s, the storage does not have that topic", mt.Count, Printable(name))
 				continue
 			}
 			// MCAP does not store a channel without a message.
@@ -164,7 +165,7 @@ func (b *Bag) compare() {
 		// A recorder that converts writes the true format here only; rosbag2
 		// goes by it as well.
 		if f := mt.Topic.Format; f != "" && f != t.Format {
-			mismatch("metadata.yaml gives %s the serialization format %q, the storage %q", Printable(name), f, t.Format)
+			i.mismatch("metadata.yaml gives %s the serialization format %q, the storage %q", Printable(name), f, t.Format)
 			if t.Format == "cdr" {
 				t.Format = f
 			}
@@ -172,12 +173,12 @@ func (b *Bag) compare() {
 		if i.CountSource == "metadata" {
 			t.Count = mt.Count
 		} else if t.Count != mt.Count {
-			mismatch("metadata.yaml counts %d messages of %s, the storage has %d", mt.Count, Printable(name), t.Count)
+			i.mismatch("metadata.yaml counts %d messages of %s, the storage has %d", mt.Count, Printable(name), t.Count)
 		}
 	}
 	for _, t := range b.topics {
 		if !listed[t.Name] && t.Count > 0 {
-			mismatch("metadata.yaml does not list %s, the storage has %d messages of it", Printable(t.Name), t.Count)
+			i.mismatch("metadata.yaml does not list %s, the storage has %d messages of it", Printable(t.Name), t.Count)
 		}
 	}
 	b.sortTopics()

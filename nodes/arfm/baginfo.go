@@ -25,7 +25,7 @@ func bagInfoCommand() *command {
   topics: name, type, format, messages, definition, definition_encoding, qos,
   type_hash
   files: path, size_bytes, start_ns, end_ns, messages (-1: not counted), error
-  missing, mismatch: what metadata.yaml names wrongly
+  missing, mismatch: what metadata.yaml names wrongly, or is too new to be known
 Times are ROS time in nanoseconds.
 `,
 		example: "arfm bag info recordings/monday\narfm bag info --json recordings/monday",
