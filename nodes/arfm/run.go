@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"arfm/nodes/stage"
 	"arfm/policy/contract"
 	"arfm/policy/hotswap"
+	"arfm/policy/userfile"
 	"arfm/policy/vla"
 )
 
@@ -147,6 +147,9 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 		say(e)
 	}
 	stats, err := f.drive(ctx, src, slot, watcher, cfg)
+	if err != nil && stats.Ticks == 0 {
+		return err // it never ran: there is nothing to sum up
+	}
 	end := last()
 	end.Time, end.Event, end.Stats = time.Since(start).Seconds(), "end", &stats
 	lines <- end
@@ -167,7 +170,11 @@ func (f *runFlags) open(ctx context.Context, c *contract.Contract, say func(runE
 	if err != nil {
 		return nil, cfg, nil, err
 	}
-	return bag, bag.LoopConfig(limits, f.replan), func() runEvent {
+	cfg = bag.LoopConfig(limits, f.replan)
+	if err := limits.Select(cfg.Runner.Names).Check(); err != nil { // a URDF may hold its other joints still
+		return nil, cfg, nil, fmt.Errorf("limits %s: %w", strings.Join(f.limits, ", "), errors.Join(err, bag.Close()))
+	}
+	return bag, cfg, func() runEvent {
 		for _, d := range bag.Damage() {
 			say(runEvent{Event: "damage", Text: d.Error()})
 		}
@@ -251,7 +258,7 @@ func (f *runFlags) print(std streams, e runEvent) {
 func readLimits(paths []string) (runner.Limits, error) {
 	var all runner.Limits
 	for i, path := range paths {
-		data, err := os.ReadFile(path)
+		data, err := userfile.Read(path, runner.MaxDescription+1)
 		if err != nil {
 			return all, fmt.Errorf("limits: %w", err)
 		}

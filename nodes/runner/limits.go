@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"arfm/policy/userfile"
 )
 
 // What a joint gets where its description says nothing.
@@ -20,10 +23,10 @@ const (
 	DefaultAcceleration = 5.0 // rad/s^2 or m/s^2
 )
 
-const (
-	maxDescription = 32 << 20 // bytes of a URDF or a joint_limits.yaml
-	maxJoints      = 4096
-)
+// MaxDescription bounds a URDF or a joint_limits.yaml, in bytes.
+const MaxDescription = 32 << 20
+
+const maxJoints = 4096
 
 // ErrLimits is wrapped by the errors of the parsers, of Check, and of New for limits that
 // leave out a joint.
@@ -153,8 +156,8 @@ func (l Limits) Check() error {
 // joint of a robot description (plain URDF: run xacro first).
 func ParseURDF(data []byte) (Limits, error) {
 	var l Limits
-	if len(data) > maxDescription {
-		return l, fmt.Errorf("%w: URDF of %d bytes is larger than %d", ErrLimits, len(data), maxDescription)
+	if len(data) > MaxDescription {
+		return l, fmt.Errorf("%w: URDF of %d bytes is larger than %d", ErrLimits, len(data), MaxDescription)
 	}
 	dec := xml.NewDecoder(bytes.NewReader(data))
 	depth, joint, kind, limited, robot := 0, -1, "", false, false
@@ -199,6 +202,9 @@ func ParseURDF(data []byte) (Limits, error) {
 	if !robot {
 		return Limits{}, fmt.Errorf("%w: URDF has no <robot> at its root", ErrLimits)
 	}
+	if len(l.Names) == 0 {
+		return Limits{}, fmt.Errorf("%w: URDF has no revolute, prismatic or continuous joint", ErrLimits)
+	}
 	return l, nil
 }
 
@@ -217,8 +223,11 @@ func (l *Limits) urdfLimit(joint int, kind string, el xml.StartElement) error {
 	lower, err1 := num("lower", 0)
 	upper, err2 := num("upper", 0)
 	velocity, err3 := num("velocity", math.Inf(1))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := cmp.Or(err1, err2, err3); err != nil {
 		return err
+	}
+	if lower > upper || velocity < 0 {
+		return fmt.Errorf("%w: URDF joint %q has lower %g, upper %g, velocity %g: correct its <limit>", ErrLimits, l.Names[joint], lower, upper, velocity)
 	}
 	if kind != "continuous" {
 		l.Lower[joint], l.Upper[joint] = lower, upper
@@ -243,12 +252,12 @@ func attr(el xml.StartElement, name string) string {
 // !degrees and !radians.
 func ParseJointLimits(data []byte) (Limits, error) {
 	var l Limits
-	if len(data) > maxDescription {
-		return l, fmt.Errorf("%w: joint_limits.yaml of %d bytes is larger than %d", ErrLimits, len(data), maxDescription)
+	if len(data) > MaxDescription {
+		return l, fmt.Errorf("%w: joint_limits.yaml of %d bytes is larger than %d", ErrLimits, len(data), MaxDescription)
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return l, fmt.Errorf("%w: joint_limits.yaml: %w", ErrLimits, err)
+		return l, fmt.Errorf("%w: joint_limits.yaml: %s", ErrLimits, userfile.YAMLError(err))
 	}
 	if len(doc.Content) == 0 {
 		return l, fmt.Errorf("%w: joint_limits.yaml is empty", ErrLimits)
@@ -279,6 +288,9 @@ func ParseJointLimits(data []byte) (Limits, error) {
 				return Limits{}, fmt.Errorf("%w: joint_limits.yaml: joint %q: %w", ErrLimits, name, err)
 			}
 		}
+	}
+	if err := l.Check(); err != nil {
+		return Limits{}, err
 	}
 	return l, nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"arfm/bags/bagtest"
@@ -70,9 +71,13 @@ func TestParseRefuses(t *testing.T) {
 		"no limit":     urdf(`<joint name="a" type="revolute"></joint>`),
 		"twice":        urdf(`<joint name="a" type="continuous"/><joint name="a" type="continuous"/>`),
 		"not a number": urdf(`<joint name="a" type="prismatic"><limit lower="x" upper="1" velocity="1"/></joint>`),
+		"no joint":     urdf(`<link name="a"/><joint name="a" type="fixed"/>`),
+		"upside down":  urdf(`<joint name="a" type="prismatic"><limit lower="1" upper="0" velocity="1"/></joint>`),
+		"backwards":    urdf(`<joint name="a" type="prismatic"><limit lower="0" upper="1" velocity="-1"/></joint>`),
+		"two mistakes": urdf(`<joint name="a" type="prismatic"><limit lower="x" upper="y" velocity="1"/></joint>`),
 		"NaN":          urdf(`<joint name="a" type="prismatic"><limit lower="NaN" upper="1" velocity="1"/></joint>`),
 	} {
-		if _, err := runner.ParseURDF([]byte(text)); !errors.Is(err, runner.ErrLimits) {
+		if _, err := runner.ParseURDF([]byte(text)); !errors.Is(err, runner.ErrLimits) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("URDF %s: %v", name, err)
 		}
 	}
@@ -84,10 +89,13 @@ func TestParseRefuses(t *testing.T) {
 		"missing":      "joint_limits: {a: {has_velocity_limits: true}}",
 		"not a number": "joint_limits: {a: {has_velocity_limits: true, max_velocity: fast}}",
 		"infinite":     "joint_limits: {a: {has_velocity_limits: true, max_velocity: .inf}}",
+		"backwards":    "joint_limits: {a: {has_velocity_limits: true, max_velocity: -1}}",
+		"upside down":  "joint_limits: {a: {has_position_limits: true, min_position: 1, max_position: 0}}",
+		"no push":      "joint_limits: {a: {has_acceleration_limits: true, max_acceleration: 0}}",
 		"flag":         "joint_limits: {a: {has_velocity_limits: perhaps, max_velocity: 1}}",
 		"twice":        "joint_limits: {a: {}, a: {}}",
 	} {
-		if _, err := runner.ParseJointLimits([]byte(text)); !errors.Is(err, runner.ErrLimits) {
+		if _, err := runner.ParseJointLimits([]byte(text)); !errors.Is(err, runner.ErrLimits) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("joint_limits.yaml %s: %v", name, err)
 		}
 	}

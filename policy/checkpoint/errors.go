@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"arfm/policy/userfile"
 )
 
 // What can be wrong with a file. Every error of this package is one sentence
@@ -51,7 +53,10 @@ func fail(path string, kind error, format string, args ...any) error {
 
 // readError names the cause of a failed open or read.
 func readError(path string, err error) error {
+	var not *userfile.NotRegular
 	switch {
+	case errors.As(err, &not):
+		return fail(path, ErrNotRegular, "%s", not.Kind())
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fail(path, ErrNotFound, "")
 	case errors.Is(err, fs.ErrPermission):

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"arfm/policy/userfile"
 )
 
 // file is an open safetensors file whose header has been read and whose size
@@ -29,9 +30,9 @@ type file struct {
 // open opens path and reads its header. It never blocks on a pipe or a device
 // and allocates no more than the header takes, MaxHeader at most.
 func open(path string) (*file, error) {
-	f, size, err := openRegular(path)
+	f, size, err := userfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, readError(path, err)
 	}
 	head, err := readHeader(f, size, path)
 	if err != nil {
@@ -39,44 +40,6 @@ func open(path string) (*file, error) {
 		return nil, err
 	}
 	return &file{path, f, head}, nil
-}
-
-// openRegular opens a regular file. Opening a device can move it and opening a
-// pipe can wait for ever: both are refused before, and O_NONBLOCK covers a
-// path that changes in between.
-func openRegular(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, readError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fail(path, ErrNotRegular, "%s", kindOf(info.Mode()))
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, 0, readError(path, err)
-	}
-	if info, err = f.Stat(); err != nil {
-		f.Close()
-		return nil, 0, readError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		f.Close()
-		return nil, 0, fail(path, ErrNotRegular, "%s", kindOf(info.Mode()))
-	}
-	return f, info.Size(), nil
-}
-
-func kindOf(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	}
-	return "a device"
 }
 
 func readHeader(f *os.File, size int64, path string) (*header, error) {

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"sort"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"arfm/policy/userfile"
 )
 
 // Bounds of a contract; all are generous for an arm and keep every allocation
@@ -197,7 +197,7 @@ func Parse(data []byte) (*Contract, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: the file is empty", ErrContract)
 		}
-		return nil, fmt.Errorf("%w: %s", ErrContract, oneLine(err))
+		return nil, fmt.Errorf("%w: %s", ErrContract, userfile.YAMLError(err))
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: more than one YAML document; keep one", ErrContract)
@@ -208,23 +208,9 @@ func Parse(data []byte) (*Contract, error) {
 	return &c, nil
 }
 
-// oneLine brings the decoder's list of mistakes onto one line.
-func oneLine(err error) string {
-	var list *yaml.TypeError
-	if errors.As(err, &list) {
-		return strings.Join(list.Errors, "; ")
-	}
-	return strings.Join(strings.Fields(err.Error()), " ")
-}
-
 // Load reads the contract in a file; see Parse.
 func Load(path string) (*Contract, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1))
+	data, err := userfile.Read(path, MaxFileBytes+1)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -104,6 +105,8 @@ func TestParseRefuses(t *testing.T) {
 		{"two documents", armYAML + "\n---\nversion: 1\n", "one YAML document"},
 		{"too big", strings.Repeat("#", MaxFileBytes+1), "limit"},
 		{"unknown field", swap("rate_hz", "rate"), "field rate not found"},
+		{"list", "[1, 2]", "invalid contract: line 1: a list is not a mapping"},
+		{"text for a number", swap("rate_hz: 20", "rate_hz: fast"), "text `fast` is not a number"},
 		{"version", swap("version: 1", "version: 2"), "version is 2"},
 		{"rate", swap("rate_hz: 20", "rate_hz: .nan"), "rate_hz is NaN"},
 		{"clock", swap("rate_hz: 20", "rate_hz: 20\nclock: wall"), "header | receive"},
@@ -160,6 +163,13 @@ func TestLaunchContracts(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v, want ErrNotExist", err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe.yaml")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(pipe); err == nil || !strings.Contains(err.Error(), "named pipe") {
+		t.Errorf("error %v of a pipe", err)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	if err := os.WriteFile(bad, []byte("version: 7"), 0o644); err != nil {
