@@ -4,6 +4,7 @@
 package optim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -64,7 +65,7 @@ func (c Config) Validate() error {
 		}
 		return nil
 	}
-	return errors.Join(
+	return cmp.Or(
 		in("learning rate", c.Schedule.Peak, 0, 1e3), in("learning rate floor", c.Schedule.Floor, 0, 1e3),
 		in("warm-up", float64(c.Schedule.WarmUp), 0, 1e12), in("steps", float64(c.Schedule.Total), 0, 1e12),
 		in("beta1", c.Beta1, 0, 1-1e-9), in("beta2", c.Beta2, 0, 1-1e-9), in("eps", c.Eps, 1e-30, 1),

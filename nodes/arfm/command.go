@@ -57,7 +57,27 @@ func newFlags(name string) *pflag.FlagSet {
 }
 
 func (c *command) execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return c.dispatch(ctx, c.name, args, streams{stdout, stderr})
+	out := &output{w: stdout}
+	status := c.dispatch(ctx, c.name, args, streams{out, stderr})
+	if status == exitDone && out.err != nil { // results that nobody can read are none
+		return report(fmt.Errorf("the output is lost: %w", out.err), c.name, streams{out, stderr})
+	}
+	return status
+}
+
+// output remembers the first error of its writer and drops what comes after.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
 }
 
 func (c *command) dispatch(ctx context.Context, path string, args []string, std streams) int {
@@ -115,7 +135,7 @@ func report(err error, path string, std streams) int {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintf(std.err, "%s: %v (see %s --help)\n", path, err, path)
+		fmt.Fprintf(std.err, "%s: %s (see %s --help)\n", path, strings.ReplaceAll(err.Error(), "\n", "; "), path)
 		return exitUsage
 	case errors.As(err, &stopped):
 		fmt.Fprintf(std.err, "%s: interrupted %s\n", path, stopped.then)
@@ -124,7 +144,8 @@ func report(err error, path string, std streams) int {
 		fmt.Fprintf(std.err, "%s: interrupted\n", path)
 		return exitFailed
 	}
-	fmt.Fprintf(std.err, "%s: %v%s\n", path, err, remedy(err))
+	said := err.Error() + remedy(err)
+	fmt.Fprintf(std.err, "%s: %s\n", path, strings.ReplaceAll(said, "\n", "; ")) // joined errors have a line each
 	return exitFailed
 }
 

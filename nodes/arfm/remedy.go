@@ -23,6 +23,8 @@ func remedy(err error) string {
 		return "; name a folder that can be written"
 	case code == syscall.ENOSPC, code == syscall.EDQUOT:
 		return "; free some space"
+	case code == syscall.EPIPE:
+		return "; its reader ended first"
 	case code == syscall.EISDIR:
 		return "; name a file"
 	case code == syscall.ENOTDIR, errors.Is(code, fs.ErrExist):

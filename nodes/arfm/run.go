@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"arfm/nodes/eval"
@@ -104,6 +107,9 @@ type player interface {
 }
 
 func (f *runFlags) run(ctx context.Context, std streams) error {
+	closed := make(chan os.Signal, 1)
+	signal.Notify(closed, syscall.SIGPIPE) // a reader that ends must not end the loop; its lost output is told at the end
+	defer signal.Stop(closed)
 	start := time.Now()
 	lines := make(chan runEvent, 256)
 	say := func(e runEvent) {
@@ -235,7 +241,7 @@ func swapEvent(e hotswap.Event) runEvent {
 
 func (f *runFlags) print(std streams, e runEvent) {
 	if f.json {
-		_ = json.NewEncoder(std.out).Encode(e) // a closed pipe must not stop the loop
+		_ = json.NewEncoder(std.out).Encode(e) // lost output must not stop the loop
 		return
 	}
 	if e.Stats != nil {
