@@ -1,4 +1,4 @@
-# make demo   the whole story on this machine, in about three minutes
+# make demo   the whole story on this machine, in about four minutes
 # make test   formatting, vet, staticcheck, import table, builds, all tests
 # make build  bin/arfm with every tag that this machine can carry
 # make bench  Go benchmarks, and the arfm bench commands

@@ -23,9 +23,9 @@ func demoCommand() *command {
 	return &command{
 		name: "demo", flags: fs,
 		summary: "Record, train, fine-tune, hot-swap and compare: the whole story in one command.",
-		detail: `A simulated two-joint arm reaches for a target. The folder then holds what can be
-tried with the other commands: bags, contract.yaml, joint_limits.yaml, bc, arfm
-and checkpoints.
+		detail: `A simulated UR5e does the tasks of a suite. The folder then holds what can be
+tried with the other commands (bags, contract.yaml, bc, arfm and checkpoints) and
+the report to look at, report/index.html.
 `,
 		example: "arfm demo --out demo",
 		run: func(ctx context.Context, std streams, _ []string) error {

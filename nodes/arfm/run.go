@@ -16,6 +16,7 @@ import (
 	"arfm/nodes/replay"
 	"arfm/nodes/runner"
 	"arfm/nodes/sim"
+	"arfm/nodes/sim/mujoco"
 	"arfm/nodes/stage"
 	"arfm/policy/contract"
 	"arfm/policy/hotswap"
@@ -36,7 +37,7 @@ func runCommand() *command {
 	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next chunk is asked for (default: half of it)")
 	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back new weights that make the safety envelope intervene more often")
 	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where the file system gives no events")
-	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise")
+	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise, and of the simulated arm's episodes")
 	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
 	return &command{
@@ -66,6 +67,14 @@ policy's actions are from the recorded ones, or how many tasks it did. Ctrl-C en
 				return usagef("--replan is %d; it must not be negative", f.replan)
 			case !(f.speed >= 0 && f.speed <= 1000):
 				return usagef("--speed is %v; it must lie in [0, 1000]", f.speed)
+			}
+			if f.suite != "" {
+				if _, err := sim.FindSuite(f.suite); err != nil {
+					return usageError{err}
+				}
+				if !sim.Available {
+					return mujoco.ErrUnavailable
+				}
 			}
 			return f.run(ctx, std)
 		},
@@ -192,7 +201,7 @@ func (f *runFlags) open(ctx context.Context, c *contract.Contract, say func(runE
 func (f *runFlags) openSim(c *contract.Contract, say func(runEvent)) (src player, cfg loop.Config, last func() runEvent, err error) {
 	suite, err := sim.FindSuite(f.suite)
 	if err != nil {
-		return nil, cfg, nil, usageError{err}
+		return nil, cfg, nil, err
 	}
 	st, err := stage.New(suite, c)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -96,7 +97,7 @@ func (o *Options) check() (*sim.Suite, error) {
 	if o.Episodes < 1 || o.Evaluations < 1 || o.Steps < 1 || o.TuneSteps < 1 {
 		return nil, errors.New("a demo needs at least one episode, evaluation and step of each kind")
 	}
-	if _, err := os.Lstat(o.Out); err == nil {
+	if left, err := os.ReadDir(o.Out); (err == nil || !errors.Is(err, fs.ErrNotExist)) && (err != nil || len(left) > 0) {
 		if !o.Force {
 			return nil, fmt.Errorf("%w: %s; name another, or say --force to replace the demo in it", ErrExists, o.Out)
 		}

@@ -37,7 +37,11 @@ func (r *Report) String() string {
 		name string
 		r    *eval.Score
 	}{{"before: bc on all demonstrations", &r.Before.Score}, {"after: fine-tuned with arfm", &r.After.Score}} {
-		fmt.Fprintf(tw, "%s\t%.0f %%\t%.0f to %.0f %%\t%.2f s\n", row.name, 100*row.r.Rate, 100*row.r.Low, 100*row.r.High, row.r.MeanTime)
+		time := "-"
+		if row.r.Successes > 0 {
+			time = fmt.Sprintf("%.2f s", row.r.MeanTime)
+		}
+		fmt.Fprintf(tw, "%s\t%.0f %%\t%.0f to %.0f %%\t%s\n", row.name, 100*row.r.Rate, 100*row.r.Low, 100*row.r.High, time)
 	}
 	tw.Flush()
 	fmt.Fprintf(&b, "%d swaps in the running policy, %d control ticks, %d missed\n", len(r.Live.Swaps), r.Live.Stats.Ticks, r.Live.Stats.Missed)

@@ -137,8 +137,16 @@ func (r *Recording) Record(ctx context.Context, dir string, o Options) (Recorded
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return out, fmt.Errorf("cannot make the folder for the bags: %w", err)
 	}
+	bag := func(first int) string {
+		return filepath.Join(dir, fmt.Sprintf("%s_%s_%03d", r.Name, o.Quality, first/o.PerBag))
+	}
 	for first := 0; first < o.Episodes; first += o.PerBag {
-		path := filepath.Join(dir, fmt.Sprintf("%s_%s_%03d", r.Name, o.Quality, first/o.PerBag))
+		if _, err := os.Lstat(bag(first)); err == nil {
+			return out, fmt.Errorf("bag %s %w: name another folder, or remove it", bag(first), rosbag2.ErrExists)
+		}
+	}
+	for first := 0; first < o.Episodes; first += o.PerBag {
+		path := bag(first)
 		if err := r.bag(ctx, path, &o, first, &out); err != nil {
 			return out, err
 		}

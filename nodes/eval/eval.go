@@ -65,7 +65,8 @@ type Options struct {
 	Each        func(Outcome)      // called for every episode, in their order; may be nil
 }
 
-func (o *Options) check() error {
+// Validate returns what cannot be used.
+func (o *Options) Validate() error {
 	switch {
 	case o.Episodes < 1:
 		return fmt.Errorf("eval: %d episodes to evaluate, give 1 or more", o.Episodes)
@@ -92,7 +93,7 @@ type Outcome struct {
 // Episode i of a seed is the same task for every policy. On an error or a
 // context that is done it returns the result of the episodes so far, beside it.
 func Evaluate(ctx context.Context, open func() (Stage, error), newPolicy func() (policy.Policy, error), o Options) (Result, error) {
-	if err := o.check(); err != nil {
+	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -38,8 +38,17 @@ func (a *Interface) Fit(c *contract.Contract) (inputs []string, columns []int, e
 		}
 	}
 	names := c.ActionNames()
-	if c.Action.Unit != contract.UnitPosition || len(names) != len(a.Joints) || c.Period() != int64(1e9)/int64(a.RateHz) {
-		return nil, nil, fmt.Errorf("%w: it takes positions of %v at %d Hz", ErrContract, a.Joints, a.RateHz)
+	bad := ""
+	switch {
+	case c.Action.Unit != contract.UnitPosition:
+		bad = "the action's unit is " + c.Action.Unit
+	case len(names) != len(a.Joints):
+		bad = fmt.Sprintf("the action has %d elements", len(names))
+	case c.Period() != int64(1e9)/int64(a.RateHz):
+		bad = fmt.Sprintf("rate_hz is %g", c.RateHz)
+	}
+	if bad != "" {
+		return nil, nil, fmt.Errorf("%w: %s, it takes positions of %v at %d Hz; start from %s", ErrContract, bad, a.Joints, a.RateHz, a.Contracts)
 	}
 	for _, joint := range a.Joints {
 		i := slices.Index(names, joint)
@@ -60,7 +69,7 @@ func Feed(r *contract.Resampler, topics []string, t int64, said func(topic strin
 			return err
 		}
 		if err := r.Push(topic, t, rec); err != nil {
-			return fmt.Errorf("stage: %w", err)
+			return fmt.Errorf("eval: %w", err)
 		}
 	}
 	return nil

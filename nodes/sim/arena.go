@@ -52,7 +52,7 @@ type Arena struct {
 	objectVel    []int
 	mocap        map[Fixture]int // numbers of the fixtures' bodies among the mocap bodies
 	drawer       int             // addresses of the joints, -1: there is none
-	button       int
+	button, cap  int             // the cap is a geom
 	site         map[Fixture]int
 	handle       int
 	ctl          *jtc.Controller
@@ -104,6 +104,7 @@ func NewArena(objects []Object, fixtures []Fixture) (*Arena, error) {
 			a.handle = find(mujoco.Site, "handle")
 		case Button:
 			a.button, _ = w.Address(find(mujoco.Joint, "button_joint"))
+			a.cap = find(mujoco.Geom, "button_cap")
 		}
 	}
 	if failed != nil {
@@ -196,7 +197,17 @@ func (a *Arena) Advance(time int64) error {
 		w.Ctrl[0] = a.want.Position[ur5e.Joints]
 		w.End()
 	}
+	w.Pose() // the last step moved on from the poses that it began with
 	return w.Check()
+}
+
+// Light switches the light in the button's cap.
+func (a *Arena) Light(on bool) {
+	color := [4]float32{0.55, 0.10, 0.08, 1}
+	if on {
+		color = [4]float32{0.35, 1, 0.35, 1}
+	}
+	a.w.Paint(a.cap, color)
 }
 
 // Joint returns the positions and velocities of the joints.
@@ -221,6 +232,11 @@ func (a *Arena) Tool() rotation {
 
 // Object returns where object i is, its centre.
 func (a *Arena) Object(i int) vec { return vec(a.w.QPos[a.object[i] : a.object[i]+3]) }
+
+// ObjectTurn returns how object i is turned, w x y z.
+func (a *Arena) ObjectTurn(i int) [4]float64 {
+	return [4]float64(a.w.QPos[a.object[i]+3 : a.object[i]+7])
+}
 
 // ObjectSpeed returns how fast object i moves, m/s.
 func (a *Arena) ObjectSpeed(i int) float64 {

@@ -71,6 +71,9 @@ func (e *Episode) Begin(task int, rng *rand.Rand) error {
 	if err := e.Arena.Reset(ready(at, e.tool), l.fixtures, l.objects); err != nil {
 		return err
 	}
+	if e.Arena.button >= 0 {
+		e.Arena.Light(false)
+	}
 	e.progress = e.measure()
 	return nil
 }
@@ -104,6 +107,7 @@ func (e *Episode) Step(setPoint, velocity [Joints]float64) (float64, error) {
 	e.Steps++
 	if e.Arena.button >= 0 && e.Arena.ButtonPressed() > pressed {
 		e.lit = true
+		e.Arena.Light(true)
 	}
 	p := e.measure()
 	r := RateHz * (p - e.progress)

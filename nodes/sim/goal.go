@@ -21,10 +21,11 @@ func share(x, whole float64) float64 { return min(max(x/whole, 0), 1) }
 func flat(a, b vec) float64 { return math.Hypot(a[0]-b[0], a[1]-b[1]) }
 
 // carried is the part that every goal shares in which an object is brought
-// somewhere: taking it, lifting it, carrying it to the target.
+// somewhere: taking it, lifting it, carrying it to the target. Over the target
+// it counts as lifted still while it is let down.
 func carried(e *Episode, object int, target vec) float64 {
 	p := e.Arena.Object(object)
-	up := share(p[2]-e.objects[object].Rest()-tableTop, 0.04)
+	up := max(share(p[2]-e.objects[object].Rest()-tableTop, 0.04), share(0.08-flat(p, target), 0.05))
 	return 0.3*nearness(distance(p, e.Arena.TCP()), 0.12) + up*(0.2+0.4*nearness(flat(p, target), 0.15))
 }
 
@@ -44,13 +45,13 @@ type place struct {
 
 func (g place) done(e *Episode) bool {
 	p, f := e.Arena.Object(g.object), e.Arena.Fixture(g.at)
-	x, y, z := math.Abs(p[0]-f[0]), math.Abs(p[1]-f[1]), p[2]-f[2]-e.objects[g.object].Rest()
+	x, y, z := math.Abs(p[0]-f[0]), math.Abs(p[1]-f[1]), math.Abs(p[2]-f[2]-e.objects[g.object].Rest())
 	var there bool
 	switch g.at {
 	case Basket:
 		there = max(x, y) < basketInner-0.008 && z < 0.02
 	case Plate:
-		there = math.Hypot(x, y) < plateRadius-0.008 && math.Abs(z) < 0.01
+		there = math.Hypot(x, y) < plateRadius-0.008 && z < 0.01
 	case Drawer:
 		there = x < drawerDepth/2-0.012 && y < drawerHalf-0.012 && z < 0.02
 	}

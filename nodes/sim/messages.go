@@ -135,12 +135,11 @@ func (s *Speaker) Observation(topic string, t int64) (*cdr.Record, error) {
 		m.Set(topic, "velocity", v[:])
 	case TopicTCP:
 		s.place(topic, "pose", a.TCP())
-		for i, x := range quaternion(a.Tool()) {
-			m.Set(topic, [4]string{"pose.orientation.w", "pose.orientation.x", "pose.orientation.y", "pose.orientation.z"}[i], x)
-		}
+		s.turn(topic, "pose", quaternion(a.Tool()))
 	case TopicObjects:
 		for i := range s.e.Objects {
 			s.place(topic, fmt.Sprintf("poses.%d", i), a.Object(i))
+			s.turn(topic, fmt.Sprintf("poses.%d", i), a.ObjectTurn(i))
 		}
 	case TopicFixtures:
 		for i, f := range Fixtures {
@@ -163,11 +162,33 @@ func (s *Speaker) Observation(topic string, t int64) (*cdr.Record, error) {
 	return m.Of(topic), m.Err()
 }
 
-// quaternion is the unit quaternion w x y z of a rotation of which w is not the
-// largest part, as of a tool that points down: x is made positive.
-func quaternion(r rotation) [4]float64 {
-	x := math.Sqrt(max(1+r[0]-r[4]-r[8], 1e-12)) / 2
-	return [4]float64{(r[7] - r[5]) / (4 * x), x, (r[1] + r[3]) / (4 * x), (r[2] + r[6]) / (4 * x)}
+// quaternion is the unit quaternion w x y z of a rotation (Shepperd 1978): its
+// largest part comes from the diagonal, the others from that one.
+func quaternion(r rotation) (q [4]float64) {
+	diagonal := [4]float64{r[0] + r[4] + r[8], r[0], r[4], r[8]}
+	k := 0
+	for i, d := range diagonal {
+		if d > diagonal[k] {
+			k = i
+		}
+	}
+	if k == 0 {
+		w := math.Sqrt(1+diagonal[0]) / 2
+		return [4]float64{w, (r[7] - r[5]) / (4 * w), (r[2] - r[6]) / (4 * w), (r[3] - r[1]) / (4 * w)}
+	}
+	i, j, l := k-1, k%3, (k+1)%3 // the axes, in cyclic order
+	x := math.Sqrt(1+r[4*i]-r[4*j]-r[4*l]) / 2
+	q[0] = (r[3*l+j] - r[3*j+l]) / (4 * x)
+	q[1+i] = x
+	q[1+j] = (r[3*j+i] + r[3*i+j]) / (4 * x)
+	q[1+l] = (r[3*l+i] + r[3*i+l]) / (4 * x)
+	return q
+}
+
+func (s *Speaker) turn(topic, path string, q [4]float64) {
+	for i, part := range []string{".orientation.w", ".orientation.x", ".orientation.y", ".orientation.z"} {
+		s.msg.Set(topic, path+part, q[i])
+	}
 }
 
 func (s *Speaker) place(topic, path string, p vec) {

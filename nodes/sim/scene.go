@@ -163,7 +163,7 @@ var fixtureXML = map[Fixture]string{
     <geom class="thing" type="box" size="0.035 0.035 0.013" pos="0 0 0.013" rgba="0.20 0.21 0.24 1"/>
     <body name="button" pos="0 0 0.026"><joint name="button_joint" type="slide" axis="0 0 -1" range="0 %g" stiffness="120" damping="2" armature="0.01"/>
       <site name="button" group="4" pos="0 0 %g"/>
-      <geom contype="0" conaffinity="2" type="cylinder" size="0.022 %g" pos="0 0 %g" mass="0.02" rgba="0.85 0.16 0.12 1"/>
+      <geom name="button_cap" contype="0" conaffinity="2" type="cylinder" size="0.022 %g" pos="0 0 %g" mass="0.02" rgba="0.85 0.16 0.12 1"/>
     </body>
   </body>
 `, buttonMax, buttonTop-0.026, (buttonTop-0.026)/2, (buttonTop-0.026)/2),

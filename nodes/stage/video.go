@@ -39,6 +39,9 @@ const sheetColumns = 8
 
 // CheckVideo refuses a file name that WriteVideo could not write to.
 func CheckVideo(path string) error {
+	if dir := filepath.Dir(path); !isDir(dir) {
+		return fmt.Errorf("%w: %s is no folder; name a file in a folder that there is", ErrVideo, dir)
+	}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".png", ".gif":
 		return nil
@@ -51,6 +54,11 @@ func CheckVideo(path string) error {
 	return fmt.Errorf("%w: %s ends in none of %s", ErrVideo, path, strings.Join(VideoForms, ", "))
 }
 
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 // Shoot runs the first episodes of an evaluation once more and films them.
 func Shoot(ctx context.Context, open func() (eval.Stage, error), newPolicy func() (policy.Policy, error), o eval.Options) ([]Reel, error) {
 	var film *Film
@@ -60,8 +68,10 @@ func Shoot(ctx context.Context, open func() (eval.Stage, error), newPolicy func(
 		if err != nil {
 			return nil, err
 		}
-		film, err = NewFilm(st.(*Stage), VideoWidth, VideoHeight, VideoEvery)
-		return film, err
+		if film, err = NewFilm(st.(*Stage), VideoWidth, VideoHeight, VideoEvery); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+		return film, nil
 	}, newPolicy, o)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package mujoco
 
 /*
 #cgo LDFLAGS: -lmujoco -lm
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <mujoco/mujoco.h>
@@ -22,11 +23,11 @@ static mjModel* load(const char* xml, int size, char* err, int errsize) {
 	return m;
 }
 
-// MuJoCo's own handlers print to files and exit; the last message is kept.
-static char lastError[512];
-static void keepError(const char* msg) { strncpy(lastError, msg, sizeof lastError - 1); }
+// MuJoCo's own handlers write a log file and wait for a key. After an error it
+// cannot go on: only misuse by this package leads there.
+static void fail(const char* msg) { fprintf(stderr, "MuJoCo: %s\n", msg); abort(); }
 static void quiet(const char* msg) {}
-static void handlers(void) { mju_user_error = keepError; mju_user_warning = quiet; }
+static void handlers(void) { mju_user_error = fail; mju_user_warning = quiet; }
 static int warnings(const mjData* d) {
 	int n = 0;
 	for (int i = 0; i < mjNWARNING; i++) n += d->warning[i].number;
@@ -66,7 +67,6 @@ type World struct {
 	Applied    []float64 // (nv) generalised forces added by the user
 	Bias       []float64 // (nv) Coriolis, centrifugal and gravity forces
 	MocapPos   []float64 // (mocap bodies, 3) where bodies stand that nothing moves
-	xpos, xmat []float64 // (bodies, 3), (bodies, 9)
 	spos, smat []float64 // (sites, 3), (sites, 9)
 	qposAdr    []C.int
 	dofAdr     []C.int
@@ -96,11 +96,10 @@ func Load(xml []byte) (*World, error) {
 		return nil, fmt.Errorf("%w: no memory for its state", ErrModel)
 	}
 	w := &World{m: m, d: d}
-	nv, nb, ns, nj := int(m.nv), int(m.nbody), int(m.nsite), int(m.njnt)
+	nv, ns, nj := int(m.nv), int(m.nsite), int(m.njnt)
 	w.QPos, w.QVel = view(d.qpos, int(m.nq), 0.0), view(d.qvel, nv, 0.0)
 	w.Ctrl, w.Applied, w.Bias = view(d.ctrl, int(m.nu), 0.0), view(d.qfrc_applied, nv, 0.0), view(d.qfrc_bias, nv, 0.0)
 	w.MocapPos = view(d.mocap_pos, 3*int(m.nmocap), 0.0)
-	w.xpos, w.xmat = view(d.xpos, 3*nb, 0.0), view(d.xmat, 9*nb, 0.0)
 	w.spos, w.smat = view(d.site_xpos, 3*ns, 0.0), view(d.site_xmat, 9*ns, 0.0)
 	w.qposAdr = unsafe.Slice((*C.int)(unsafe.Pointer(m.jnt_qposadr)), nj)
 	w.dofAdr = unsafe.Slice((*C.int)(unsafe.Pointer(m.jnt_dofadr)), nj)
@@ -133,11 +132,8 @@ func (w *World) Address(j int) (qpos, dof int) { return int(w.qposAdr[j]), int(w
 // Timestep returns the time that Step takes, s.
 func (w *World) Timestep() float64 { return float64(w.m.opt.timestep) }
 
-// BodyPose returns a body's place (3) and rotation matrix (3, 3) in the world,
-// as of the last Forward or step.
-func (w *World) BodyPose(i int) (pos, rot []float64) { return w.xpos[3*i : 3*i+3], w.xmat[9*i : 9*i+9] }
-
-// SitePose is BodyPose of a site.
+// SitePose returns a site's place (3) and rotation matrix (3, 3) in the world, as
+// of the last Pose, Forward or Begin.
 func (w *World) SitePose(i int) (pos, rot []float64) { return w.spos[3*i : 3*i+3], w.smat[9*i : 9*i+9] }
 
 // Reset puts the world into the model's reference state.
@@ -145,6 +141,18 @@ func (w *World) Reset() { C.mj_resetData(w.m, w.d) }
 
 // Forward computes all that follows from QPos and QVel.
 func (w *World) Forward() { C.mj_forward(w.m, w.d) }
+
+// Pose computes where everything is, for sites, cameras and pictures, from QPos.
+func (w *World) Pose() {
+	C.mj_kinematics(w.m, w.d)
+	C.mj_comPos(w.m, w.d)
+	C.mj_camlight(w.m, w.d)
+}
+
+// Paint gives a geom a colour, RGBA, 0..1.
+func (w *World) Paint(geom int, rgba [4]float32) {
+	copy(unsafe.Slice((*float32)(unsafe.Pointer(w.m.geom_rgba)), 4*int(w.m.ngeom))[4*geom:], rgba[:])
+}
 
 // Begin computes what a controller needs at the start of a step: poses, Bias,
 // the inertia matrix.

@@ -19,9 +19,10 @@ func (w *World) Close()                            {}
 func (w *World) Index(Kind, string) (int, error)   { return 0, ErrUnavailable }
 func (w *World) Address(int) (qpos, dof int)       { return 0, 0 }
 func (w *World) Timestep() float64                 { return 0 }
-func (w *World) BodyPose(int) (pos, rot []float64) { return nil, nil }
 func (w *World) SitePose(int) (pos, rot []float64) { return nil, nil }
 func (w *World) Reset()                            {}
+func (w *World) Pose()                             {}
+func (w *World) Paint(int, [4]float32)             {}
 func (w *World) Forward()                          {}
 func (w *World) Begin()                            {}
 func (w *World) End()                              {}
