@@ -128,6 +128,6 @@ func TestSimWorkflow(t *testing.T) {
 	}
 	theirs := train(f.contract, f.bag, f.path("theirs"))
 	f.refused(t, out, exitFailed, []string{"does not fit", "/target", "sim_state.yaml"}, "eval", "-s", "goal", "-c", theirs, "-n", "1")
-	f.refused(t, out, exitFailed, []string{"0 episodes"}, "eval", "-s", "goal", "-c", ours, "-n", "0")
+	f.refused(t, out, exitUsage, []string{"0 episodes"}, "eval", "-s", "goal", "-c", ours, "-n", "0")
 	f.refused(t, out, exitFailed, []string{"contract.yaml"}, "sim", "record", "-s", "goal", "-n", "1", "--out", f.contract)
 }
