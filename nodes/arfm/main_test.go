@@ -274,14 +274,14 @@ func TestBadInput(t *testing.T) {
 		{"no checkpoint to run", []string{"run", "--checkpoints", empty, "--bag", f.bag}, exitFailed, []string{"empty", "no checkpoint"}},
 		{"bad outcome", []string{"bag", "label", "--outcome", "great", f.bag}, exitUsage, []string{"great", "success"}},
 		{"bad span", []string{"bag", "label", "--outcome", "success", "--span", "9s:1s", f.bag}, exitUsage, []string{"9s:1s"}},
-		{"demo over a folder that is no demo", []string{"demo", "--out", empty, "--force"}, exitFailed, []string{"empty", "name another"}},
+		{"demo over a folder that is no demo", []string{"demo", "--out", f.dir, "--force"}, exitFailed, []string{f.dir, "name another"}},
 		{"demo of nothing", []string{"demo", "--out", out, "--episodes", "-1"}, exitFailed, []string{"at least one"}},
 		{"unknown suite", []string{"demo", "--out", out, "--suite", "kitchen"}, exitFailed, []string{"kitchen", "object"}},
 		{"neither bag nor suite", []string{"run", "--checkpoints", empty}, exitUsage, []string{"--bag", "--sim"}},
 		{"simulated arm in slow motion", []string{"run", "--checkpoints", empty, "--sim", "goal", "--speed", "0.5"}, exitUsage, []string{"--speed"}},
 		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
 		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
-		{"demo over a folder", []string{"demo", "--out", empty}, exitFailed, []string{"empty", "--force"}},
+		{"demo over a folder", []string{"demo", "--out", f.dir}, exitFailed, []string{f.dir, "--force"}},
 		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitFailed, []string{"runs"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
