@@ -259,7 +259,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Resume = true
-	if _, err := Train(context.Background(), episodes(c, 9, 20), c, o); !errors.Is(err, checkpoint.ErrTruncated) {
+	if _, err := Train(context.Background(), episodes(c, 9, 20), c, o); !errors.Is(err, ErrResume) || !strings.Contains(err.Error(), "training state") {
 		t.Errorf("half a state gives %v", err)
 	}
 }

@@ -83,8 +83,11 @@ func readState(out string) (*state, error) {
 		return nil, fmt.Errorf("%w: folder %s holds no training state; begin a run there without resuming", ErrResume, out)
 	}
 	tensors, meta, err := checkpoint.ReadTensors(path, maxStateBytes)
-	if err != nil {
+	switch damage := fmt.Errorf("%w: the training state %s is damaged; start anew in another folder, from the newest checkpoint", ErrResume, path); {
+	case errors.Is(err, checkpoint.ErrNotRegular), errors.Is(err, checkpoint.ErrPermission), errors.Is(err, checkpoint.ErrRead):
 		return nil, err
+	case err != nil:
+		return nil, damage
 	}
 	if meta["version"] != stateVersion {
 		return nil, fmt.Errorf("%w: %s is no training state of version %s; start anew in another folder", ErrResume, path, stateVersion)

@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
+
+	"arfm/policy/userfile"
 )
 
 // Topic is a stream of a bag. Two publishers of one name with different types
@@ -330,30 +331,16 @@ func fileHead(path string) ([]byte, error) {
 	return head[:n], nil
 }
 
-// OpenRegular opens a regular file and returns its size in bytes. Opening a pipe
-// can wait for ever and a device has no end: both are refused, wrapping
-// ErrNotRegular, and O_NONBLOCK covers a path that changes in between.
+// OpenRegular opens a regular file and returns its size in bytes; all else is
+// refused, wrapping ErrNotRegular.
 func OpenRegular(path string) (*os.File, int64, error) {
-	check := func(info os.FileInfo, err error) (int64, error) {
-		switch {
-		case err != nil:
-			return 0, IOError("open", path, err)
-		case !info.Mode().IsRegular():
-			return 0, fmt.Errorf("open %s: %w", path, ErrNotRegular)
-		}
-		return info.Size(), nil
-	}
-	if _, err := check(os.Stat(path)); err != nil {
-		return nil, 0, err
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
+	f, size, err := userfile.Open(path)
+	var not *userfile.NotRegular
+	switch {
+	case errors.As(err, &not):
+		return nil, 0, fmt.Errorf("open %s: %w", path, ErrNotRegular)
+	case err != nil:
 		return nil, 0, IOError("open", path, err)
-	}
-	size, err := check(f.Stat())
-	if err != nil {
-		f.Close()
-		return nil, 0, err
 	}
 	return f, size, nil
 }

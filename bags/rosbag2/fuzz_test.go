@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/foxglove/mcap/go/mcap"
@@ -95,4 +96,13 @@ func FuzzOpenMCAP(f *testing.F) {
 		}
 		t.Fatal("no end")
 	})
+}
+
+// TestMetadataErrors: what is wrong is told on one line, without Go types.
+func TestMetadataErrors(t *testing.T) {
+	for _, text := range []string{"[1, 2]", "{version: [1], files: 7}", "a: [", "rosbag2_bagfile_information: {version: x, files: y}"} {
+		if _, err := parseMetadata([]byte(text)); !errors.Is(err, ErrMetadata) || strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), "rosbag2.") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }

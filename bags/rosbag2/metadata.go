@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"arfm/policy/userfile"
 )
 
 const (
@@ -98,7 +100,7 @@ func parseMetadata(data []byte) (m *metadata, err error) {
 	}()
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMetadata, err)
+		return nil, fmt.Errorf("%w: %s", ErrMetadata, userfile.YAMLError(err))
 	}
 	if len(root.Content) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrMetadata)
@@ -115,7 +117,7 @@ func parseMetadata(data []byte) (m *metadata, err error) {
 	}
 	m = &metadata{}
 	if err := body.Decode(m); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMetadata, err)
+		return nil, fmt.Errorf("%w: %s", ErrMetadata, userfile.YAMLError(err))
 	}
 	return m, m.check()
 }

@@ -34,10 +34,14 @@ const (
 	LastFrame Placement = "last"
 )
 
+// MaxReward bounds a reward's magnitude: squares of it still fit a float32.
+const MaxReward = 1e9
+
 // Of returns the reward of every frame of an episode (T), in the unit of their
 // source, and what that source is. Success gives 1 where the placement says so
 // and 0 elsewhere. Where nothing is known all rewards are 0 and the source is
-// Nothing. A reward that is not finite and an unknown placement are errors.
+// Nothing. A reward beyond MaxReward or NaN and an unknown
+// placement are errors.
 func Of(ep *bags.Episode, success Placement) ([]float64, Source, error) {
 	r := make([]float64, len(ep.Frames))
 	if success != EveryFrame && success != LastFrame {
@@ -47,8 +51,8 @@ func Of(ep *bags.Episode, success Placement) ([]float64, Source, error) {
 	case Topic, File:
 		for i := range ep.Frames {
 			r[i] = ep.Frames[i].Reward
-			if math.IsNaN(r[i]) || math.IsInf(r[i], 0) {
-				return nil, source, fmt.Errorf("episode %d of %s: the reward of frame %d is %v; correct its %s", ep.Index, ep.Bag, i, r[i], source)
+			if !(math.Abs(r[i]) <= MaxReward) {
+				return nil, source, fmt.Errorf("episode %d of %s: the reward of frame %d is %v, and %g is the most that training can weigh; correct its %s", ep.Index, ep.Bag, i, r[i], MaxReward, source)
 			}
 		}
 		return r, source, nil

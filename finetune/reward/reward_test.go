@@ -36,7 +36,7 @@ func TestOf(t *testing.T) {
 			t.Errorf("%q, %v: rewards %v from %q (%v), want %v from %q", c.e.RewardSource, c.e.Outcome, got, source, err, c.want, c.source)
 		}
 	}
-	for _, bad := range []*bags.Episode{episode("topic", bags.Unknown, math.NaN()), episode("oracle", bags.Unknown, 1)} {
+	for _, bad := range []*bags.Episode{episode("topic", bags.Unknown, math.NaN()), episode("file", bags.Unknown, -1e308), episode("oracle", bags.Unknown, 1)} {
 		if _, _, err := Of(bad, LastFrame); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -34,27 +35,27 @@ Times are ROS time in nanoseconds.
 				return usagef("name at least one bag")
 			}
 			var infos []rosbag2.Info
+			var failed error // of bags that cannot be opened; the others are printed
 			for _, path := range args {
 				bag, err := rosbag2.Open(path)
 				if err != nil {
-					return err
+					failed = errors.Join(failed, err)
+					continue
 				}
 				infos = append(infos, bag.Info())
-				if err := bag.Close(); err != nil {
-					return err
-				}
+				failed = errors.Join(failed, bag.Close())
 			}
-			if *asJSON {
+			if *asJSON && len(infos) > 0 {
 				all := make([]bagInfo, len(infos))
 				for i := range infos {
 					all[i] = newBagInfo(&infos[i])
 				}
-				return writeJSON(std.out, all)
+				return errors.Join(writeJSON(std.out, all), failed)
 			}
 			for _, in := range infos {
 				printInfo(std.out, &in)
 			}
-			return nil
+			return failed
 		},
 	}
 }

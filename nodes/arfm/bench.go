@@ -2,13 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
 
+	"arfm/finetune"
 	"arfm/nodes/bench"
 	"arfm/policy/contract"
 )
+
+// benchError makes a mistake in the settings one in the words of the command line.
+func benchError(err error) error {
+	if errors.Is(err, bench.ErrSetup) || errors.Is(err, finetune.ErrOptions) {
+		return usageError{err}
+	}
+	return err
+}
 
 // printReport prints a measurement, as JSON if asked.
 func printReport(std streams, asJSON bool, r fmt.Stringer) error {
@@ -44,7 +54,7 @@ func benchInferCommand() *command {
 		run: func(ctx context.Context, std streams, _ []string) error {
 			r, err := bench.Infer(ctx, s)
 			if err != nil {
-				return err
+				return benchError(err)
 			}
 			return printReport(std, *asJSON, r)
 		},
@@ -65,7 +75,7 @@ func benchTrainCommand() *command {
 		run: func(ctx context.Context, std streams, _ []string) error {
 			r, err := bench.Train(ctx, s, *objective, *batch)
 			if err != nil {
-				return err
+				return benchError(err)
 			}
 			return printReport(std, *asJSON, r)
 		},
@@ -121,7 +131,7 @@ func benchSwapCommand() *command {
 			r, err := bench.Swap(ctx, *preset, *n, func(done, total int) { bar.at(int64(done), int64(total), "") })
 			bar.done()
 			if err != nil {
-				return err
+				return benchError(err)
 			}
 			if err := printReport(std, *asJSON, r); err != nil {
 				return err

@@ -35,7 +35,7 @@ func evalCommand() *command {
 	fs.IntSliceVar(&f.tasks, "tasks", nil, "numbers of the tasks to do, as arfm sim tasks lists them (default: all)")
 	fs.Uint64Var(&o.Seed, "seed", 1, "seed of tasks, policy and noise: the same gives the same result")
 	fs.Float64Var(&o.ActionNoise, "action-noise", 0, "standard deviation of noise on every action, rad (gripper: m)")
-	fs.IntVar(&o.ReplanRows, "replan", 0, "rows of a chunk to execute before the next (default: half)")
+	fs.IntVar(&o.ReplanRows, "replan", 0, "rows of a chunk to execute before the next, at most all (default: half)")
 	fs.IntVar(&o.Workers, "workers", 2, "episodes at a time; the result does not depend on it")
 	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.StringVar(&f.video, "video", "", "film the first episode of each task: FILE.mp4, FILE.gif, or FILE.png for a contact sheet")

@@ -235,6 +235,7 @@ func TestBadInput(t *testing.T) {
 	wrongType := change("type.yaml", "geometry_msgs/msg/PointStamped", "sensor_msgs/msg/JointState")
 	joints := change("joints.yaml", "[joint_1, joint_2]", "[elbow, wrist]")
 	typo := f.write(t, "typo.yaml", "version: 1\nrate: 20\n")
+	list := f.write(t, "list.yaml", "[1, 2]\n")
 	text := f.write(t, "notes.txt", "no bag")
 	empty := f.path("empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {
@@ -282,7 +283,13 @@ func TestBadInput(t *testing.T) {
 		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
 		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
 		{"demo over a folder", []string{"demo", "--out", f.dir}, exitFailed, []string{f.dir, "--force"}},
-		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitFailed, []string{"runs"}},
+		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitUsage, []string{"runs"}},
+		{"bench of a giant", []string{"bench", "infer", "--preset", "huge"}, exitUsage, []string{"huge", "nano"}},
+		{"bench of no swap", []string{"bench", "swap", "--preset", "huge"}, exitUsage, []string{"huge", "nano"}},
+		{"bench of a negative batch", []string{"bench", "train", "--preset", "nano", "--batch", "-1"}, exitUsage, []string{"batch is -1"}},
+		{"no learning rate", train(f.contract, "--lr", "nan"), exitUsage, []string{"learning rate is NaN"}},
+		{"contract is a list", []string{"bag", "check", "-c", list, f.bag}, exitFailed, []string{"list.yaml", "a list is not a mapping"}},
+		{"one good bag", []string{"bag", "info", f.bag, f.path("nowhere")}, exitFailed, []string{"nowhere", "check the path"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.refused(t, out, c.status, c.want, c.args...)
@@ -304,6 +311,9 @@ func TestWorkflow(t *testing.T) {
 	f := record(t)
 	if out := must(t, "bag", "info", f.bag); !strings.Contains(out, reach.TopicState) {
 		t.Errorf("bag info does not list %s: %s", reach.TopicState, out)
+	}
+	if status, out, _ := arfm("bag", "info", f.path("nowhere"), f.bag); status != exitFailed || !strings.Contains(out, reach.TopicState) {
+		t.Errorf("beside a wrong path, bag info prints %s", out)
 	}
 	if out := must(t, "bag", "check", "--contract", f.contract, f.bag); !strings.Contains(out, "episodes: 4") {
 		t.Errorf("bag check: %s", out)

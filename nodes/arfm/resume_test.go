@@ -107,7 +107,7 @@ func TestResumeWithFlags(t *testing.T) {
 	if err := os.Rename(f.bag, moved); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, errs := arfm("train", "--resume", "--out", out); status != exitFailed || !strings.Contains(errs, f.bag) || !strings.Contains(errs, "check the path") {
+	if status, _, errs := arfm("train", "--resume", "--out", out); status != exitFailed || !strings.Contains(errs, f.bag) || !strings.Contains(errs, "new place with --bags") {
 		t.Errorf("without its bag: status %d, %s", status, errs)
 	}
 	if end := must(t, "train", "--resume", "--out", out, "--bags", moved); strings.Contains(end, "a step took") || !strings.Contains(end, "policy-00000040") {
@@ -121,7 +121,7 @@ func TestResumeWithFlags(t *testing.T) {
 		{[]string{"--lr", "0.01"}, []string{"--lr is 0.01", "begun with 0.001"}},
 		{[]string{"--objective", "arfm"}, []string{"--objective is arfm", "bc"}},
 		{[]string{"--seed", "18446744073709551614"}, []string{"18446744073709551614", "18446744073709551615"}},
-		{[]string{"--steps", "39"}, []string{"--steps is 39", "40"}},
+		{[]string{"--steps", "39"}, []string{"--steps is 39", "40", "give more"}},
 		{[]string{"--preset", "base"}, []string{"--preset is base", "nano"}},
 		{[]string{"--name", "arm"}, []string{"--name is arm", "policy"}},
 		{[]string{"--workers", "7"}, []string{"--workers is 7"}},

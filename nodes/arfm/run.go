@@ -34,7 +34,7 @@ func runCommand() *command {
 	fs.BoolVar(&f.loop, "loop", false, "start again at the end of the bag")
 	fs.DurationVar(&f.duration, "duration", 0, "stop after this long, by the clock on the wall (default: at the end of the bag; the simulated arm works on)")
 	fs.StringArrayVar(&f.limits, "limits", nil, "joint_limits.yaml or URDF with the arm's limits; may be repeated, the tighter limit holds (default: 1 rad/s and 5 rad/s² for each joint)")
-	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next chunk is asked for (default: half of it)")
+	fs.IntVar(&f.replan, "replan", 0, "rows of a chunk to execute before the next chunk is asked for, at most all of it (default: half)")
 	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back new weights that make the safety envelope intervene more often")
 	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where the file system gives no events")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise, and of the simulated arm's episodes")

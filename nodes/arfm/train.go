@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type trainFlags struct {
 	lr, ema                   float64
 	evalEvery, saveEvery      int64
 	json                      bool
+	sameBags                  bool // those of the run that is resumed
 }
 
 const trainDetail = `Without --init a policy begins from random weights and --contract is needed;
@@ -88,6 +90,9 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 	}
 	defer run.Close()
 	episodes, err := readEpisodes(ctx, std.err, f.bags, run.Contract(), bags.DefaultMaxBytes)
+	if f.sameBags && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; if the recordings moved, name their new place with --bags", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -210,11 +215,15 @@ func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, 
 		case !now.Changed && w.Value.Type() != "stringArray":
 			err = fs.Set(w.Name, w.DefValue)
 		case now.Changed && now.Value.String() != w.DefValue && !(w.Name == "steps" && longer > o.Steps):
-			err = fmt.Errorf("--%s is %s and the run in %s was begun with %s; leave the flag out, or begin a run in another folder", w.Name, now.Value, out, w.DefValue)
+			cure := "leave the flag out"
+			if w.Name == "steps" {
+				cure = "leave the flag out or give more, to go on for longer"
+			}
+			err = fmt.Errorf("--%s is %s and the run in %s was begun with %s; %s, or begin a run in another folder", w.Name, now.Value, out, w.DefValue, cure)
 		}
 	})
 	if len(f.bags) == 0 {
-		f.bags = saved.Bags
+		f.bags, f.sameBags = saved.Bags, true
 	}
 	return saved.Contract, err
 }

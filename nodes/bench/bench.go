@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -50,7 +51,7 @@ func (t Times) String() string {
 // does ctx.
 func timed(ctx context.Context, runs int, f func() error) (Times, error) {
 	if runs < 1 {
-		return Times{}, fmt.Errorf("the number of runs is %d, it must be at least 1", runs)
+		return Times{}, fmt.Errorf("%w: the number of runs is %d, it must be at least 1", ErrSetup, runs)
 	}
 	if err := f(); err != nil {
 		return Times{}, err
@@ -84,6 +85,9 @@ func summary(ms []float64) Times {
 	n := len(ms)
 	return Times{Runs: n, Min: ms[0], Median: ms[n/2], P90: ms[n*9/10], Max: ms[n-1]}
 }
+
+// ErrSetup is wrapped by every error about settings that cannot be measured.
+var ErrSetup = errors.New("unusable benchmark settings")
 
 // Setup is the policy that inference and training are measured with.
 type Setup struct {
@@ -146,16 +150,19 @@ func (s Setup) contract() (*contract.Contract, error) {
 	return c, c.Validate()
 }
 
-// model returns a freshly drawn model for the setup.
+// model returns a freshly drawn model for the setup; errors wrap ErrSetup.
 func (s Setup) model() (*vla.Model, *contract.Contract, error) {
 	c, err := s.contract()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	cfg, err := vla.Preset(s.Preset)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	m, err := vla.New(cfg.For(c), uint64(s.Seed))
-	return m, c, err
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	return m, c, nil
 }

@@ -86,7 +86,7 @@ const patience = 20 * time.Second
 // the folder that it watches. progress is called after each file.
 func Swap(ctx context.Context, preset string, n int, progress func(done, total int)) (*SwapReport, error) {
 	if n < 1 {
-		return nil, fmt.Errorf("the number of swaps is %d, it must be at least 1", n)
+		return nil, fmt.Errorf("%w: the number of swaps is %d, it must be at least 1", ErrSetup, n)
 	}
 	dir, err := tempDir()
 	if err != nil {
@@ -140,7 +140,7 @@ func newSwapBench(preset, dir string) (*swapBench, error) {
 	b.stats = &contract.Stats{Frames: 1, State: unitMoments(b.contract.StateDim()), Action: unitMoments(b.contract.ActionDim())}
 	cfg, err := vla.Preset(preset)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	if b.model, err = vla.New(cfg.For(b.contract), 1); err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func Train(ctx context.Context, s Setup, objective string, batch int) (*TrainRep
 		return nil, err
 	}
 	if s.Runs < 1 {
-		return nil, fmt.Errorf("the number of steps is %d, it must be at least 1", s.Runs)
+		return nil, fmt.Errorf("%w: the number of steps is %d, it must be at least 1", ErrSetup, s.Runs)
 	}
 	dir, err := tempDir()
 	if err != nil {
