@@ -4,7 +4,7 @@ package msgs
 
 import "embed"
 
-// Definitions holds arfm/msg/*.msg.
+// Definitions holds arfm/msg/*.msg, arfm/srv/*.srv and arfm/action/*.action.
 //
-//go:embed arfm/msg/*.msg
+//go:embed arfm/msg/*.msg arfm/srv/*.srv arfm/action/*.action
 var Definitions embed.FS

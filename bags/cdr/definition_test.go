@@ -205,6 +205,11 @@ func TestServicesAndActions(t *testing.T) {
 		"p/srv/Plain_Request":                "int8 x",
 		"q/srv/Only_Event_Request":           "int8 x",
 		"control_msgs/action/PointHead_Goal": "geometry_msgs/PointStamped target, geometry_msgs/Vector3 pointing_axis, string pointing_frame, builtin_interfaces/Duration min_duration, float64 max_velocity",
+		"arfm/srv/Reset_Response":            "bool success, string message, string task",
+		"arfm/action/RunPolicy_Goal":         "string prompt, builtin_interfaces/Duration duration",
+		"arfm/action/RunPolicy_Result":       "uint8 outcome, string reason",
+		"arfm/action/Finetune_Goal":          "string[] bags, string objective, uint32 steps, string init",
+		"arfm/action/Finetune_Feedback":      "uint64 step, uint64 steps, float64 loss, float64 alpha, float64 effective_sample_size",
 	} {
 		tt, err := r.Type(typ)
 		if err != nil {
@@ -257,6 +262,9 @@ func TestConstant(t *testing.T) {
 	typ := carriedType(t, "arfm/msg/EpisodeEvent")
 	if v, ok := typ.Constant("SUCCESS"); !ok || v != uint8(2) {
 		t.Errorf("SUCCESS = %v, %v", v, ok)
+	}
+	if v, ok := carriedType(t, "arfm/action/RunPolicy_Result").Constant("FAILED"); !ok || v != uint8(4) {
+		t.Errorf("FAILED = %v, %v", v, ok)
 	}
 	if _, ok := typ.Constant("MAYBE"); ok {
 		t.Error("a constant that is not there was found")
