@@ -1,0 +1,57 @@
+//go:build ros
+
+package ros
+
+import (
+	"fmt"
+
+	"github.com/tiiuae/rclgo/pkg/rclgo"
+)
+
+// QoS is how a topic's messages are delivered.
+type QoS struct {
+	Reliable bool // else best effort
+	Latched  bool // late subscribers get the last messages (transient local)
+	KeepAll  bool // every message waits for the reader, Depth does not count
+	Depth    int  // messages that wait for the reader; the oldest goes
+}
+
+// Common profiles: of states and commands, of sensors, and of a state that late
+// subscribers want.
+var (
+	Default    = QoS{Reliable: true, Depth: 10}
+	SensorData = QoS{Depth: 5}
+	Latched    = QoS{Reliable: true, Latched: true, Depth: 1}
+)
+
+// String is the profile as a log names it.
+func (q QoS) String() string {
+	text := "best_effort"
+	if q.Reliable {
+		text = "reliable"
+	}
+	if q.Latched {
+		text += ", transient_local"
+	} else {
+		text += ", volatile"
+	}
+	if q.KeepAll {
+		return text + ", keep_all"
+	}
+	return fmt.Sprintf("%s, keep_last %d", text, q.Depth)
+}
+
+func (q QoS) rcl() rclgo.QosProfile {
+	p := rclgo.NewDefaultQosProfile()
+	p.Depth = max(1, q.Depth)
+	if !q.Reliable {
+		p.Reliability = rclgo.ReliabilityBestEffort
+	}
+	if q.Latched {
+		p.Durability = rclgo.DurabilityTransientLocal
+	}
+	if q.KeepAll {
+		p.History = rclgo.HistoryKeepAll
+	}
+	return p
+}
