@@ -158,8 +158,9 @@ type Handler func(request, response *cdr.Record) error
 
 // Service is a service's server in a group.
 type Service struct {
-	rcl   *rclgo.Service
-	group *Group
+	rcl     *rclgo.Service
+	group   *Group
+	serving sync.WaitGroup // handlers that run
 }
 
 // maxServing bounds the requests of one service that are worked on at a time.
@@ -169,32 +170,38 @@ const maxServing = 32
 // own, so that one that takes long holds up no other; it may run more than once
 // at a time.
 func (n *Node) Serve(g *Group, name, typ string, handle Handler) (*Service, error) {
+	return n.serve(g, name, typ, maxServing, handle)
+}
+
+// serve works on at most most requests at a time.
+func (n *Node) serve(g *Group, name, typ string, most int, handle Handler) (*Service, error) {
 	t, err := n.ctx.cat.service(typ)
 	if err != nil {
 		return nil, err
 	}
-	serving := make(chan struct{}, maxServing)
+	s := &Service{group: g}
+	serving := make(chan struct{}, most)
 	n.mu.Lock()
-	rcl, err := n.rcl.NewService(name, t, nil, func(_ *rclgo.ServiceInfo, req types.Message, answer rclgo.ServiceResponseSender) {
+	s.rcl, err = n.rcl.NewService(name, t, nil, func(_ *rclgo.ServiceInfo, req types.Message, answer rclgo.ServiceResponseSender) {
 		select {
 		case serving <- struct{}{}:
 		default:
-			g.log(fmt.Errorf("ros: service %s: a request is dropped, %d are being worked on", name, maxServing))
+			g.log(fmt.Errorf("ros: service %s: a request is dropped, %d are being worked on", name, most))
 			return
 		}
-		go func() {
+		s.serving.Go(func() {
 			defer func() { <-serving }()
 			if err := serve(t, req, answer, handle); err != nil {
 				g.log(fmt.Errorf("ros: service %s: %w", name, err))
 			}
-		}()
+		})
 	})
 	n.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("ros: service %s: %w", name, tidy(err))
 	}
-	g.change(func() { g.srvs = append(g.srvs, rcl) })
-	return &Service{rcl: rcl, group: g}, nil
+	g.change(func() { g.srvs = append(g.srvs, s.rcl) })
+	return s, nil
 }
 
 func serve(t *service, req types.Message, answer rclgo.ServiceResponseSender, handle Handler) error {
@@ -212,9 +219,10 @@ func serve(t *service, req types.Message, answer rclgo.ServiceResponseSender, ha
 	return errors.Join(failed, tidy(err), m.err)
 }
 
-// Close ends the service.
+// Close ends the service once its handlers have answered.
 func (s *Service) Close() error {
 	s.group.change(func() { s.group.srvs = remove(s.group.srvs, s.rcl) })
+	s.serving.Wait()
 	return tidy(s.rcl.Close())
 }
 
