@@ -20,7 +20,6 @@ import (
 	"arfm/nodes/stage"
 	"arfm/policy/contract"
 	"arfm/policy/hotswap"
-	"arfm/policy/userfile"
 	"arfm/policy/vla"
 )
 
@@ -177,7 +176,7 @@ func (f *runFlags) open(ctx context.Context, c *contract.Contract, say func(runE
 	if f.suite != "" {
 		return f.openSim(c, say)
 	}
-	limits, err := readLimits(f.limits)
+	limits, err := runner.ReadLimits(f.limits)
 	if err != nil {
 		return nil, cfg, nil, err
 	}
@@ -267,29 +266,4 @@ func (f *runFlags) print(std streams, e runEvent) {
 		return
 	}
 	fmt.Fprintf(std.out, "%8.2f s  %-9s %s\n", e.Time, e.Event, e.Text)
-}
-
-// readLimits joins the limits of several files; the tighter ones hold.
-func readLimits(paths []string) (runner.Limits, error) {
-	var all runner.Limits
-	for i, path := range paths {
-		data, err := userfile.Read(path, runner.MaxDescription+1)
-		if err != nil {
-			return all, fmt.Errorf("limits: %w", err)
-		}
-		parse := runner.ParseJointLimits
-		if strings.HasPrefix(strings.TrimSpace(string(data)), "<") {
-			parse = runner.ParseURDF
-		}
-		l, err := parse(data)
-		if err != nil {
-			return all, fmt.Errorf("limits %s: %w", path, err)
-		}
-		if i == 0 {
-			all = l
-		} else {
-			all = all.Tighten(l)
-		}
-	}
-	return all, nil
 }

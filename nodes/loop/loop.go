@@ -65,6 +65,9 @@ type Config struct {
 	// its policy; it must copy what it keeps and not block. May be nil.
 	Chunk    func(generation uint64, chunk *policy.ActionChunk)
 	Rollback func(error) // the guard rolled back (nil), or could not; must not block; may be nil
+	// Progress takes the statistics so far, about once a second by the wall
+	// clock while the source's time moves; it must not block. May be nil.
+	Progress func(Stats)
 }
 
 // RunnerConfig returns the runner's configuration for a contract, with a tick
@@ -115,6 +118,8 @@ type machine struct {
 	blame      judge
 	stopping   bool
 	stats      collector
+	begin      time.Time
+	told       time.Time // when Progress was called last
 }
 
 // Run ticks until the context is done, the source is at its end or a sink
@@ -138,13 +143,14 @@ func Run(ctx context.Context, src Source, sink Sink, slot *hotswap.Slot, cfg Con
 	if cfg.Guard != nil {
 		m.guard = hotswap.NewGuard(*cfg.Guard)
 	}
-	begin := time.Now()
+	m.begin = time.Now()
+	m.told = m.begin
 	if cfg.Virtual {
 		err = m.virtual(ctx)
 	} else {
 		err = m.real(ctx)
 	}
-	m.stats.wall = time.Since(begin)
+	m.stats.wall = time.Since(m.begin)
 	if e := m.inf.stop(); err == nil {
 		err = e
 	}
@@ -205,6 +211,9 @@ func (m *machine) real(ctx context.Context) error {
 		if now < t-2*period { // set back
 			t = gridUp(now, period)
 		}
+		if m.stopping && time.Now().After(end) { // also where the source's time stands still
+			return nil
+		}
 		if wait := t - now; wait > 0 {
 			// Where time runs at another pace than ours, look again soon.
 			timer.Reset(time.Duration(float64(min(wait, period)) / speed))
@@ -229,7 +238,7 @@ func (m *machine) real(ctx context.Context) error {
 			t += late / period * period
 		}
 		m.stats.late.add(int64(float64(now-t) / speed))
-		if idle, err := m.tick(t); err != nil || m.stopping && (idle || time.Now().After(end)) {
+		if idle, err := m.tick(t); err != nil || m.stopping && idle {
 			return err
 		}
 		n++
@@ -280,7 +289,17 @@ func (m *machine) tick(t int64) (idle bool, err error) {
 	if err := m.sink.Command(fx); err != nil {
 		return false, fmt.Errorf("loop: sink: %w", err)
 	}
+	m.progress()
 	return fx.Command == nil, nil
+}
+
+func (m *machine) progress() {
+	if m.cfg.Progress == nil || time.Since(m.told) < time.Second {
+		return
+	}
+	m.told = time.Now()
+	m.stats.wall = m.told.Sub(m.begin)
+	m.cfg.Progress(m.stats.result(m.run.Counters()))
 }
 
 func (m *machine) control() {

@@ -290,3 +290,48 @@ func TestRunnerConfig(t *testing.T) {
 		t.Errorf("%+v", cfg)
 	}
 }
+
+// still is a source whose time does not move.
+type still struct{ loop.Source }
+
+func (still) Now() int64 { return 5e9 }
+
+// TestStopsWhileTimeStandsStill: a loop on a clock that does not move ends with
+// its context all the same.
+func TestStopsWhileTimeStandsStill(t *testing.T) {
+	_, live, expert, cfg := setup(t, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := loop.Run(ctx, still{live}, live, hotswap.NewSlot(expert), cfg)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the loop does not end")
+	}
+}
+
+// TestProgress: statistics come while the loop runs.
+func TestProgress(t *testing.T) {
+	_, live, expert, cfg := setup(t, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	var seen []loop.Stats
+	cfg.Progress = func(s loop.Stats) {
+		if seen = append(seen, s); len(seen) == 2 {
+			cancel()
+		}
+	}
+	end, err := loop.Run(ctx, live, live, hotswap.NewSlot(expert), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 2 || seen[0].Ticks < 10 || seen[1].Ticks <= seen[0].Ticks || end.Ticks < seen[1].Ticks || seen[1].Wall <= seen[0].Wall {
+		t.Errorf("%+v, at the end %+v", seen, end)
+	}
+}

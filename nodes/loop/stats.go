@@ -63,7 +63,7 @@ type collector struct {
 	inferences, failures             int64
 	swaps, rollbacks                 int64
 	frames                           Frames
-	infer, late                      histogram
+	infer, late                      Histogram
 	wall                             time.Duration
 	last                             policy.Info
 }
@@ -97,12 +97,12 @@ func (c *collector) result(n runner.Counters) Stats {
 	return Stats{
 		Ticks: c.ticks, Missed: c.missed, Commands: c.commands, Holding: c.holding, Frames: c.frames,
 		Inferences: c.inferences, Failures: c.failures, Swaps: c.swaps, Rollbacks: c.rollbacks,
-		Inference: c.infer.quantiles(), Lateness: c.late.quantiles(), Interventions: n.Map(), Wall: c.wall, Policy: c.last,
+		Inference: c.infer.Quantiles(), Lateness: c.late.Quantiles(), Interventions: n.Map(), Wall: c.wall, Policy: c.last,
 	}
 }
 
-// histogram counts durations in buckets of 1/32 octave.
-type histogram struct {
+// Histogram counts durations in buckets of 1/32 octave. The zero value is empty.
+type Histogram struct {
 	n, max  int64
 	buckets [64 * 32]int64
 }
@@ -123,17 +123,21 @@ func value(b int) int64 {
 	return int64(b%32+33)<<(b/32-1) - 1
 }
 
-func (h *histogram) add(ns int64) {
+// Add counts a duration.
+func (h *Histogram) Add(ns time.Duration) { h.add(int64(ns)) }
+
+func (h *Histogram) add(ns int64) {
 	h.n++
 	h.max = max(h.max, ns)
 	h.buckets[bucket(ns)]++
 }
 
-func (h *histogram) quantiles() Quantiles {
+// Quantiles sums up what was counted.
+func (h *Histogram) Quantiles() Quantiles {
 	return Quantiles{Count: h.n, P50: h.at(0.5), P99: h.at(0.99), Max: time.Duration(h.max)}
 }
 
-func (h *histogram) at(q float64) time.Duration {
+func (h *Histogram) at(q float64) time.Duration {
 	left := int64(q*float64(h.n) + 0.5)
 	for b, n := range h.buckets {
 		if left -= n; left <= 0 && h.n > 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestHistogram(t *testing.T) {
-	var h histogram
+	var h Histogram
 	for ns := int64(1); ns <= 100000; ns++ {
 		h.add(ns)
 		if v := value(bucket(ns)); v < ns || float64(v) > 1.04*float64(ns)+1 {
@@ -19,11 +19,11 @@ func TestHistogram(t *testing.T) {
 		}
 	}
 	h.add(math.MaxInt64) // must not overflow the table
-	q := h.quantiles()
+	q := h.Quantiles()
 	if q.Count != 100001 || q.P50 < 50000 || q.P50 > 52000 || q.P99 < 99000 || q.P99 > 102500 || q.Max != math.MaxInt64 {
 		t.Errorf("%+v", q)
 	}
-	if q := new(histogram).quantiles(); q != (Quantiles{}) {
+	if q := new(Histogram).Quantiles(); q != (Quantiles{}) {
 		t.Errorf("empty: %+v", q)
 	}
 }

@@ -214,8 +214,9 @@ func (w *Watcher) try(c candidate) Event {
 		e.Err = named(c.path, err)
 		return e
 	}
-	if w.expect == nil {
-		w.expect = &running{ck.Model.Config, ck.Contract}
+	if w.expect == nil || w.expect.config == nil {
+		config := ck.Model.Config
+		w.expect = &running{&config, ck.Contract}
 	}
 	e.Kind, e.Generation, e.Took = Swapped, gen, time.Since(start)
 	return e
@@ -256,7 +257,11 @@ func (w *Watcher) matches(i checkpoint.Info) error {
 	if w.expect == nil {
 		return nil
 	}
-	return i.Matches(w.expect.config, w.expect.contract)
+	config := &i.Config
+	if w.expect.config != nil {
+		config = w.expect.config
+	}
+	return i.Matches(*config, w.expect.contract)
 }
 
 // warmUp lets the policy answer an empty observation once: buffers and caches

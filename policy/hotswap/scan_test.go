@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"arfm/policy/checkpoint"
+	"arfm/policy/checkpoint/badcheckpoint"
+	"arfm/policy/contract"
 )
 
 // clock drives a watcher's scans with a time of its own.
@@ -371,5 +373,27 @@ func TestCancelledScan(t *testing.T) {
 	cancel()
 	if e, _ := c.w.scan(ctx, c.now.Add(time.Hour)); len(e) != 0 || s.Current() != nil {
 		t.Error("swapped after the end")
+	}
+}
+
+// TestContractOption: where no checkpoint runs yet, one that was made for
+// another contract is refused, and one of any architecture for this one taken.
+func TestContractOption(t *testing.T) {
+	ck, err := badcheckpoint.Good(1, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *ck.Contract
+	other.RateHz = 10
+	for _, ct := range []*contract.Contract{&other, ck.Contract} {
+		slot := NewSlot(nil)
+		c := newClock(t, slot, Options{Contract: ct})
+		if _, err := checkpoint.Save(c.path("a"), ck); err != nil {
+			t.Fatal(err)
+		}
+		e, err := c.w.Reload()
+		if want := ct == &other; errors.Is(err, checkpoint.ErrContract) != want || (slot.Current() == nil) != want {
+			t.Errorf("at %g Hz: %+v, %v", ct.RateHz, e, err)
+		}
 	}
 }

@@ -36,7 +36,10 @@ type Options struct {
 	// and contract. The watcher keeps these two and not the weights. Nil: the
 	// first checkpoint that is swapped in says what the others must have.
 	Expect *checkpoint.Checkpoint
-	Seed   uint64 // of the noise of the policies that are swapped in
+	// Contract is what checkpoints must be made for, where none runs yet. Nil:
+	// whatever the first one is made for.
+	Contract *contract.Contract
+	Seed     uint64 // of the noise of the policies that are swapped in
 	// Deterministic policies start every chunk from zero instead of noise: one
 	// answer to an observation, near the mean of what could be sampled.
 	Deterministic bool
@@ -98,7 +101,7 @@ type Watcher struct {
 
 // running is what a new checkpoint must share with the running one.
 type running struct {
-	config   vla.Config
+	config   *vla.Config // nil: any, until the first checkpoint
 	contract *contract.Contract
 }
 
@@ -118,8 +121,11 @@ func NewWatcher(dir string, slot *Slot, o Options, report func(Event)) *Watcher 
 	}
 	w := &Watcher{dir: dir, slot: slot, o: o, report: report, files: map[string]*seen{}, first: true}
 	if e := o.Expect; e != nil {
-		w.expect = &running{e.Model.Config, e.Contract}
+		config := e.Model.Config
+		w.expect = &running{&config, e.Contract}
 		w.o.Expect = nil // so that its weights can be freed
+	} else if o.Contract != nil {
+		w.expect = &running{contract: o.Contract}
 	}
 	return w
 }
