@@ -17,6 +17,7 @@ type inference struct {
 	requests chan request
 	results  chan result
 	done     chan struct{}
+	check    func(*policy.ActionChunk) error // of every chunk; may be nil
 	obs      policy.Observation
 	chunk    policy.ActionChunk
 }
@@ -33,8 +34,8 @@ type result struct {
 	info            policy.Info
 }
 
-func startInference() *inference {
-	f := &inference{requests: make(chan request, 1), results: make(chan result, 1), done: make(chan struct{})}
+func startInference(check func(*policy.ActionChunk) error) *inference {
+	f := &inference{check: check, requests: make(chan request, 1), results: make(chan result, 1), done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
 		for req := range f.requests {
@@ -62,7 +63,10 @@ func (f *inference) act(p policy.Policy) (err error) {
 	if p == nil {
 		return errNoPolicy
 	}
-	return p.Act(&f.obs, &f.chunk)
+	if err := p.Act(&f.obs, &f.chunk); err != nil || f.check == nil {
+		return err
+	}
+	return f.check(&f.chunk)
 }
 
 // begin copies the observation and starts the policy on it.

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"errors"
+
 	"arfm/nodes/runner"
 	"arfm/policy"
 )
@@ -10,7 +12,8 @@ import (
 // could not be used, or was missing because inference failed or was slow. A
 // sensor that drops out is no fault of theirs: ticks without a usable
 // observation, and those until an answer to one after them, are not counted;
-// nor are limits that act while the arm catches up after that.
+// nor are limits that act while the arm catches up after that. The same holds
+// for answers that could not be checked.
 type judge struct {
 	marks     uint64 // policy's interventions up to the last tick
 	unseen    bool   // the last observation was not usable
@@ -18,6 +21,7 @@ type judge struct {
 	blindSeq  uint64 // the last request before that
 	catchUp   int    // ticks in which the arm catches up after that
 	asked     uint64 // the last request
+	unchecked bool   // the last answer could not be checked
 	fault     bool   // the last answer was of no use
 	blame     bool   // such an answer came since the last counted tick
 	fresh     bool   // it came since the last tick
@@ -40,6 +44,13 @@ func (j *judge) observed(usable bool) { j.unseen = !usable }
 
 // answered takes an inference's result; refused says that the runner did.
 func (j *judge) answered(res *result, chunk *policy.ActionChunk, refused bool) {
+	if unchecked := errors.Is(res.err, ErrUnchecked); unchecked || j.unchecked {
+		j.unchecked, j.catchUp = unchecked, catchUpTicks
+		if unchecked {
+			j.fault, j.fresh = false, false
+			return
+		}
+	}
 	j.fault = res.err != nil || refused
 	j.blame = j.blame || j.fault
 	if j.fresh = !j.fault; j.fresh {
@@ -69,7 +80,7 @@ func (j *judge) tick(c runner.Counters, holding runner.Intervention, then int64)
 	case holding == runner.None:
 		j.blind = false
 	}
-	if j.blind || holding >= runner.Held {
+	if j.blind || j.unchecked || holding >= runner.Held {
 		return 0, false
 	}
 	faulty := j.blame || j.fault && holding != runner.None

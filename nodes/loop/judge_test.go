@@ -157,3 +157,38 @@ func TestSpareProcessor(t *testing.T) {
 		t.Errorf("%d processors are left, %d before", n, before)
 	}
 }
+
+// TestCheck: a chunk that is refused moves nothing and counts against new
+// weights; one that could not be checked moves nothing and does not.
+func TestCheck(t *testing.T) {
+	for name, want := range map[string]struct {
+		err       error
+		rollbacks int64
+	}{
+		"refused":   {errors.New("collision"), 1},
+		"unchecked": {fmt.Errorf("no answer: %w", loop.ErrUnchecked), 0},
+	} {
+		_, live, expert, cfg := setup(t, false)
+		slot := hotswap.NewSlot(wrapped{expert, "good", nil})
+		cfg.Guard, cfg.Ticks = &hotswap.GuardOptions{MinTicks: 50}, 1000
+		n, led := 0, 0
+		cfg.Check = func(*policy.ActionChunk) error {
+			if slot.Current().Info().Hash == "new" {
+				return want.err
+			}
+			return nil
+		}
+		s, err := loop.Run(t.Context(), live, sinkFunc(func(fx *runner.Effects) error {
+			if n++; n == 300 {
+				slot.Swap(wrapped{expert, "new", nil})
+			}
+			if n > 350 && fx.Holding == runner.None && slot.Current().Info().Hash == "new" {
+				led++
+			}
+			return live.Command(fx)
+		}), slot, cfg)
+		if err != nil || s.Rollbacks != want.rollbacks || led > 0 {
+			t.Errorf("%s: %d rollbacks, %d ticks led by chunks that were not let through (%v)", name, s.Rollbacks, led, err)
+		}
+	}
+}

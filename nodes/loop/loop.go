@@ -61,6 +61,10 @@ type Config struct {
 	Guard       *hotswap.GuardOptions // roll back to proven weights where new ones need more interventions; nil: never
 	Control     <-chan runner.Event   // Hold, Resume, Stop, Rearm from elsewhere; may be nil
 	Report      func(runner.Report)   // diagnostics, called between ticks: must not block; may be nil
+	// Check sees every chunk before it goes anywhere, beside the control thread
+	// like the policy that gave it; an error refuses the chunk and says why. One
+	// that wraps ErrUnchecked is not held against the weights. May be nil.
+	Check func(chunk *policy.ActionChunk) error
 	// Chunk sees every chunk before the envelope does, with the generation of
 	// its policy; it must copy what it keeps and not block. May be nil.
 	Chunk    func(generation uint64, chunk *policy.ActionChunk)
@@ -97,6 +101,8 @@ func RunnerConfig(c *contract.Contract, limits runner.Limits) runner.Config {
 var (
 	ErrNotVirtual = errors.New("loop: virtual time needs a source that can be advanced")
 	ErrHung       = errors.New("loop: inference did not end within 2 s of the loop's end")
+	// ErrUnchecked is for Config.Check: whether the chunk is good is not known.
+	ErrUnchecked = errors.New("the chunk could not be checked")
 )
 
 // shutdown bounds how long a stopping arm is braked, in the source's time.
@@ -139,7 +145,7 @@ func Run(ctx context.Context, src Source, sink Sink, slot *hotswap.Slot, cfg Con
 	if err != nil {
 		return Stats{}, err
 	}
-	m := &machine{src: src, sink: sink, slot: slot, cfg: cfg, run: r, inf: startInference()}
+	m := &machine{src: src, sink: sink, slot: slot, cfg: cfg, run: r, inf: startInference(cfg.Check)}
 	if cfg.Guard != nil {
 		m.guard = hotswap.NewGuard(*cfg.Guard)
 	}

@@ -57,7 +57,7 @@ func TestTickAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := &steady{}
-	m := &machine{src: src, sink: src, slot: hotswap.NewSlot(row{0.2}), run: r, inf: startInference(), guard: hotswap.NewGuard(hotswap.GuardOptions{}),
+	m := &machine{src: src, sink: src, slot: hotswap.NewSlot(row{0.2}), run: r, inf: startInference(nil), guard: hotswap.NewGuard(hotswap.GuardOptions{}),
 		cfg: Config{Runner: cfg, FramePeriod: 50e6, Virtual: true}}
 	now := int64(0)
 	tick := func() {

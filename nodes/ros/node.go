@@ -23,6 +23,8 @@ type Node struct {
 	ctx *Context
 	rcl *rclgo.Node
 	mu  sync.Mutex // rcl's creating and closing is not for concurrent use
+
+	serving sync.WaitGroup // handlers of services that run
 }
 
 // NewNode makes a node; remaps in the arguments change name and namespace.
@@ -46,9 +48,11 @@ func (n *Node) FullName() string { return n.rcl.FullyQualifiedName() }
 // Context returns the node's context.
 func (n *Node) Context() *Context { return n.ctx }
 
-// Close takes the node and all that belongs to it out of the graph. Groups with
-// its entities must be closed before.
+// Close takes the node and all that belongs to it out of the graph, once the
+// handlers of its services have answered. Groups with its entities and its
+// action servers must be closed before.
 func (n *Node) Close() error {
+	n.serving.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return tidy(n.rcl.Close())
@@ -189,7 +193,9 @@ func (n *Node) serve(g *Group, name, typ string, most int, handle Handler) (*Ser
 			g.log(fmt.Errorf("ros: service %s: a request is dropped, %d are being worked on", name, most))
 			return
 		}
+		n.serving.Add(1)
 		s.serving.Go(func() {
+			defer n.serving.Done()
 			defer func() { <-serving }()
 			if err := serve(t, req, answer, handle); err != nil {
 				g.log(fmt.Errorf("ros: service %s: %w", name, err))
