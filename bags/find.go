@@ -1,12 +1,14 @@
 package bags
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"arfm/bags/rosbag2"
 )
@@ -39,6 +41,27 @@ func Find(paths ...string) ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// Finished returns the bags at and below a folder whose recording has ended,
+// the one that ended last first, and those that are still being recorded or
+// broke off. A folder without any bag is no error.
+func Finished(dir string) (finished, open []string, err error) {
+	all, err := Find(dir)
+	if errors.Is(err, ErrNoBag) {
+		return nil, nil, nil
+	}
+	ended := map[string]time.Time{}
+	for _, path := range all {
+		at, ok := rosbag2.Finished(path)
+		if !ok {
+			open = append(open, path)
+			continue
+		}
+		finished, ended[path] = append(finished, path), at
+	}
+	slices.SortStableFunc(finished, func(a, b string) int { return ended[b].Compare(ended[a]) })
+	return finished, open, err
 }
 
 // finder walks folders, each once, linked ones after the others.

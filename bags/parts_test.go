@@ -263,6 +263,65 @@ func TestNearby(t *testing.T) {
 	}
 }
 
+// TestFinished: what a recorder has closed, the youngest first, beside what it
+// has not.
+func TestFinished(t *testing.T) {
+	dir := t.TempDir()
+	if done, open, err := Finished(dir); err != nil || len(done)+len(open) > 0 {
+		t.Fatalf("an empty folder: %v, %v, %v", done, open, err)
+	}
+	for _, name := range []string{"b", "a", "c"} {
+		r, joints, _ := declare(t, filepath.Join(dir, name))
+		if err := errors.Join(r.Write("/joint_states", 5e9, joints), r.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "a", "metadata.yaml"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	whole := filepath.Join(dir, "c", "c_0.mcap")
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		"half/half_0.mcap":     string(data[:len(data)/2]),
+		"splits/splits_0.mcap": string(data),
+		"splits/splits_1.mcap": string(data[:len(data)/2]),
+		"live/live_0.db3":      "SQLite format 3",
+		"lone/x.mcap":          string(data),
+		"lone/y.db3":           "SQLite format 3",
+		"lone/z.db3":           "SQLite format 3",
+		"lone/z.db3-wal":       "to come",
+	} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, open, err := Finished(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(paths []string) (out []string) {
+		for _, p := range paths {
+			rel, err := filepath.Rel(dir, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, rel)
+		}
+		return out
+	}
+	if got := names(done); len(got) != 5 || got[4] != "a" || !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c", "lone/x.mcap", "lone/y.db3"}) {
+		t.Errorf("finished %v", got)
+	}
+	if got := names(open); !slices.Equal(got, []string{"half", "live", "lone/z.db3", "splits"}) {
+		t.Errorf("open %v", got)
+	}
+}
+
 func TestFind(t *testing.T) {
 	root := t.TempDir()
 	for _, file := range []string{"b/metadata.yaml", "b/b_0.mcap", "b/b_1.mcap", "a/one.db3", "a/notes.txt", ".trash/x.mcap", "deep/er/z/metadata.yaml", "deep/er/z/z.mcap.zstd", "zst/one.mcap.zst", "zst/x/metadata.yaml", "zst/x/x.db3.zst", "meta/metadata.yaml", "split/x_0.db3", "split/x_1.db3", "days/may_1.mcap", "days/may_2.mcap"} {

@@ -240,7 +240,7 @@ func (t *trainer) run(ctx context.Context) error {
 	t.begun = t.n
 	for t.n < t.o.Steps {
 		if err := ctx.Err(); err != nil {
-			if failed := t.save(); failed != nil {
+			if failed := t.save(!t.o.HoldStopped); failed != nil {
 				return fmt.Errorf("stopped after step %d of %d (%w) without saving it: %w", t.n, t.o.Steps, err, failed)
 			}
 			if t.n == 0 {
@@ -317,10 +317,10 @@ func (t *trainer) report(line Line) error {
 		}
 	}
 	if due(t.o.SaveEvery) {
-		if err := t.save(); err != nil {
+		if err := t.save(true); err != nil {
 			return err
 		}
-		p.Checkpoint = t.last.Checkpoint
+		p.Checkpoint, p.Hash = t.last.Checkpoint, t.last.Hash
 	}
 	if t.o.Progress != nil {
 		t.o.Progress(p)
@@ -330,7 +330,7 @@ func (t *trainer) report(line Line) error {
 
 // save writes the checkpoint, then the state: a run that is killed between the
 // two resumes earlier and writes the same checkpoint again.
-func (t *trainer) save() error {
+func (t *trainer) save(publish bool) error {
 	if t.n == t.saved {
 		return nil
 	}
@@ -348,13 +348,17 @@ func (t *trainer) save() error {
 	if err := t.log.sync(); err != nil {
 		return err
 	}
-	t.willPublish(hash)
+	if publish {
+		t.willPublish(hash)
+	}
 	if err := t.saveState(); err != nil {
 		return err
 	}
 	t.saved = t.n
-	if err := t.publish(); err != nil {
-		return err
+	if publish {
+		if err := t.publish(); err != nil {
+			return err
+		}
 	}
 	return t.o.prune(t.n)
 }

@@ -54,6 +54,7 @@ type Options struct {
 	Name          string         `json:"name"`           // checkpoints are <Name>-<step>.safetensors
 	Publish       string         `json:"publish"`        // folder that each checkpoint is put into as well, for a running policy; empty: none
 	KeepPublished int            `json:"keep_published"` // newest of this run's files that are kept there, 0 for all
+	HoldStopped   bool           `json:"hold_stopped"`   // what is saved because ctx ended is not published
 	Init          string         `json:"-"`              // checkpoint to start from: weights, architecture and statistics
 	Resume        bool           `json:"-"`              // go on from Out's state; of Settings only Steps may change, upward
 	EvalEvery     int64          `json:"eval_every"`     // steps between held-out evaluations, 0 for the last step only
@@ -70,6 +71,7 @@ type Progress struct {
 	Steps      int64    // of the whole run
 	HeldOut    *HeldOut // of this step, where it was evaluated
 	Checkpoint string   // path of the checkpoint that this step saved, if it did
+	Hash       string   // of its weights
 }
 
 // Defaults returns options for a run of the given length: ARFM with relative

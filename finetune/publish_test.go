@@ -135,3 +135,32 @@ func TestPublishedArePruned(t *testing.T) {
 		t.Errorf("published are %v, want %v", names, want)
 	}
 }
+
+// TestHeldStop: with HoldStopped what is saved at a stop stays in the folder of
+// the run, until the run is resumed.
+func TestHeldStop(t *testing.T) {
+	o := testOptions(t, 12)
+	o.SaveEvery, o.Publish, o.HoldStopped = 5, t.TempDir(), true
+	stopAt(t, o, 7)
+	published := func() (names []string) {
+		entries, err := os.ReadDir(o.Publish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if got := published(); !slices.Equal(got, []string{"policy-00000005.safetensors"}) {
+		t.Errorf("published %v", got)
+	}
+	if _, err := checkpoint.Load(o.checkpointPath(7)); err != nil {
+		t.Error(err)
+	}
+	o.Resume = true
+	train(t, o)
+	if got := published(); !slices.Contains(got, "policy-00000012.safetensors") {
+		t.Errorf("published %v", got)
+	}
+}

@@ -16,7 +16,7 @@ import (
 	"arfm/finetune"
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
-	"arfm/finetune/optim"
+	"arfm/nodes/training"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
 )
@@ -163,15 +163,12 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 	case len(f.bags) == 0:
 		return nil, usagef("name the bags to train on with --bags")
 	}
-	if o.Model, err = vla.Preset(f.preset); err != nil {
+	if err := training.Complete(o, f.preset, f.lr, f.ema); err != nil {
 		return nil, usageError{err}
 	}
 	o.Init = f.init
-	o.Optim = optim.Defaults(f.lr, o.Steps)
-	o.Optim.EMA = f.ema
 	o.Scale = objective.Scale(f.scale)
 	o.Advantage = advantage.Options{Standardize: advantage.Standardize(f.standardize), GroupBy: advantage.GroupBy(f.group)}
-	o.EvalEvery, o.SaveEvery = max(1, o.Steps/10), max(1, o.Steps/10)
 	if fs.Changed("eval-every") {
 		o.EvalEvery = f.evalEvery
 	}
@@ -237,26 +234,19 @@ func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.
 	}
 	bar := newProgress(w, "reading")
 	defer bar.done()
-	var episodes []bags.Episode
-	var reports []*bags.CheckReport
-	var used int64
-	for i, path := range found {
-		bar.at(int64(i), int64(len(found)), path)
-		e, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{MaxBytes: max(1, maxBytes-used)})
-		if errors.Is(err, bags.ErrTooLarge) && i > 0 {
-			return nil, fmt.Errorf("%w; the %d bags before it took %d of %d MiB, so train on fewer bags at a time", err, i, used>>20, maxBytes>>20)
-		}
-		if err != nil {
-			return nil, err
-		}
-		used += report.Bytes
-		if dropped := report.Ticks - report.Frames; dropped > 0 {
-			fmt.Fprintf(w, "%s: %d of %d frames dropped (arfm bag check says why)\n", path, dropped, report.Ticks)
-		}
-		episodes, reports = append(episodes, e...), append(reports, report)
+	episodes, notes, err := training.Read(ctx, found, c, training.Reading{
+		MaxBytes: maxBytes, Progress: bar.at,
+		Report: func(path string, r *bags.CheckReport) {
+			if dropped := r.Ticks - r.Frames; dropped > 0 {
+				fmt.Fprintf(w, "%s: %d of %d frames dropped (arfm bag check says why)\n", path, dropped, r.Ticks)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
 	}
 	bar.done()
-	for _, note := range bags.Notes(reports) {
+	for _, note := range notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
 	return episodes, nil

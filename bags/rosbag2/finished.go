@@ -1,0 +1,61 @@
+package rosbag2
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/foxglove/mcap/go/mcap"
+)
+
+// Finished says whether the recording of a bag has ended, and when its last
+// file was written: a recorder writes metadata.yaml at its end, and a recording
+// without one is finished where its format tells an end: an MCAP file by its
+// closing magic, a single compressed file by being there, a single database by
+// having no log beside it. It reads a few bytes and opens no bag.
+func Finished(path string) (at time.Time, ok bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return at, false
+	}
+	if !info.IsDir() {
+		return info.ModTime(), ended(path, info.Size())
+	}
+	if info, err := os.Stat(filepath.Join(path, metadataFile)); err == nil && info.Mode().IsRegular() {
+		return info.ModTime(), true
+	}
+	files, _, err := recordings(path)
+	ok = err == nil && len(files) > 0
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil || !strings.HasSuffix(f, ".mcap") || !ended(f, info.Size()) {
+			return at, false // one more split of a database may be to come
+		}
+		if info.ModTime().After(at) {
+			at = info.ModTime()
+		}
+	}
+	return at, ok
+}
+
+// ended looks at the end of a single file.
+func ended(path string, size int64) bool {
+	switch {
+	case strings.HasSuffix(path, ".mcap"):
+		f, err := os.Open(path)
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		tail := int64(len(mcap.Magic))
+		return size >= 2*tail && hasMagic(f, size-tail)
+	case strings.HasSuffix(path, ".db3"):
+		for _, s := range sidecars {
+			if info, err := os.Stat(path + s); err == nil && info.Size() > 0 {
+				return false
+			}
+		}
+	}
+	return size > 0
+}
