@@ -1,0 +1,27 @@
+"""Start finetune_node, which trains on recordings when its action asks it to."""
+
+from arfm_launch import argument, common_arguments, node, use_sim_time_argument
+from launch import LaunchDescription
+from launch.actions import OpaqueFunction
+
+
+def start(context):
+    # Control goes before training where both share a computer.
+    return [node(context, 'finetune_node', {
+        'bag_dir': str, 'checkpoint_dir': str, 'contract': str, 'objective': str,
+        'use_sim_time': bool}, prefix='nice -n 10', exec_name='finetune_node')]
+
+
+def generate_launch_description():
+    return LaunchDescription([
+        argument('bag_dir', 'folder of recordings to train on'),
+        argument('checkpoint_dir', 'folder of checkpoints: training starts from the newest and '
+                 'publishes there'),
+        argument('contract', 'contract YAML: which topics are observation, action and reward; '
+                 'empty: that of the newest checkpoint'),
+        argument('objective', 'how chunks are weighed',
+                 choices=['', 'arfm', 'rwr', 'bc', 'reinbot']),
+        *common_arguments(),
+        use_sim_time_argument(),
+        OpaqueFunction(function=start),
+    ])
