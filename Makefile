@@ -1,8 +1,9 @@
-# make demo   the whole story on this machine, in about four minutes
-# make test   formatting, vet, staticcheck, import table, builds, all tests
-# make build  bin/arfm with every tag that this machine can carry
-# make bench  Go benchmarks, and the arfm bench commands
-# make fuzz   every fuzz target for FUZZTIME each
+# make demo      the whole story on this machine, in about four minutes
+# make test      formatting, vet, staticcheck, import table, builds, all tests
+# make test-ros  the ROS 2 package with colcon, and the tests that need ROS 2
+# make build     bin/arfm with every tag that this machine can carry
+# make bench     Go benchmarks, and the arfm bench commands
+# make fuzz      every fuzz target for FUZZTIME each
 GO ?= go
 FUZZTIME ?= 60s
 SHELL := bash
@@ -19,7 +20,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The packages whose tests run under the race detector: those with goroutines.
 RACE = ./policy/hotswap/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
-.PHONY: setup build demo test lint cross unit race bench fuzz clean
+.PHONY: setup build demo test test-ros lint cross unit race bench fuzz clean
 setup:
 	@GO="$(GO)" .ci/setup
 
@@ -35,6 +36,9 @@ demo: build
 
 test: setup
 	@$(MAKE) --no-print-directory lint cross unit race
+
+test-ros: setup
+	@.ci/test-ros
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }

@@ -84,9 +84,9 @@ def generate_launch_description():
         *common_arguments(),
         use_sim_time_argument('take the time from /clock; empty: true with sim:=true'),
         OpaqueFunction(function=settle),
+        OpaqueFunction(function=recorder),
         OpaqueFunction(function=robot_state_publisher),
         include('sim.launch.py', 'sim'),
         OpaqueFunction(function=policy_node),
         include('finetune.launch.py', 'finetune'),
-        OpaqueFunction(function=recorder),
     ])
