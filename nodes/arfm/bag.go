@@ -104,31 +104,36 @@ contract's episode topic go before those of the file.
 			if err := l.Validate(); err != nil {
 				return usageError{err}
 			}
-			for _, bag := range args { // all or none
-				if _, err := os.Stat(bag); err != nil {
-					return rosbag2.IOError("open", bag, err)
-				}
-			}
-			type written struct {
-				Bag      string `json:"bag"`
-				File     string `json:"file"`
-				Episodes int    `json:"episodes"`
-			}
-			var all []written
-			for _, bag := range args {
-				path, n, err := bags.LabelEpisode(bag, l)
-				if err != nil {
-					return err
-				}
-				all = append(all, written{bag, path, n})
-				if !*asJSON {
-					fmt.Fprintf(std.out, "%s marks %d episodes\n", path, n)
-				}
-			}
-			if *asJSON {
-				return writeJSON(std.out, all)
-			}
-			return nil
+			return labelAll(std, args, l, *asJSON)
 		},
 	}
+}
+
+// labelAll labels every bag the same, or none where one is missing.
+func labelAll(std streams, paths []string, l bags.Labelling, asJSON bool) error {
+	for _, bag := range paths {
+		if _, err := os.Stat(bag); err != nil {
+			return rosbag2.IOError("open", bag, err)
+		}
+	}
+	type written struct {
+		Bag      string `json:"bag"`
+		File     string `json:"file"`
+		Episodes int    `json:"episodes"`
+	}
+	var all []written
+	for _, bag := range paths {
+		path, n, err := bags.LabelEpisode(bag, l)
+		if err != nil {
+			return err
+		}
+		all = append(all, written{bag, path, n})
+		if !asJSON {
+			fmt.Fprintf(std.out, "%s marks %d episodes\n", path, n)
+		}
+	}
+	if asJSON {
+		return writeJSON(std.out, all)
+	}
+	return nil
 }

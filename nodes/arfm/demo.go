@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"arfm/nodes/demo"
+	"arfm/nodes/sim"
 )
 
 func demoCommand() *command {
@@ -29,6 +31,9 @@ the report to look at, report/index.html.
 `,
 		example: "arfm demo --out demo",
 		run: func(ctx context.Context, std streams, _ []string) error {
+			if _, err := sim.FindSuite(o.Suite); err != nil {
+				return usageError{err}
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -51,6 +56,9 @@ the report to look at, report/index.html.
 			}
 			r, err := demo.Run(ctx, o)
 			bar.done()
+			if errors.Is(err, demo.ErrOptions) {
+				return usageError{err}
+			}
 			if err != nil {
 				return err
 			}

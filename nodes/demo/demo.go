@@ -29,8 +29,11 @@ import (
 	"arfm/policy/vla"
 )
 
-// ErrExists says that the output folder is there already.
-var ErrExists = errors.New("the output folder exists already")
+// What Run refuses.
+var (
+	ErrExists  = errors.New("the output folder exists already")
+	ErrOptions = errors.New("a demo needs at least one episode, evaluation and step of each kind")
+)
 
 // Options say how large the demo is; start from Defaults.
 type Options struct {
@@ -95,7 +98,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 // check refuses what cannot be done, and an output folder that no demo made.
 func (o *Options) check() (*sim.Suite, error) {
 	if o.Episodes < 1 || o.Evaluations < 1 || o.Steps < 1 || o.TuneSteps < 1 {
-		return nil, errors.New("a demo needs at least one episode, evaluation and step of each kind")
+		return nil, ErrOptions
 	}
 	if left, err := os.ReadDir(o.Out); (err == nil || !errors.Is(err, fs.ErrNotExist)) && (err != nil || len(left) > 0) {
 		if !o.Force {

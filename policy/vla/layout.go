@@ -16,15 +16,8 @@ const channels = 3
 // names are those of its PyTorch twin under the prefix "expert.".
 func (c Config) layout() []nn.Spec {
 	var s []nn.Spec
-	add := func(name string, shape ...int) { s = append(s, nn.Spec{Name: name, Shape: shape}) }
-	linear := func(name string, in, out int) {
-		add(name+".weight", out, in)
-		add(name+".bias", out)
-	}
-	norm := func(name string, d int) {
-		add(name+".weight", d)
-		add(name+".bias", d)
-	}
+	var add adder = func(name string, shape ...int) { s = append(s, nn.Spec{Name: name, Shape: shape}) }
+	linear := add.linear
 	for _, f := range c.stateFields() {
 		linear(f.name+".l1", f.n, c.D)
 		linear(f.name+".l2", c.D, c.D)
@@ -36,25 +29,7 @@ func (c Config) layout() []nn.Spec {
 		add("language.type", c.D)
 	}
 	if len(c.Cameras) > 0 {
-		v := c.VisionD
-		linear("vision.patch", c.Patch*c.Patch*channels, v)
-		for i, cam := range c.Cameras {
-			rows, cols := c.patches(cam)
-			add(fmt.Sprintf("vision.pos.%d", i), rows*cols, v)
-		}
-		for l := range c.VisionLayers {
-			p := fmt.Sprintf("vision.b.%d.", l)
-			norm(p+"n1", v)
-			linear(p+"qkv", v, 3*v)
-			linear(p+"o", v, v)
-			norm(p+"n2", v)
-			linear(p+"f1", v, 4*v)
-			linear(p+"f2", 4*v, v)
-		}
-		norm("vision.norm", v)
-		linear("vision.proj", v, c.D)
-		add("vision.camera", len(c.Cameras), c.D)
-		add("vision.type", c.D)
+		c.visionLayout(add)
 	}
 	linear("expert.inp", c.ActionDim, c.D)
 	add("expert.pos", c.Horizon, c.D)
@@ -74,6 +49,42 @@ func (c Config) layout() []nn.Spec {
 	linear("expert.ada", c.D, 2*c.D)
 	linear("expert.out", c.D, c.ActionDim)
 	return s
+}
+
+// adder appends a tensor to a layout.
+type adder func(name string, shape ...int)
+
+func (add adder) linear(name string, in, out int) {
+	add(name+".weight", out, in)
+	add(name+".bias", out)
+}
+
+func (add adder) norm(name string, d int) {
+	add(name+".weight", d)
+	add(name+".bias", d)
+}
+
+// visionLayout lists the tensors of the vision encoder.
+func (c Config) visionLayout(add adder) {
+	v := c.VisionD
+	add.linear("vision.patch", c.Patch*c.Patch*channels, v)
+	for i, cam := range c.Cameras {
+		rows, cols := c.patches(cam)
+		add(fmt.Sprintf("vision.pos.%d", i), rows*cols, v)
+	}
+	for l := range c.VisionLayers {
+		p := fmt.Sprintf("vision.b.%d.", l)
+		add.norm(p+"n1", v)
+		add.linear(p+"qkv", v, 3*v)
+		add.linear(p+"o", v, v)
+		add.norm(p+"n2", v)
+		add.linear(p+"f1", v, 4*v)
+		add.linear(p+"f2", 4*v, v)
+	}
+	add.norm("vision.norm", v)
+	add.linear("vision.proj", v, c.D)
+	add("vision.camera", len(c.Cameras), c.D)
+	add("vision.type", c.D)
 }
 
 // initialise draws the weights: linear layers uniform in +-sqrt(6/(in+out))

@@ -135,12 +135,6 @@ func TestAgreesWithParameters(t *testing.T) {
 		} `yaml:"inertia_parameters"`
 	}
 	load(t, filepath.Join(robots, "ur_description/config/ur5e/physical_parameters.yaml"), &physical)
-	var limits struct {
-		Joints map[string]struct {
-			Acceleration float64 `yaml:"max_acceleration"`
-		} `yaml:"joint_limits"`
-	}
-	load(t, filepath.Join(robots, "ur_moveit_config/ur_moveit_config/config/joint_limits.yaml"), &limits)
 	for _, l := range Links {
 		part := l.Name[:len(l.Name)-len("_link")]
 		if m := physical.Inertia.Rest[part+"_mass"]; m != l.Mass {
@@ -161,9 +155,6 @@ func TestAgreesWithParameters(t *testing.T) {
 		}
 		if i.Ixy != 0 || i.Ixz != 0 || i.Iyz != 0 {
 			t.Errorf("%s: the published moments are not principal", l.Name)
-		}
-		if a := limits.Joints[l.Joint].Acceleration; a != l.Acceleration {
-			t.Errorf("%s: acceleration %v, MoveIt's %v", l.Joint, l.Acceleration, a)
 		}
 	}
 }

@@ -26,16 +26,12 @@ type Link struct {
 	InertiaQuat  [4]float64 // their frame in the link frame, w x y z
 	Lower, Upper float64    // rad
 	Velocity     float64    // greatest speed, rad/s
-	Acceleration float64    // greatest acceleration, rad/s^2
 	Effort       float64    // greatest torque, Nm
 }
 
 const (
 	half = math.Sqrt2 / 2 // cos and sin of 45 degrees: a quarter turn in a quaternion
 	turn = 2 * math.Pi
-	// acceleration has no published value; MoveIt's configuration of the arm
-	// plans with this one.
-	acceleration = 5
 )
 
 var (
@@ -56,42 +52,42 @@ var Links = [Joints]Link{
 		Pos: [3]float64{0, 0, 0.1625}, Quat: [4]float64{0, 0, 0, 1},
 		Mass: 3.761, COM: [3]float64{0, -0.00193, -0.02561},
 		Inertia: [3]float64{0.0102675, 0.0102675, 0.00666}, InertiaQuat: straight,
-		Lower: -turn, Upper: turn, Velocity: math.Pi, Acceleration: acceleration, Effort: 150,
+		Lower: -turn, Upper: turn, Velocity: math.Pi, Effort: 150,
 	},
 	{
 		Name: "upper_arm_link", Joint: "shoulder_lift_joint",
 		Pos: [3]float64{0, 0, 0}, Quat: rollUp,
 		Mass: 8.058, COM: [3]float64{-0.2125, 0, 0.11336},
 		Inertia: [3]float64{0.13388583541666665, 0.13388583541666665, 0.0151074}, InertiaQuat: pitched,
-		Lower: -turn, Upper: turn, Velocity: math.Pi, Acceleration: acceleration, Effort: 150,
+		Lower: -turn, Upper: turn, Velocity: math.Pi, Effort: 150,
 	},
 	{
 		Name: "forearm_link", Joint: "elbow_joint",
 		Pos: [3]float64{-0.425, 0, 0}, Quat: straight,
 		Mass: 2.846, COM: [3]float64{-0.2422, 0, 0.0265},
 		Inertia: [3]float64{0.03120936758333333, 0.03120936758333333, 0.004095}, InertiaQuat: pitched,
-		Lower: -math.Pi, Upper: math.Pi, Velocity: math.Pi, Acceleration: acceleration, Effort: 150,
+		Lower: -math.Pi, Upper: math.Pi, Velocity: math.Pi, Effort: 150,
 	},
 	{
 		Name: "wrist_1_link", Joint: "wrist_1_joint",
 		Pos: [3]float64{-0.3922, 0, 0.1333}, Quat: straight,
 		Mass: 1.37, COM: [3]float64{0, -0.01634, -0.0018},
 		Inertia: [3]float64{0.0025599, 0.0025599, 0.0021942}, InertiaQuat: straight,
-		Lower: -turn, Upper: turn, Velocity: math.Pi, Acceleration: acceleration, Effort: 28,
+		Lower: -turn, Upper: turn, Velocity: math.Pi, Effort: 28,
 	},
 	{
 		Name: "wrist_2_link", Joint: "wrist_2_joint",
 		Pos: [3]float64{0, -0.0997, 0}, Quat: rollUp,
 		Mass: 1.3, COM: [3]float64{0, 0.01634, -0.0018},
 		Inertia: [3]float64{0.0025599, 0.0025599, 0.0021942}, InertiaQuat: straight,
-		Lower: -turn, Upper: turn, Velocity: math.Pi, Acceleration: acceleration, Effort: 28,
+		Lower: -turn, Upper: turn, Velocity: math.Pi, Effort: 28,
 	},
 	{
 		Name: "wrist_3_link", Joint: "wrist_3_joint",
 		Pos: [3]float64{0, 0.0996, 0}, Quat: rollDown,
 		Mass: 0.365, COM: [3]float64{0, 0, -0.001159},
 		Inertia: [3]float64{9.890414008333333e-05, 9.890414008333333e-05, 0.0001321171875}, InertiaQuat: straight,
-		Lower: -turn, Upper: turn, Velocity: math.Pi, Acceleration: acceleration, Effort: 28,
+		Lower: -turn, Upper: turn, Velocity: math.Pi, Effort: 28,
 	},
 }
 
