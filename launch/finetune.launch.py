@@ -6,10 +6,9 @@ from launch.actions import OpaqueFunction
 
 
 def start(context):
-    # Control goes before training where both share a computer.
     return [node(context, 'finetune_node', {
         'bag_dir': str, 'checkpoint_dir': str, 'contract': str, 'objective': str,
-        'use_sim_time': bool}, prefix='nice -n 10', exec_name='finetune_node')]
+        'use_sim_time': bool})]
 
 
 def generate_launch_description():
