@@ -12,16 +12,23 @@ import (
 	"testing"
 )
 
-// ros2 runs the command line tool on the installed package and returns what it
-// printed, and its error.
-func ros2(t *testing.T, args ...string) (string, error) {
+// environment is that of the programs under test, or skips where they are not
+// built.
+func environment(t *testing.T) []string {
 	t.Helper()
 	if os.Getenv("ARFM_ROS_WS") == "" {
 		t.Skip("no built workspace in ARFM_ROS_WS; make test-ros sets it")
 	}
+	return append(os.Environ(), "ROS_DOMAIN_ID=11", "ROS_HOME="+t.TempDir())
+}
+
+// ros2 runs the command line tool on the installed package and returns what it
+// printed, and its error.
+func ros2(t *testing.T, args ...string) (string, error) {
+	t.Helper()
 	cmd := exec.Command("ros2", args...)
+	cmd.Env = environment(t)
 	cmd.Dir = t.TempDir() // arguments that name a file here would be taken for it
-	cmd.Env = append(os.Environ(), "ROS_DOMAIN_ID=11", "ROS_HOME="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
