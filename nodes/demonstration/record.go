@@ -98,6 +98,22 @@ func (r *Recorded) add(task string, q Quality, success bool) {
 	r.ByTask[task], r.ByQuality[q] = r.ByTask[task].plus(success), r.ByQuality[q].plus(success)
 }
 
+// Event fills and returns the record of TopicEpisode, stamped t, by the name of
+// the event's constant.
+func Event(m *bags.Messages, t int64, name, task string) *cdr.Record {
+	m.Stamp(TopicEpisode, t)
+	m.Set(TopicEpisode, "event", m.Constant(TopicEpisode, name))
+	m.Set(TopicEpisode, "task", task)
+	return m.Of(TopicEpisode)
+}
+
+// Reward fills and returns the record of TopicReward for the step that ends at t.
+func Reward(m *bags.Messages, t int64, value float64) *cdr.Record {
+	m.Stamp(TopicReward, t)
+	m.Set(TopicReward, "value", value)
+	return m.Of(TopicReward)
+}
+
 // Arm is an arm and its demonstrator, one episode at a time. Records are reused.
 type Arm interface {
 	// Messages holds a record for each topic, those above among them.
@@ -210,16 +226,8 @@ func (b *bag) write(topic string) error {
 
 // event writes an EpisodeEvent by the name of its constant.
 func (b *bag) event(name string) error {
-	b.m.Stamp(TopicEpisode, b.t)
-	b.m.Set(TopicEpisode, "event", b.m.Constant(TopicEpisode, name))
-	b.m.Set(TopicEpisode, "task", b.Arm.Instruction())
+	Event(b.m, b.t, name, b.Arm.Instruction())
 	return b.write(TopicEpisode)
-}
-
-func (b *bag) reward(value float64) error {
-	b.m.Stamp(TopicReward, b.t)
-	b.m.Set(TopicReward, "value", value)
-	return b.write(TopicReward)
 }
 
 // observe writes what is seen now.
@@ -264,7 +272,8 @@ func (b *bag) period() (bool, error) {
 		return false, err
 	}
 	b.t += b.Period
-	return true, b.reward(value)
+	Reward(b.m, b.t, value)
+	return true, b.write(TopicReward)
 }
 
 // episode records one demonstration. It goes on for a moment after a success,

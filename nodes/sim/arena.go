@@ -53,11 +53,12 @@ type Arena struct {
 	mocap        map[Fixture]int // numbers of the fixtures' bodies among the mocap bodies
 	drawer       int             // addresses of the joints, -1: there is none
 	button, cap  int             // the cap is a geom
+	lit          bool            // its light
 	site         map[Fixture]int
 	handle       int
 	ctl          *jtc.Controller
 	traj         jtc.Trajectory // the one of Step
-	now          int64          // ns since Reset
+	now          int64          // ns since Reset, or what SetTime made of it
 	end          int64          // when the last trajectory ends
 	want         jtc.State      // what the controller says now
 	measured     jtc.State
@@ -138,75 +139,13 @@ func (a *Arena) Reset(q [Joints]float64, fixtures map[Fixture]vec, objects []vec
 	return a.Advance(4 * Period)
 }
 
-// Step moves the set-point to the given one within a period and lets the physics
-// follow. velocity is the set-point's at the end of the period.
-func (a *Arena) Step(setPoint, velocity [Joints]float64) error {
-	p := &a.traj.Points[0]
-	copy(p.Positions, setPoint[:])
-	copy(p.Velocities, velocity[:])
-	a.traj.Stamp = a.now
-	if err := a.Follow(&a.traj); err != nil {
-		return err
-	}
-	return a.Advance(Period)
-}
-
-// Follow takes a trajectory, as the topic of a joint_trajectory_controller does.
-// Stamps count from Reset; 0 is now.
-func (a *Arena) Follow(t *jtc.Trajectory) error {
-	if err := a.ctl.Accept(a.now, t); err != nil {
-		return fmt.Errorf("sim: %w", err)
-	}
-	a.end = a.now + t.Points[len(t.Points)-1].TimeFromStart
-	if t.Stamp != 0 {
-		a.end += t.Stamp - a.now
-	}
-	return nil
-}
-
-// bandwidth of the servo: that of a critically damped second-order error, rad/s.
-const bandwidth = 40
-
-// Advance lets a time pass, ns, in steps of the physics, under computed-torque
-// control: the servo knows the arm's inertia and gravity, as an industrial
-// arm's does.
-//
-//	tau = M(q) (ddq* + 2 w (dq* - dq) + w^2 (q* - q)) + bias(q, dq)
-func (a *Arena) Advance(time int64) error {
-	w := a.w
-	for until := a.now + time; a.now < until; a.now += a.timestep {
-		w.Begin()
-		for j := range Joints {
-			a.measured.Position[j], a.measured.Velocity[j] = w.QPos[a.qpos[j]], w.QVel[a.dof[j]]
-		}
-		a.ctl.Update(a.now+a.timestep, a.measured, &a.want)
-		if a.now >= a.end { // the controller repeats the last point's velocity: nothing to follow
-			clear(a.want.Velocity)
-			clear(a.want.Acceleration)
-		}
-		clear(a.accel)
-		for j := range ur5e.Joints {
-			e, de := a.want.Position[j]-a.measured.Position[j], a.want.Velocity[j]-a.measured.Velocity[j]
-			a.accel[a.dof[j]] = a.want.Acceleration[j] + 2*bandwidth*de + bandwidth*bandwidth*e
-		}
-		w.MulInertia(a.force, a.accel)
-		for j, l := range ur5e.Links {
-			k := a.dof[j]
-			w.Applied[k] = min(max(a.force[k]+w.Bias[k], -l.Effort), l.Effort)
-		}
-		w.Ctrl[0] = a.want.Position[ur5e.Joints]
-		w.End()
-	}
-	w.Pose() // the last step moved on from the poses that it began with
-	return w.Check()
-}
-
 // Light switches the light in the button's cap.
 func (a *Arena) Light(on bool) {
 	color := [4]float32{0.55, 0.10, 0.08, 1}
 	if on {
 		color = [4]float32{0.35, 1, 0.35, 1}
 	}
+	a.lit = on
 	a.w.Paint(a.cap, color)
 }
 

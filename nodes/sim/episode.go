@@ -54,21 +54,48 @@ func (s *Suite) NewEpisode() (*Episode, error) {
 // Close frees the episode's arena.
 func (e *Episode) Close() { e.Arena.Close() }
 
-// Begin draws the start of an episode of a task from rng.
-func (e *Episode) Begin(task int, rng *rand.Rand) error {
-	if task < 0 || task >= len(e.Tasks) {
-		return fmt.Errorf("sim: suite %s has %d tasks, there is none with number %d", e.Name, len(e.Tasks), task)
+// start is how an episode begins.
+type start struct {
+	*layout
+	goals []goal
+	tool  rotation
+	joint [Joints]float64
+}
+
+// begin draws the start of an episode of a task from rng.
+func (s *Suite) begin(task int, rng *rand.Rand) (*start, error) {
+	if task < 0 || task >= len(s.Tasks) {
+		return nil, fmt.Errorf("sim: suite %s has %d tasks, there is none with number %d", s.Name, len(s.Tasks), task)
 	}
-	t := &e.Tasks[task]
-	l := e.draw(t, rng)
-	*e = Episode{Suite: e.Suite, Arena: e.Arena, Task: task, objects: e.objects, goals: t.goals(l), target: l.target}
+	t := &s.Tasks[task]
+	l := s.draw(t, rng)
 	about := func(width float64) float64 { return width * (2*rng.Float64() - 1) }
 	at := home
 	for i := range at {
 		at[i] += about(homeJitter)
 	}
-	e.tool = turned(about(homeTilt), about(homeTilt), about(homeTurn))
-	if err := e.Arena.Reset(ready(at, e.tool), l.fixtures, l.objects); err != nil {
+	tool := turned(about(homeTilt), about(homeTilt), about(homeTurn))
+	return &start{l, t.goals(l), tool, ready(at, tool)}, nil
+}
+
+// Start returns the joint positions that Begin, with the same task and random
+// numbers, puts the arm into.
+func (s *Suite) Start(task int, rng *rand.Rand) ([Joints]float64, error) {
+	b, err := s.begin(task, rng)
+	if err != nil {
+		return [Joints]float64{}, err
+	}
+	return b.joint, nil
+}
+
+// Begin draws the start of an episode of a task from rng.
+func (e *Episode) Begin(task int, rng *rand.Rand) error {
+	b, err := e.begin(task, rng)
+	if err != nil {
+		return err
+	}
+	*e = Episode{Suite: e.Suite, Arena: e.Arena, Task: task, objects: e.objects, goals: b.goals, target: b.target, tool: b.tool}
+	if err := e.Arena.Reset(b.joint, b.fixtures, b.objects); err != nil {
 		return err
 	}
 	if e.Arena.button >= 0 {
@@ -96,14 +123,20 @@ func Home() [Joints]float64 { return ready(home, down) }
 // Instruction is the task in words.
 func (e *Episode) Instruction() string { return e.Tasks[e.Task].Instruction }
 
-// Step moves the arm's set-point within a period and returns the reward, the
-// progress made in units of the task per second:
-//
-//	r = RateHz (p_t - p_(t-1)),  p = (goals done + progress of the next) / goals
+// Step moves the arm's set-point within a period and returns the reward that
+// Judge gives.
 func (e *Episode) Step(setPoint, velocity [Joints]float64) (float64, error) {
 	if err := e.Arena.Step(setPoint, velocity); err != nil {
 		return 0, err
 	}
+	return e.Judge(), nil
+}
+
+// Judge counts a period that the arena has moved on by and returns the reward,
+// the progress made in units of the task per second:
+//
+//	r = RateHz (p_t - p_(t-1)),  p = (goals done + progress of the next) / goals
+func (e *Episode) Judge() float64 {
 	e.Steps++
 	if e.Arena.button >= 0 && e.Arena.ButtonPressed() > pressed {
 		e.lit = true
@@ -118,7 +151,7 @@ func (e *Episode) Step(setPoint, velocity [Joints]float64) (float64, error) {
 		e.stayed = 0
 	}
 	e.success = e.success || e.stayed >= staySteps
-	return r, nil
+	return r
 }
 
 // measure is the task's progress, 0..1.

@@ -3,7 +3,9 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"image/jpeg"
+	"io"
 	"math"
 	"slices"
 
@@ -29,8 +31,12 @@ const (
 	TopicEpisode       = demonstration.TopicEpisode
 )
 
-// CameraTopics are those of the cameras.
-var CameraTopics = []string{TopicScene, TopicWrist}
+// CameraTopics are those of the cameras, CameraNames their names in the scene;
+// a picture's frame is its camera's name with _camera.
+var (
+	CameraTopics = []string{TopicScene, TopicWrist}
+	CameraNames  = []string{"scene", "wrist"}
+)
 
 // MaxObjects is how many poses TopicObjects carries.
 const MaxObjects = 5
@@ -120,6 +126,9 @@ func (s *Speaker) Close() {
 		c.Close()
 	}
 }
+
+// Messages holds the speaker's records, one for each of Topics.
+func (s *Speaker) Messages() *bags.Messages { return s.msg }
 
 // Observation fills and returns the record of a topic that tells of the
 // episode's state, stamped t. Other topics give nil.
@@ -213,12 +222,8 @@ func (e *Episode) fixtureStates() []float64 {
 func (s *Speaker) picture(topic string) ([]byte, error) {
 	c := s.cam[topic]
 	if c == nil {
-		name := "scene"
-		if topic == TopicWrist {
-			name = "wrist"
-		}
 		var err error
-		if c, err = s.e.Arena.Camera(name, ImageSide, ImageSide); err != nil {
+		if c, err = s.e.Arena.Camera(CameraNames[slices.Index(CameraTopics, topic)], ImageSide, ImageSide); err != nil {
 			return nil, err
 		}
 		s.cam[topic] = c
@@ -227,6 +232,11 @@ func (s *Speaker) picture(topic string) ([]byte, error) {
 		return nil, err
 	}
 	s.jpeg.Reset()
-	err := jpeg.Encode(&s.jpeg, c.img, &jpeg.Options{Quality: 90})
+	err := EncodeJPEG(&s.jpeg, c.img)
 	return s.jpeg.Bytes(), err
+}
+
+// EncodeJPEG writes a picture as the arm's cameras send it.
+func EncodeJPEG(w io.Writer, img image.Image) error {
+	return jpeg.Encode(w, img, &jpeg.Options{Quality: 90})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"arfm/bags"
 	"arfm/nodes/demonstration"
 )
 
@@ -45,9 +44,6 @@ type shown struct {
 }
 
 var _ demonstration.Arm = (*shown)(nil)
-
-// Messages implements demonstration.Arm.
-func (a *shown) Messages() *bags.Messages { return a.msg }
 
 // Begin implements demonstration.Arm.
 func (a *shown) Begin(index int, o *demonstration.Options, rng *rand.Rand) (demonstration.Quality, error) {

@@ -84,6 +84,10 @@ func (c *Controller) Cancel(g *Goal) {
 	}
 }
 
+// Release cancels the active goal, if there is one, where the controller's owner
+// takes the arm: as the original does on deactivation.
+func (c *Controller) Release(text string) { c.finish(Canceled, InvalidGoal, text) }
+
 // finish ends the active goal, if there is one.
 func (c *Controller) finish(s Status, code Code, text string) {
 	if c.goal != nil {

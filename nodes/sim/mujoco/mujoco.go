@@ -38,6 +38,7 @@ import "C"
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -152,6 +153,11 @@ func (w *World) Pose() {
 // Paint gives a geom a colour, RGBA, 0..1.
 func (w *World) Paint(geom int, rgba [4]float32) {
 	copy(unsafe.Slice((*float32)(unsafe.Pointer(w.m.geom_rgba)), 4*int(w.m.ngeom))[4*geom:], rgba[:])
+}
+
+// FieldOfView returns a camera's vertical one, rad.
+func (w *World) FieldOfView(camera int) float64 {
+	return float64(unsafe.Slice(w.m.cam_fovy, int(w.m.ncam))[camera]) * math.Pi / 180
 }
 
 // Begin computes what a controller needs at the start of a step: poses, Bias,

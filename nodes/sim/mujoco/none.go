@@ -23,6 +23,7 @@ func (w *World) SitePose(int) (pos, rot []float64) { return nil, nil }
 func (w *World) Reset()                            {}
 func (w *World) Pose()                             {}
 func (w *World) Paint(int, [4]float32)             {}
+func (w *World) FieldOfView(int) float64           { return 0 }
 func (w *World) Forward()                          {}
 func (w *World) Begin()                            {}
 func (w *World) End()                              {}
