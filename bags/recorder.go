@@ -59,15 +59,32 @@ func (r *Recorder) Declare(topic string, typ *cdr.Type, qos string) error {
 // Write appends a record, received at t (ns), to a declared topic; rec may be
 // changed afterwards.
 func (r *Recorder) Write(topic string, t int64, rec *cdr.Record) error {
-	d, ok := r.topics[topic]
-	if !ok {
-		return fmt.Errorf("write bag %s: %w %q: declare it first", r.dir, rosbag2.ErrTopic, topic)
+	d, err := r.declared(topic)
+	if err != nil {
+		return err
 	}
 	data, err := d.typ.Encode(rec)
 	if err != nil {
 		return fmt.Errorf("write bag %s: topic %s: %w", r.dir, topic, err)
 	}
 	return r.w.Write(d.id, t, data)
+}
+
+// WriteEncoded appends a message that is serialized already.
+func (r *Recorder) WriteEncoded(topic string, t int64, data []byte) error {
+	d, err := r.declared(topic)
+	if err != nil {
+		return err
+	}
+	return r.w.Write(d.id, t, data)
+}
+
+func (r *Recorder) declared(topic string) (declared, error) {
+	d, ok := r.topics[topic]
+	if !ok {
+		return d, fmt.Errorf("write bag %s: %w %q: declare it first", r.dir, rosbag2.ErrTopic, topic)
+	}
+	return d, nil
 }
 
 // Close completes the bag and gives it its name. After an error nothing of it

@@ -30,6 +30,30 @@ var ErrBetween = errors.New("between episodes")
 // recentEpisodes are those of LiveResults.Recent.
 const recentEpisodes = 20
 
+// Tally counts episodes one after another.
+type Tally struct {
+	LiveResults
+	recent []bool
+}
+
+// Add counts an episode.
+func (t *Tally) Add(success bool) {
+	t.Episodes++
+	if success {
+		t.Successes++
+	}
+	if t.recent = append(t.recent, success); len(t.recent) > recentEpisodes {
+		t.recent = t.recent[1:]
+	}
+	n := 0
+	for _, ok := range t.recent {
+		if ok {
+			n++
+		}
+	}
+	t.Recent = float64(n) / float64(len(t.recent))
+}
+
 // LiveOptions says how a stage is driven.
 type LiveOptions struct {
 	Seed uint64        // of the episodes
@@ -67,8 +91,7 @@ type Live struct {
 	err    error // the stage failed
 
 	mu      sync.Mutex
-	results LiveResults
-	recent  []bool
+	results Tally
 }
 
 var (
@@ -97,7 +120,7 @@ func (l *Live) LoopConfig(replanRows int) loop.Config {
 func (l *Live) Results() LiveResults {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.results
+	return l.results.LiveResults
 }
 
 // Close closes the stage; the loop must have ended.
@@ -209,19 +232,5 @@ func (l *Live) tell(ev runner.Event) {
 func (l *Live) count(success bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.results.Episodes++
-	if success {
-		l.results.Successes++
-	}
-	l.recent = append(l.recent, success)
-	if len(l.recent) > recentEpisodes {
-		l.recent = l.recent[1:]
-	}
-	n := 0
-	for _, ok := range l.recent {
-		if ok {
-			n++
-		}
-	}
-	l.results.Recent = float64(n) / float64(len(l.recent))
+	l.results.Add(success)
 }

@@ -77,7 +77,7 @@ func (c *Camera) render() error {
 }
 
 // Look returns a new picture.
-func (c *Camera) Look() (image.Image, error) {
+func (c *Camera) Look() (*image.RGBA, error) {
 	if err := c.render(); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package sim
 import (
 	"bytes"
 	"errors"
-	"image"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -211,7 +210,7 @@ func TestLight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return img.(*image.RGBA).Pix
+		return img.Pix
 	}
 	dark := look()
 	e.Arena.Light(true)

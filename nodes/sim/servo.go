@@ -49,6 +49,14 @@ func (a *Arena) FollowGoal(g *jtc.GoalRequest) (*jtc.Goal, error) {
 	return goal, nil
 }
 
+// CheckTrajectory says why Follow and FollowGoal would refuse a trajectory now.
+func (a *Arena) CheckTrajectory(t *jtc.Trajectory) error {
+	if err := a.ctl.Check(a.now, t); err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	return nil
+}
+
 // Cancel ends a goal, if it is the active one, on request: the arm holds.
 func (a *Arena) Cancel(g *jtc.Goal) { a.ctl.Cancel(g) }
 

@@ -32,6 +32,12 @@ func (c *Controller) Accept(now int64, tr *Trajectory) error {
 	return nil
 }
 
+// Check says why Accept and AcceptGoal would refuse a trajectory now.
+func (c *Controller) Check(now int64, tr *Trajectory) error {
+	_, err := c.check(now, tr)
+	return err
+}
+
 func (c *Controller) take(tr *Trajectory, order []int) {
 	c.next.load(tr, order)
 	c.waiting, c.holding = true, false

@@ -1,0 +1,471 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"arfm/bags"
+	"arfm/bags/cdr"
+	"arfm/launch"
+	"arfm/nodes/sim"
+	"arfm/nodes/sim/jtc"
+	"arfm/policy/contract"
+)
+
+// listener keeps what a simulation says.
+type listener struct {
+	mu   sync.Mutex
+	said []Message
+	only []string // topics listened to; nil: all but pictures
+}
+
+func (l *listener) hear(m Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.said = append(l.said, m)
+}
+
+func (l *listener) listens(topic string) bool {
+	if l.only != nil {
+		return slices.Contains(l.only, topic)
+	}
+	return !strings.Contains(topic, "camera")
+}
+
+func (l *listener) count(topic string) int { return len(l.of(topic)) }
+
+func (l *listener) of(topic string) (out []Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.said {
+		if m.Topic == topic {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// decode reads a message of a type that arfm carries.
+func decode(t testing.TB, typ string, m Message) *cdr.Record {
+	t.Helper()
+	c, err := cdr.NewRegistry().Type(typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := c.Decode(m.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+func testOptions(t testing.TB, l *listener) Options {
+	t.Helper()
+	if !sim.Available {
+		t.Skip("built without MuJoCo: add -tags mujoco")
+	}
+	suite, err := sim.FindSuite("object")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{Suite: suite, Seed: 3, Rate: 1, StateHz: 100, CameraHz: 20, Width: sim.ImageSide, Height: sim.ImageSide, Clock: true,
+		Publish: l.hear, Listened: l.listens, Log: func(_ Level, text string) { t.Log(text) }}
+}
+
+// start runs a simulation until the test ends.
+func start(t testing.TB, o Options) (s *Simulator, stop func()) {
+	t.Helper()
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	t.Cleanup(stop)
+	within(t, "the simulation runs", func() bool { return s.ended.Load() != nil })
+	return s, stop
+}
+
+func within(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never came about: %s", what)
+		}
+	}
+}
+
+// command makes a JointTrajectory with points at rest, one for each time.
+func command(t testing.TB, joints []string, positions []float64, times ...int64) *cdr.Record {
+	t.Helper()
+	reg := cdr.NewRegistry()
+	set := func(rec *cdr.Record, path string, v any) {
+		t.Helper()
+		if err := rec.Set(path, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make := func(name string) *cdr.Record {
+		typ, err := reg.Type(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return typ.New()
+	}
+	rec := make("trajectory_msgs/msg/JointTrajectory")
+	set(rec, "joint_names", joints)
+	var points []*cdr.Record
+	for _, at := range times {
+		p := make("trajectory_msgs/msg/JointTrajectoryPoint")
+		set(p, "positions", positions)
+		set(p, "time_from_start.sec", at/1e9)
+		set(p, "time_from_start.nanosec", at%1e9)
+		points = append(points, p)
+	}
+	set(rec, "points", points)
+	return rec
+}
+
+// goalOf makes a FollowJointTrajectory goal of a trajectory.
+func goalOf(t testing.TB, tr *cdr.Record) *cdr.Record {
+	t.Helper()
+	typ, err := cdr.NewRegistry().Type("control_msgs/action/FollowJointTrajectory_Goal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := typ.New()
+	if err := rec.Set("trajectory", tr); err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// joints are the positions that the last joint state tells.
+func joints(t testing.TB, l *listener) []float64 {
+	t.Helper()
+	all := l.of(sim.TopicJoints)
+	if len(all) == 0 {
+		t.Fatal("no joint states")
+	}
+	v, _ := decode(t, "sensor_msgs/msg/JointState", all[len(all)-1]).Lookup("position")
+	return v.([]float64)
+}
+
+func near(a, b []float64, tolerance float64) bool {
+	for j := range a {
+		if !(math.Abs(a[j]-b[j]) <= tolerance) {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+func TestTrajectoryReachesItsTarget(t *testing.T) {
+	l := &listener{}
+	o := testOptions(t, l)
+	s, stop := start(t, o)
+	home := sim.Home()
+	to := home[:]
+	to[0] += 0.3
+	to[2] -= 0.2
+	if err := s.Follow(command(t, sim.JointNames, to, 1e9)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the arm is there", func() bool { return l.count(sim.TopicJoints) > 0 && near(joints(t, l), to, 0.01) })
+	to[1] += 0.2
+	if err := s.Follow(command(t, sim.JointNames[1:2], to[1:2], 5e8)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the one joint is there, the others stay", func() bool { return near(joints(t, l), to, 0.01) })
+	for name, rec := range map[string]*cdr.Record{
+		"an unknown joint": command(t, []string{"elbow"}, []float64{1}, 1e9),
+		"no points":        command(t, sim.JointNames, to),
+		"times back":       command(t, sim.JointNames, to, 1e9, 5e8),
+		"NaN":              command(t, sim.JointNames[:1], []float64{math.NaN()}, 1e9),
+	} {
+		if err := s.Follow(rec); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	stop()
+	if st := s.Stats(); st.Refused != 4 || st.Phase == "" {
+		t.Errorf("%+v", st)
+	}
+	if err := s.Follow(command(t, sim.JointNames, to, 1e9)); err == nil {
+		t.Error("a trajectory is taken while no time passes")
+	}
+}
+
+func TestGoals(t *testing.T) {
+	l := &listener{}
+	s, _ := start(t, testOptions(t, l))
+	at := func(d float64) []float64 {
+		q := sim.Home()
+		q[0] += d
+		return q[:]
+	}
+	heard := 0
+	g := s.FollowGoal(t.Context(), goalOf(t, command(t, sim.JointNames, at(0.2), 5e8)), func(Standing) { heard++ })
+	if g.Status != jtc.Succeeded || g.Code != jtc.Successful || heard < 5 || !near(joints(t, l), at(0.2), 0.01) {
+		t.Errorf("%+v, %d feedbacks, at %v", g, heard, joints(t, l))
+	}
+	if g := s.FollowGoal(t.Context(), goalOf(t, command(t, []string{"x"}, []float64{1}, 1e9)), nil); g.Status != jtc.Aborted || g.Code != jtc.InvalidGoal {
+		t.Errorf("unknown joint: %+v", g)
+	}
+	first := make(chan jtc.Goal)
+	go func() { first <- s.FollowGoal(t.Context(), goalOf(t, command(t, sim.JointNames, at(-1), 30e9)), nil) }()
+	within(t, "the first goal is followed", func() bool {
+		going := false
+		_ = s.do(func(w *world) error { going = w.goal != nil; return nil })
+		return going
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		if g := <-first; g.Status != jtc.Canceled || !strings.Contains(g.Text, "new goal") {
+			t.Errorf("pre-empted: %+v", g)
+		}
+		cancel()
+	}()
+	if g := s.FollowGoal(ctx, goalOf(t, command(t, sim.JointNames, at(1), 30e9)), nil); g.Status != jtc.Canceled {
+		t.Errorf("canceled: %+v", g)
+	}
+	tight := goalOf(t, command(t, sim.JointNames, at(2.5), 1e8))
+	typ, _ := cdr.NewRegistry().Type("control_msgs/msg/JointTolerance")
+	tol := typ.New()
+	if err := tol.Set("name", sim.JointNames[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := tol.Set("position", 0.001); err != nil {
+		t.Fatal(err)
+	}
+	if err := tight.Set("path_tolerance", []*cdr.Record{tol}); err != nil {
+		t.Fatal(err)
+	}
+	if g := s.FollowGoal(t.Context(), tight, nil); g.Status != jtc.Aborted || g.Code != jtc.PathToleranceViolated {
+		t.Errorf("beyond its tolerance: %+v", g)
+	}
+}
+
+// episodes runs n of them as fast as it goes, while nobody commands.
+func episodes(t *testing.T, l *listener, o Options, n int) (s *Simulator) {
+	t.Helper()
+	o.Rate, o.Episodes = 0, n
+	short := *o.Suite
+	short.TimeLimit = 20
+	o.Suite = &short
+	s, stop := start(t, o)
+	within(t, "all episodes are done", func() bool { st := s.Stats(); return st.Phase == "finished" && st.Episodes == n })
+	if err := s.Follow(command(t, sim.JointNames, make([]float64, sim.Joints), 1e9)); err == nil || !strings.Contains(err.Error(), "~/reset") {
+		t.Errorf("after the last episode: %v", err)
+	}
+	stop()
+	return s
+}
+
+// TestEpisodes: events come in order, the arm stands where it will begin before
+// it does, time never goes back, and the same seed gives the same episodes.
+func TestEpisodes(t *testing.T) {
+	var first []string
+	for run := range 2 {
+		l := &listener{}
+		episodes(t, l, testOptions(t, l), 3)
+		var story []string
+		for _, m := range l.of(sim.TopicEpisode) {
+			rec := decode(t, "arfm/msg/EpisodeEvent", m)
+			event, _ := rec.Lookup("event")
+			task, _ := rec.Lookup("task")
+			story = append(story, fmt.Sprint(event, task))
+		}
+		if len(story) != 6 || !strings.HasPrefix(story[0], "0") || !strings.HasPrefix(story[1], "3") {
+			t.Fatalf("%q", story)
+		}
+		last, moved := Message{}, 0.0
+		var q []float64
+		for _, m := range l.of(sim.TopicJoints) {
+			v, _ := decode(t, "sensor_msgs/msg/JointState", m).Lookup("position")
+			at := v.([]float64)
+			if q != nil {
+				for j := range at {
+					moved = max(moved, math.Abs(at[j]-q[j]))
+				}
+			}
+			if q = at; m.Time <= last.Time {
+				t.Fatalf("a state at %d after one at %d", m.Time, last.Time)
+			}
+			last = m
+		}
+		if moved > 1.2*homeSpeed/100 {
+			t.Errorf("the arm jumps by %g rad between two states", moved)
+		}
+		// The states that the episodes begin with, relative to their start.
+		for _, m := range l.of(sim.TopicObjects)[:50] {
+			v, _ := decode(t, "geometry_msgs/msg/PoseArray", m).Lookup("poses")
+			for _, p := range v.([]*cdr.Record) {
+				x, _ := p.Lookup("position.x")
+				story = append(story, fmt.Sprint(x))
+			}
+		}
+		if run == 0 {
+			first = story
+		} else if !slices.Equal(first, story) {
+			t.Error("the same seed gives other episodes")
+		}
+		clocks := l.of(TopicClock)
+		for i := 1; i < len(clocks); i++ {
+			if clocks[i].Time <= clocks[i-1].Time {
+				t.Fatal("/clock stands or goes back")
+			}
+		}
+	}
+}
+
+func TestBetweenEpisodes(t *testing.T) {
+	l := &listener{}
+	o := testOptions(t, l)
+	short := *o.Suite
+	short.TimeLimit = 5
+	o.Suite = &short
+	s, _ := start(t, o)
+	goal := make(chan jtc.Goal)
+	go func() {
+		goal <- s.FollowGoal(t.Context(), goalOf(t, command(t, sim.JointNames, make([]float64, sim.Joints), 30e9)), nil)
+	}()
+	within(t, "the arm goes home", func() bool { return s.Stats().Phase == "returning" })
+	if g := <-goal; g.Status != jtc.Canceled || g.Code != jtc.InvalidGoal {
+		t.Errorf("the goal of the episode: %+v", g)
+	}
+	err := s.Follow(command(t, sim.JointNames, make([]float64, sim.Joints), 1e9))
+	if err == nil || !strings.Contains(err.Error(), "START") {
+		t.Errorf("between two episodes: %v", err)
+	}
+	if err := s.CheckGoal(goalOf(t, command(t, sim.JointNames, make([]float64, sim.Joints), 1e9))); err == nil {
+		t.Error("a goal between two episodes is taken")
+	}
+	within(t, "the next begins", func() bool { return s.Stats().Phase == "running" })
+}
+
+func TestReset(t *testing.T) {
+	l := &listener{}
+	s, _ := start(t, testOptions(t, l))
+	want := "put the white ball into the basket"
+	for _, name := range []string{want, "4"} {
+		if got, err := s.Reset(name, 0); err != nil || got != want {
+			t.Errorf("%q: %q, %v", name, got, err)
+		}
+	}
+	if _, err := s.Reset("dance", 0); err == nil {
+		t.Error("an unknown task")
+	}
+	if _, err := s.Reset("0", 99); err != nil {
+		t.Fatal(err)
+	}
+	var a, b [3]float64
+	_ = s.do(func(w *world) error { a = w.e.Arena.Object(0); return nil })
+	if _, err := s.Reset("0", 99); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.do(func(w *world) error { b = w.e.Arena.Object(0); return nil })
+	if d := a[0] - b[0]; math.Abs(d) > 1e-9 {
+		t.Errorf("the same seed puts it %g m elsewhere", d)
+	}
+}
+
+// TestRecordings: bags fit the contracts, hold whole episodes and what was
+// commanded, and old ones go.
+func TestRecordings(t *testing.T) {
+	l := &listener{}
+	o := testOptions(t, l)
+	dir := t.TempDir()
+	o.Record = RecordOptions{Dir: dir, Episodes: 2, Keep: 2}
+	short := *o.Suite
+	short.TimeLimit = 40
+	o.Suite, o.Rate, o.Episodes = &short, 5, 5
+	s, stop := start(t, o)
+	home := sim.Home()
+	within(t, "all episodes are done", func() bool {
+		_ = s.Follow(command(t, sim.JointNames, home[:], 2e8)) // refused between episodes
+		return s.Stats().Phase == "finished"
+	})
+	stop()
+	if st := s.Stats(); st.Camera != "" {
+		t.Skip(st.Camera)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	for i, want := range []int{2, 1} {
+		for _, name := range []string{"sim_state.yaml", "sim_vision.yaml"} {
+			text, err := fs.ReadFile(launch.Contracts, "contracts/"+name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := contract.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			eps, report, err := bags.ReadEpisodes(t.Context(), filepath.Join(dir, entries[i].Name()), c, bags.Options{})
+			if err != nil || report.Err() != nil {
+				t.Fatalf("%v, %v", err, report)
+			}
+			if len(eps) != want || eps[0].Outcome != bags.Failure {
+				t.Errorf("%s: %d episodes, %v", name, len(eps), report)
+			}
+			// Pictures are left out where the machine is busy, nothing else is.
+			if frames := len(eps[0].Frames); frames < 38 && name == "sim_state.yaml" || len(report.Problems) > 0 {
+				t.Errorf("%s: %d frames of 40, %v", name, frames, report)
+			}
+		}
+	}
+}
+
+func TestDescription(t *testing.T) {
+	text := Description()
+	for i, name := range sim.JointNames {
+		if !strings.Contains(text, `<joint name="`+name+`"`) {
+			t.Errorf("it has no %s (%d)", name, i)
+		}
+	}
+}
+
+func TestOptionsRefused(t *testing.T) {
+	good := testOptions(t, &listener{})
+	for name, change := range map[string]func(*Options){
+		"no suite":   func(o *Options) { o.Suite = nil },
+		"rate":       func(o *Options) { o.Rate = math.NaN() },
+		"state rate": func(o *Options) { o.StateHz = 0 },
+		"pictures":   func(o *Options) { o.Width = 4000 },
+		"task":       func(o *Options) { o.Tasks = []int{9} },
+	} {
+		o := good
+		change(&o)
+		if err := o.Validate(); err == nil {
+			t.Errorf("%s is taken", name)
+		} else {
+			t.Log(err)
+		}
+	}
+	for text, want := range map[string]int{"turns": 0, "random": 0, "0,2": 2, "1": 1, "x": -1} {
+		o := good
+		if err := o.SetOrder(text); (err != nil) != (want < 0) || err == nil && len(o.Tasks) != want {
+			t.Errorf("%q: %v, %v", text, o.Tasks, err)
+		}
+	}
+}
