@@ -64,7 +64,7 @@ func startAndDump(t *testing.T, node string) map[string]any {
 	var out string
 	var err error
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
-		if out, err = ros2(t, "param", "dump", "/"+node); err == nil && strings.Contains(out, "ros__parameters") {
+		if out, err = ros2(t, "param", "dump", "--no-daemon", "--spin-time", "2", "/"+node); err == nil && strings.Contains(out, "ros__parameters") {
 			all := parameters(t, []byte(out))
 			all["autostart"] = true // it was told otherwise
 			return all
