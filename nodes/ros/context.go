@@ -8,24 +8,34 @@ import (
 	"strings"
 
 	"github.com/tiiuae/rclgo/pkg/rclgo"
+
+	"arfm/nodes/ros/param"
 )
 
 // Context is a connection to ROS: the arguments that a process was started
 // with, and the nodes in it.
 type Context struct {
 	rcl  *rclgo.Context
-	args []string // the ROS arguments, --ros-args included
+	args []string // the ROS arguments, without --ros-args
 	cat  *catalog
+
+	overrides *param.Overrides
+	remaps    []remap
 }
 
 // NewContext connects with the arguments after --ros-args (remaps, parameters,
 // log levels) and returns the others. Close disconnects.
 func NewContext(args []string) (c *Context, rest []string, err error) {
-	parsed, rest, err := rclgo.ParseArgs(args)
+	overrides, forRcl, err := param.ParseArgs(args)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ros: %w", err)
+	}
+	parsed, rest, err := rclgo.ParseArgs(forRcl)
 	if err != nil {
 		return nil, rest, fmt.Errorf("ros: arguments: %w", tidy(err))
 	}
-	c = &Context{cat: newCatalog(), args: rosArgs(args)}
+	c = &Context{cat: newCatalog(), args: rosArgs(args), overrides: overrides}
+	c.remaps = remapsIn(c.args)
 	if c.rcl, err = rclgo.NewContextWithOpts(parsed, nil); err != nil {
 		return nil, rest, fmt.Errorf("ros: cannot start, look at RMW_IMPLEMENTATION, ROS_DOMAIN_ID and CYCLONEDDS_URI: %w", tidy(err))
 	}

@@ -13,17 +13,27 @@ import (
 	"github.com/tiiuae/rclgo/pkg/rclgo/types"
 
 	"arfm/bags/cdr"
+	"arfm/nodes/ros/param"
 )
 
 // ErrNoServer says that a service has no server that could answer.
 var ErrNoServer = errors.New("there is no server")
 
-// Node is a ROS node. Its methods may be called from several goroutines.
+// Node is a ROS node with its parameters, log and clock. Its methods may be
+// called from several goroutines.
 type Node struct {
+	Params *param.Set
+	Log    *Log
+	Clock  *Clock
+
 	ctx *Context
 	rcl *rclgo.Node
 	mu  sync.Mutex // rcl's creating and closing is not for concurrent use
 
+	group   *Group // of the node's own services
+	clock   *Group // of /clock
+	ends    ends   // its topics
+	machine *machine
 	serving sync.WaitGroup // handlers of services that run
 }
 
@@ -33,7 +43,11 @@ func (c *Context) NewNode(name string) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ros: node %s: %w", name, tidy(err))
 	}
-	return &Node{ctx: c, rcl: rcl}, nil
+	n := &Node{ctx: c, rcl: rcl, Log: newLog(rcl.Logger())}
+	if err := n.furnish(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
 }
 
 // Name returns the node's name, without namespace.
@@ -48,10 +62,17 @@ func (n *Node) FullName() string { return n.rcl.FullyQualifiedName() }
 // Context returns the node's context.
 func (n *Node) Context() *Context { return n.ctx }
 
+// Resolve returns the full name of a topic of the node, remaps applied.
+func (n *Node) Resolve(topic string) string {
+	return resolve(n.ctx.remaps, "rostopic", topic, n.Name(), n.Namespace())
+}
+
 // Close takes the node and all that belongs to it out of the graph, once the
 // handlers of its services have answered. Groups with its entities and its
 // action servers must be closed before.
 func (n *Node) Close() error {
+	n.group.Close()
+	n.clock.Close()
 	n.serving.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -61,11 +82,23 @@ func (n *Node) Close() error {
 // Publisher publishes records of one type.
 type Publisher struct {
 	Type *Type
+
 	rcl  *rclgo.Publisher
+	node *Node
+	end  *end
 }
 
-// Publisher makes a publisher of a type, pkg/msg/Name.
+// Publisher makes a publisher of a type, pkg/msg/Name; parameters of
+// qos_overrides change its QoS.
 func (n *Node) Publisher(topic, typ string, qos QoS) (*Publisher, error) {
+	qos, err := n.overrideQoS("publisher", topic, qos)
+	if err != nil {
+		return nil, err
+	}
+	return n.publisher(topic, typ, qos)
+}
+
+func (n *Node) publisher(topic, typ string, qos QoS) (*Publisher, error) {
 	t, err := n.ctx.Type(typ)
 	if err != nil {
 		return nil, err
@@ -76,7 +109,7 @@ func (n *Node) Publisher(topic, typ string, qos QoS) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ros: publisher of %s: %w", topic, tidy(err))
 	}
-	return &Publisher{Type: t, rcl: rcl}, nil
+	return &Publisher{Type: t, rcl: rcl, node: n, end: n.ends.add(&end{n.Resolve(topic), typ, true, qos, nil})}, nil
 }
 
 // Publish sends a record.
@@ -98,7 +131,10 @@ func (p *Publisher) Subscribers() int {
 }
 
 // Close takes the publisher out of the graph.
-func (p *Publisher) Close() error { return tidy(p.rcl.Close()) }
+func (p *Publisher) Close() error {
+	p.node.ends.remove(p.end)
+	return tidy(p.rcl.Close())
+}
 
 // Message is a message as it came.
 type Message struct {
@@ -114,11 +150,22 @@ type Subscription struct {
 
 	rcl   *rclgo.Subscription
 	group *Group
+	node  *Node
+	end   *end
 }
 
 // Subscribe takes the messages of a topic, in g, still serialized: Type decodes
-// them, with the decoder that reads bags.
+// them, with the decoder that reads bags. Parameters of qos_overrides change
+// its QoS.
 func (n *Node) Subscribe(g *Group, topic, typ string, qos QoS, take func(Message)) (*Subscription, error) {
+	qos, err := n.overrideQoS("subscription", topic, qos)
+	if err != nil {
+		return nil, err
+	}
+	return n.subscribe(g, topic, typ, qos, take)
+}
+
+func (n *Node) subscribe(g *Group, topic, typ string, qos QoS, take func(Message)) (*Subscription, error) {
 	t, err := n.ctx.Type(typ)
 	if err != nil {
 		return nil, err
@@ -140,7 +187,7 @@ func (n *Node) Subscribe(g *Group, topic, typ string, qos QoS, take func(Message
 		return nil, fmt.Errorf("ros: subscription to %s: %w", topic, tidy(err))
 	}
 	g.change(func() { g.subs = append(g.subs, rcl) })
-	return &Subscription{Topic: topic, Type: t, rcl: rcl, group: g}, nil
+	return &Subscription{Topic: topic, Type: t, rcl: rcl, group: g, node: n, end: n.ends.add(&end{n.Resolve(topic), typ, false, qos, nil})}, nil
 }
 
 // Publishers returns how many publishers the subscription is matched with.
@@ -152,6 +199,7 @@ func (s *Subscription) Publishers() int {
 // Close ends the subscription; a callback of its group that runs is waited for,
 // so it must not be called from one.
 func (s *Subscription) Close() error {
+	s.node.ends.remove(s.end)
 	s.group.change(func() { s.group.subs = remove(s.group.subs, s.rcl) })
 	return tidy(s.rcl.Close())
 }
@@ -249,10 +297,7 @@ func (n *Node) Client(g *Group, name, typ string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	full, err := rclgo.ExpandTopicName(name, n.Name(), n.Namespace(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("ros: client of %s: %w", name, tidy(err))
-	}
+	full := resolve(n.ctx.remaps, "rosservice", name, n.Name(), n.Namespace())
 	n.mu.Lock()
 	rcl, err := n.rcl.NewClient(name, t, nil)
 	n.mu.Unlock()

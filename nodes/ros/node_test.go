@@ -62,11 +62,16 @@ func ros2(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), 60*time.Second)
 	defer stop()
-	out, err := exec.CommandContext(ctx, "ros2", args...).CombinedOutput()
+	out, err := ros2Command(ctx, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ros2 %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// ros2Command is the tool, ended with ctx.
+func ros2Command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "ros2", args...)
 }
 
 func TestTopicRoundTrip(t *testing.T) {

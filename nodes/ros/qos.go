@@ -24,21 +24,25 @@ var (
 	Latched    = QoS{Reliable: true, Latched: true, Depth: 1}
 )
 
+// Names of the policies, as in qos_overrides and in `ros2 topic info -v`.
+func (q QoS) reliability() string { return pick(q.Reliable, "reliable", "best_effort") }
+func (q QoS) durability() string  { return pick(q.Latched, "transient_local", "volatile") }
+func (q QoS) history() string     { return pick(q.KeepAll, "keep_all", "keep_last") }
+
+func pick(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
 // String is the profile as a log names it.
 func (q QoS) String() string {
-	text := "best_effort"
-	if q.Reliable {
-		text = "reliable"
-	}
-	if q.Latched {
-		text += ", transient_local"
-	} else {
-		text += ", volatile"
-	}
+	text := q.reliability() + ", " + q.durability() + ", " + q.history()
 	if q.KeepAll {
-		return text + ", keep_all"
+		return text
 	}
-	return fmt.Sprintf("%s, keep_last %d", text, q.Depth)
+	return fmt.Sprintf("%s %d", text, q.Depth)
 }
 
 func (q QoS) rcl() rclgo.QosProfile {

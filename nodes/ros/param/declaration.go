@@ -70,13 +70,12 @@ func (d *Declaration) validate() error {
 	return nil
 }
 
-// fit turns a list without a type into the parameter's and returns why the
-// value may not be the parameter's, "" if it may.
+// fit turns an empty list into one of the parameter's type and returns why the
+// value may not be the parameter's, "" if it may. No YAML tells the type of an
+// empty list; `ros2 param load` sends it as one of booleans.
 func (d *Declaration) fit(v Value) (Value, string) {
-	if _, ok := v.v.(emptyList); ok {
-		if list, ok := empty(d.Type()); ok {
-			v = list
-		}
+	if list, ok := empty(d.Type()); ok && v.isEmpty() {
+		v = list
 	}
 	return v, d.check(v)
 }

@@ -65,6 +65,7 @@ func TestSetRefusals(t *testing.T) {
 		{"checkpoint_dir", Of("x"), "checkpoint_dir is read-only; set it when the node starts, by -p checkpoint_dir:=VALUE or in a parameter file"},
 		{"joint_limits", Of("a.yaml"), "joint_limits is a string array, but a.yaml is a string; write [a.yaml]"},
 		{"joint_limits", Value{emptyList{}}, ""},
+		{"joint_limits", Of([]bool{}), ""}, // as ros2 param load sends it
 		{"gains", Of([]int64{1, 2}), "gains is a double array, but [1, 2] is an integer array; write each number with a decimal point, as in [1.0, 2.0]"},
 		{"bytes", Of([]byte{0}), ""},
 		{"guard", Value{}, "guard is a boolean and cannot be unset"},

@@ -143,6 +143,24 @@ func empty(t Type) (Value, bool) {
 	return Value{}, false
 }
 
+func (v Value) isEmpty() bool {
+	switch v := v.v.(type) {
+	case emptyList:
+		return true
+	case []byte:
+		return len(v) == 0
+	case []bool:
+		return len(v) == 0
+	case []int64:
+		return len(v) == 0
+	case []float64:
+		return len(v) == 0
+	case []string:
+		return len(v) == 0
+	}
+	return false
+}
+
 // String is the value in YAML, shortened if it is long: "1.0", "[a, b]".
 func (v Value) String() string {
 	switch v := v.v.(type) {
