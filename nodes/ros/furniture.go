@@ -46,7 +46,10 @@ func (n *Node) followClock() error {
 					n.Log.WarnEvery(time.Second, "/clock: %v", err)
 					return
 				}
-				n.Clock.t.set(int64(lookup[int32](rec, "clock.sec"))*1e9 + int64(lookup[uint32](rec, "clock.nanosec")))
+				now := int64(lookup[int32](rec, "clock.sec"))*1e9 + int64(lookup[uint32](rec, "clock.nanosec"))
+				if from := n.Clock.t.set(now); from > now {
+					n.Log.WarnEvery(time.Second, "/clock went back by %.3f s, to %.3f s", float64(from-now)/1e9, float64(now)/1e9)
+				}
 			})
 			return err
 		case !sim && sub != nil:
@@ -57,9 +60,6 @@ func (n *Node) followClock() error {
 		}
 		return nil
 	}
-	n.Clock.OnJump(func(from, to int64) {
-		n.Log.WarnEvery(time.Second, "time went back by %.3f s, to %.3f s", float64(from-to)/1e9, float64(to)/1e9)
-	})
 	n.Params.OnChange(func(c param.Change) { // one at a time
 		for _, p := range c.Changed {
 			if p.Name == "use_sim_time" {

@@ -43,16 +43,17 @@ func (t *timeline) follow(sim bool) {
 	t.gap(from, to)
 }
 
-// set takes a message of /clock.
-func (t *timeline) set(ns int64) {
+// set takes a message of /clock and returns the time before it.
+func (t *timeline) set(ns int64) (from int64) {
 	t.mu.Lock()
 	if !t.sim {
 		t.mu.Unlock()
-		return
+		return ns
 	}
-	from := t.now
+	from = t.now
 	t.now, t.heard = ns, time.Now()
 	t.gap(from, ns)
+	return from
 }
 
 // gap wakes those who wait, unlocks, and tells of a jump back.
