@@ -151,10 +151,10 @@ func (s *ActionServer) open(n *Node, typ string) (err error) {
 			return err
 		}
 	}
-	if s.feedback, err = n.Publisher(s.name+feedback, typ+"_FeedbackMessage", Default); err != nil {
+	if s.feedback, err = n.publisher(s.name+feedback, typ+"_FeedbackMessage", Default); err != nil {
 		return err
 	}
-	if s.status, err = n.Publisher(s.name+statusOf, "action_msgs/msg/GoalStatusArray", Latched); err != nil {
+	if s.status, err = n.publisher(s.name+statusOf, "action_msgs/msg/GoalStatusArray", Latched); err != nil {
 		return err
 	}
 	for _, x := range []struct {

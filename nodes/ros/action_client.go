@@ -54,7 +54,7 @@ func (n *Node) ActionClient(g *Group, name, typ string) (c *ActionClient, err er
 	if c.cancel, err = n.Client(g, name+cancelOf, "action_msgs/srv/CancelGoal"); err != nil {
 		return c, err
 	}
-	c.feedback, err = n.Subscribe(g, name+feedback, typ+"_FeedbackMessage", Default, c.takeFeedback)
+	c.feedback, err = n.subscribe(g, name+feedback, typ+"_FeedbackMessage", Default, c.takeFeedback)
 	return c, err
 }
 

@@ -46,7 +46,7 @@ func (n *Node) followClock() error {
 					n.Log.WarnEvery(time.Second, "/clock: %v", err)
 					return
 				}
-				now := int64(lookup[int32](rec, "clock.sec"))*1e9 + int64(lookup[uint32](rec, "clock.nanosec"))
+				now := getTime(rec, "clock")
 				if from := n.Clock.t.set(now); from > now {
 					n.Log.WarnEvery(time.Second, "/clock went back by %.3f s, to %.3f s", float64(from-now)/1e9, float64(now)/1e9)
 				}
@@ -134,7 +134,7 @@ func run(ctx context.Context, name string, args []string, setup func(context.Con
 	}
 	n, err := c.NewNode(name)
 	if err != nil {
-		return statusOf(err), err
+		return exitStatus(err), err
 	}
 	defer func() {
 		if e := n.Close(); e != nil && err == nil {
@@ -142,7 +142,7 @@ func run(ctx context.Context, name string, args []string, setup func(context.Con
 		}
 	}()
 	if err := setup(ctx, n); err != nil {
-		return statusOf(err), err
+		return exitStatus(err), err
 	}
 	if err := n.Run(ctx); err != nil {
 		return 1, err
@@ -150,7 +150,7 @@ func run(ctx context.Context, name string, args []string, setup func(context.Con
 	return 0, nil
 }
 
-func statusOf(err error) int {
+func exitStatus(err error) int {
 	if errors.Is(err, param.ErrOverride) {
 		return 2
 	}

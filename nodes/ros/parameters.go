@@ -135,16 +135,6 @@ func (n *Node) serveParameters() error {
 	return nil
 }
 
-// setTime writes nanoseconds into a builtin_interfaces/msg/Time at path.
-func setTime(rec *cdr.Record, path string, ns int64) error {
-	sec := ns / 1e9
-	nano := ns % 1e9
-	if nano < 0 {
-		sec, nano = sec-1, nano+1e9
-	}
-	return errors.Join(rec.Set(path+".sec", int32(sec)), rec.Set(path+".nanosec", uint32(nano)))
-}
-
 // A request that names an unknown parameter gets an empty answer, as rclcpp's.
 
 func (n *Node) getParameters(req, resp *cdr.Record) error {
