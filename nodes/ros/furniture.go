@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ func (n *Node) furnish() error {
 	n.group, n.clock = n.ctx.NewGroup(failed), n.ctx.NewGroup(failed) // nothing delays the time
 	n.Params = param.NewSet(n.ctx.overrides.For(n.FullName()))
 	n.Clock = &Clock{newTimeline()}
+	n.stopped, n.warned = make(chan error, 1), map[string]bool{}
 	if err := n.Declare(param.Declaration{Name: "use_sim_time", Default: param.Of(false), Description: "take the time from /clock, as a simulation or a played bag gives it"}); err != nil {
 		return err
 	}
@@ -78,8 +80,9 @@ func (n *Node) Declare(declarations ...param.Declaration) error {
 }
 
 // Run configures and activates a lifecycle node whose autostart is set, waits
-// for ctx's end, and shuts it down. Parameters that are set but not declared and
-// QoS that does not fit are logged.
+// for the end of ctx or for Stop, and shuts the node down. Parameters that are
+// set but not declared and QoS that does not fit are logged. A Configure that
+// takes long should heed ctx itself.
 func (n *Node) Run(ctx context.Context) error {
 	if n.machine != nil && param.Get[bool](n.Params, "autostart") {
 		for _, label := range []string{"configure", "activate"} {
@@ -88,21 +91,48 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 		}
 	}
+	n.warnUnused(n.machine != nil && n.State() == Unconfigured)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan struct{})
+	go func() { defer close(watched); n.watchQoS(ctx) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-n.stopped:
+		stop()
+	}
+	<-watched
+	if n.machine != nil && n.State() != Finalized {
+		err = errors.Join(err, n.Trigger("shutdown"))
+	}
+	return err
+}
+
+// Stop ends Run, which returns err. Calls after the first have no effect.
+func (n *Node) Stop(err error) {
+	select {
+	case n.stopped <- err:
+	default:
+	}
+}
+
+// warnUnused logs, once, what is set but not declared. QoS of topics is left
+// out where they are still to come.
+func (n *Node) warnUnused(topicsToCome bool) {
+	n.warning.Lock()
+	defer n.warning.Unlock()
 	for _, u := range n.Params.Unused() {
+		if n.warned[u.Name] || topicsToCome && strings.HasPrefix(u.Name, "qos_overrides.") {
+			continue
+		}
+		n.warned[u.Name] = true
 		hint := "see `ros2 param list`"
 		if u.Near != "" {
 			hint = u.Near + " is near it"
 		}
 		n.Log.Warnf("%s sets %s, which is no parameter of this node; %s", u.Source, u.Name, hint)
 	}
-	watched := make(chan struct{})
-	go func() { defer close(watched); n.watchQoS(ctx) }()
-	<-ctx.Done()
-	<-watched
-	if n.machine != nil && n.State() != Finalized {
-		return n.Trigger("shutdown")
-	}
-	return nil
 }
 
 // Main is the whole of a node's main function: it starts the node, has setup

@@ -209,6 +209,48 @@ func TestSimulatedTime(t *testing.T) {
 	}
 }
 
+func TestStop(t *testing.T) {
+	c := testContext(t)
+	n, _ := testNode(t, c, "stopping")
+	var calls []string
+	if err := n.Lifecycle(Callbacks{Activate: func() error { n.Stop(errors.New("done")); n.Stop(nil); return nil }, Deactivate: func() error { calls = append(calls, "deactivate"); return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Run(context.Background()); err == nil || err.Error() != "done" || n.State() != Finalized || len(calls) != 1 {
+		t.Errorf("Run: %v, the node is %s, calls %v", err, n.State(), calls)
+	}
+}
+
+func TestUnusedOverridesOfTopicsToCome(t *testing.T) {
+	c := testContext(t, "--ros-args", "-p", "qos_overrides./a.publisher.depth:=5", "-p", "qos_overrides./b.publisher.depth:=5", "-p", "autostart:=false", "-p", "wheels:=4")
+	n, g := testNode(t, c, "topics_to_come")
+	rosout := newRecorder(t, n, g, "/rosout", "rcl_interfaces/msg/Log", QoS{Reliable: true, Latched: true, Depth: 100})
+	err := n.Lifecycle(Callbacks{Configure: func() error {
+		_, err := n.Publisher("/a", "std_msgs/msg/String", Default)
+		return err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- n.Run(ctx) }()
+	within(t, 5*time.Second, "the other is told", func() bool { return strings.Contains(rosout.text(), "wheels, which is no parameter") })
+	if err := n.Trigger("configure"); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 5*time.Second, "the topic is told", func() bool {
+		return strings.Contains(rosout.text(), "sets qos_overrides./b.publisher.depth, which is no parameter")
+	})
+	stop()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	if text := rosout.text(); strings.Count(text, "no parameter") != 2 {
+		t.Errorf("logged:\n%s", text)
+	}
+}
+
 func TestThrottledLog(t *testing.T) {
 	c := testContext(t)
 	n, g := testNode(t, c, "throttled")

@@ -28,6 +28,9 @@ func (n *Node) Lifecycle(callbacks Callbacks) error {
 		if err := errors.Join(setTransition(rec, t), rec.Set("timestamp", uint64(n.Clock.Now())), events.Publish(rec)); err != nil {
 			n.Log.Errorf("transition event: %v", err)
 		}
+		if t.From == Configuring && t.To == Inactive {
+			n.warnUnused(false)
+		}
 	})
 	for name, s := range map[string]struct {
 		typ    string

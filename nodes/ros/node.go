@@ -34,6 +34,11 @@ type Node struct {
 	clock   *Group // of /clock
 	ends    ends   // its topics
 	machine *machine
+	stopped chan error // what Stop was called with
+
+	warning sync.Mutex
+	warned  map[string]bool // parameters that are set but not declared
+
 	serving sync.WaitGroup // handlers of services that run
 }
 
