@@ -123,6 +123,11 @@ func (p *Publisher) Publish(rec *cdr.Record) error {
 	if err != nil {
 		return fmt.Errorf("ros: %s: %w", p.rcl.TopicName, err)
 	}
+	return p.PublishEncoded(data)
+}
+
+// PublishEncoded sends a message that is serialized already.
+func (p *Publisher) PublishEncoded(data []byte) error {
 	if err := p.rcl.PublishSerialized(data); err != nil {
 		return fmt.Errorf("ros: %s: %w", p.rcl.TopicName, tidy(err))
 	}

@@ -387,6 +387,19 @@ func TestReset(t *testing.T) {
 	}
 }
 
+func loadContract(t testing.TB, name string) *contract.Contract {
+	t.Helper()
+	text, err := fs.ReadFile(launch.Contracts, "contracts/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contract.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestRecordings: bags fit the contracts, hold whole episodes and what was
 // commanded, and old ones go.
 func TestRecordings(t *testing.T) {
@@ -413,15 +426,7 @@ func TestRecordings(t *testing.T) {
 	}
 	for i, want := range []int{2, 1} {
 		for _, name := range []string{"sim_state.yaml", "sim_vision.yaml"} {
-			text, err := fs.ReadFile(launch.Contracts, "contracts/"+name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c, err := contract.Parse(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			eps, report, err := bags.ReadEpisodes(t.Context(), filepath.Join(dir, entries[i].Name()), c, bags.Options{})
+			eps, report, err := bags.ReadEpisodes(t.Context(), filepath.Join(dir, entries[i].Name()), loadContract(t, name), bags.Options{})
 			if err != nil || report.Err() != nil {
 				t.Fatalf("%v, %v", err, report)
 			}

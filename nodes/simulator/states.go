@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"arfm/bags"
+	"arfm/bags/cdr"
 	"arfm/nodes/sim"
 	"arfm/nodes/sim/jtc"
 )
@@ -70,14 +71,24 @@ func (w *world) states(now int64) error {
 	}
 	desired, actual := w.stand()
 	w.more.Stamp(TopicController, now)
-	for path, s := range map[string]jtc.State{"reference": desired, "desired": desired, "output": desired, "feedback": actual, "actual": actual, "error": apart(desired, actual)} {
-		w.more.Set(TopicController, path+".positions", s.Position)
-		w.more.Set(TopicController, path+".velocities", s.Velocity)
-		if len(s.Acceleration) > 0 {
-			w.more.Set(TopicController, path+".accelerations", s.Acceleration)
-		}
+	for _, path := range []string{"reference", "desired", "output"} {
+		fill(w.more.Of(TopicController), path, desired)
 	}
+	for _, path := range []string{"feedback", "actual"} {
+		fill(w.more.Of(TopicController), path, actual)
+	}
+	fill(w.more.Of(TopicController), "error", apart(desired, actual))
 	return w.tell(w.more.Of(TopicController), TopicController)
+}
+
+// fill sets the JointTrajectoryPoint at path of a record; that a point has the
+// fields is sure.
+func fill(rec *cdr.Record, path string, s jtc.State) {
+	_ = rec.Set(path+".positions", s.Position)
+	_ = rec.Set(path+".velocities", s.Velocity)
+	if s.Acceleration != nil {
+		_ = rec.Set(path+".accelerations", s.Acceleration)
+	}
 }
 
 // stand returns the controller's set-point and what is measured.

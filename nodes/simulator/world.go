@@ -3,6 +3,7 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"arfm/bags"
 	"arfm/bags/cdr"
@@ -299,6 +300,7 @@ func (w *world) judged() error {
 	if w.e.Success() {
 		event = "SUCCESS"
 	}
+	w.o.Log(Info, fmt.Sprintf("episode %d, %q: %s after %.1f s", w.results.Episodes, w.e.Instruction(), strings.ToLower(event), float64(w.e.Steps)/sim.RateHz))
 	if err := w.end(event); err != nil {
 		return err
 	}
