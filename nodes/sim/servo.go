@@ -60,9 +60,8 @@ func (a *Arena) CheckTrajectory(t *jtc.Trajectory) error {
 // Cancel ends a goal, if it is the active one, on request: the arm holds.
 func (a *Arena) Cancel(g *jtc.Goal) { a.ctl.Cancel(g) }
 
-// Release ends the active goal, if there is one, as a controller does that is
-// deactivated; text says why.
-func (a *Arena) Release(text string) { a.ctl.Release(text) }
+// Release ends the active goal, if there is one, in the way that is told.
+func (a *Arena) Release(s jtc.Status, code jtc.Code, text string) { a.ctl.Release(s, code, text) }
 
 // taken notes when a trajectory that was accepted ends.
 func (a *Arena) taken(t *jtc.Trajectory) {

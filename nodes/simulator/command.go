@@ -161,9 +161,11 @@ func (w *world) cancel(g *goal) error {
 	return w.held()
 }
 
-// release ends the goal that is followed, if there is one.
+// release ends the goal that is followed, if there is one: its end will not be
+// reached. That is no mistake of the goal, so that its sender may go on by itself
+// when the next episode begins.
 func (w *world) release(why string) {
-	w.e.Arena.Release(why)
+	w.e.Arena.Release(jtc.Aborted, jtc.GoalToleranceViolated, why)
 	w.watch()
 }
 

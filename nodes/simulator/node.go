@@ -21,39 +21,29 @@ import (
 // Action is the trajectory controller's action.
 const Action = "/joint_trajectory_controller/follow_joint_trajectory"
 
-// node is sim_node: a Simulator on ROS.
+// node is sim_node: a Simulator on ROS. What it holds is there from configure to
+// cleanup.
 type node struct {
-	ros      *ros.Node
-	services *ros.Group // ~/reset
-	commands *ros.Group
+	*ros.Node
+	rate  float64
+	sim   *Simulator
+	group *ros.Group
+	pubs  map[string]*ros.Publisher
+	undo  []func() error // what cleanup does, last first
 
-	sim    *Simulator // from configure to cleanup
-	rate   float64
-	pubs   map[string]*ros.Publisher
-	sub    *ros.Subscription
-	action *ros.ActionServer
-	cancel context.CancelFunc // ends what runs
+	cancel context.CancelFunc // ends what runs, from activate to deactivate
 	ended  chan error         // how it ended
 }
 
-// Setup makes a ROS node into sim_node.
-func Setup(_ context.Context, n *ros.Node) error {
-	failed := func(err error) { n.Log.WarnEvery(time.Second, "%v", err) }
-	s := &node{ros: n, services: n.Context().NewGroup(failed), commands: n.Context().NewGroup(failed), pubs: map[string]*ros.Publisher{}}
-	if err := n.Declare(declarations()...); err != nil {
+// Setup makes a ROS node sim_node.
+func Setup(_ context.Context, rn *ros.Node) error {
+	n := &node{Node: rn}
+	if err := rn.Declare(declarations()...); err != nil {
 		return err
 	}
-	n.Params.OnSet(s.changeable)
-	if _, err := n.Serve(s.services, "~/reset", "arfm/srv/Reset", s.reset); err != nil {
-		return err
-	}
-	d, err := n.Diagnose("simulated UR5e")
-	if err != nil {
-		return err
-	}
-	d.Add("simulation", s.diagnose)
-	return n.Lifecycle(ros.Callbacks{Configure: s.configure, Activate: s.activate, Deactivate: s.deactivate, Cleanup: s.cleanup,
-		Error: func(error) error { return s.cleanup() }})
+	rn.Params.OnSet(n.changeable)
+	return rn.Lifecycle(ros.Callbacks{Configure: n.configure, Activate: n.activate, Deactivate: n.deactivate, Cleanup: n.cleanup,
+		Error: func(error) error { return n.cleanup() }})
 }
 
 func declarations() []param.Declaration {
@@ -85,27 +75,27 @@ func declarations() []param.Declaration {
 }
 
 // changeable refuses to change what is read when the node is configured.
-func (s *node) changeable(params []param.Parameter) error {
-	if s.ros.State() == ros.Unconfigured {
+func (n *node) changeable(params []param.Parameter) error {
+	if n.State() == ros.Unconfigured {
 		return nil
 	}
 	for _, p := range params {
 		if slices.ContainsFunc(declarations(), func(d param.Declaration) bool { return d.Name == p.Name }) {
-			return fmt.Errorf("%s is read when the node is configured: `ros2 lifecycle set %s cleanup` first (deactivate it if it is active)", p.Name, s.ros.FullName())
+			return fmt.Errorf("%s is read when the node is configured: `ros2 lifecycle set %s cleanup` first (deactivate it if it is active)", p.Name, n.FullName())
 		}
 	}
 	return nil
 }
 
 // options reads the parameters.
-func (s *node) options() (Options, error) {
-	p := s.ros.Params
+func (n *node) options() (Options, error) {
+	p := n.Params
 	o := Options{
 		Seed: uint64(param.Get[int64](p, "seed")), Episodes: int(param.Get[int64](p, "episodes")), Rate: param.Get[float64](p, "rate"),
 		StateHz: param.Get[float64](p, "state_hz"), CameraHz: param.Get[float64](p, "camera_hz"),
 		Width: int(param.Get[int64](p, "camera_width")), Height: int(param.Get[int64](p, "camera_height")), Clock: param.Get[bool](p, "publish_clock"),
 		Record:  RecordOptions{Dir: param.Get[string](p, "record_dir"), Episodes: int(param.Get[int64](p, "record_episodes")), Keep: int(param.Get[int64](p, "record_keep"))},
-		Publish: s.publish, Listened: s.listened, Log: s.log,
+		Publish: n.publish, Listened: n.listened, Log: n.log,
 	}
 	var err error
 	if o.Suite, err = sim.FindSuite(param.Get[string](p, "suite")); err != nil {
@@ -114,28 +104,47 @@ func (s *node) options() (Options, error) {
 	return o, o.SetOrder(param.Get[string](p, "task_order"))
 }
 
-func (s *node) log(level Level, text string) {
+func (n *node) log(level Level, text string) {
 	if level == Warn {
-		s.ros.Log.WarnEvery(5*time.Second, "%s", text)
+		n.Log.WarnEvery(5*time.Second, "%s", text)
 		return
 	}
-	s.ros.Log.Infof("%s", text)
+	n.Log.Infof("%s", text)
 }
 
-func (s *node) configure() error {
-	o, err := s.options()
+func (n *node) configure() (err error) {
+	o, err := n.options()
 	if err != nil {
 		return err
 	}
-	s.rate = o.Rate
-	if s.sim, err = New(o); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.cleanup())
+		}
+	}()
+	n.rate = o.Rate
+	if n.sim, err = New(o); err != nil {
 		return err
 	}
-	if err := s.connect(); err != nil {
-		return errors.Join(err, s.cleanup())
+	n.later(func() error { n.sim.Close(); return nil })
+	if err = n.speak(); err != nil {
+		return err
 	}
+	n.group = n.Context().NewGroup(func(err error) { n.Log.WarnEvery(time.Second, "%v", err) })
+	n.later(func() error { n.group.Close(); return nil })
+	if err = n.listen(n.sim); err != nil {
+		return err
+	}
+	d, err := n.Diagnose("simulated UR5e")
+	if err != nil {
+		return err
+	}
+	n.later(d.Close)
+	d.Add("simulation", n.diagnose)
 	return nil
 }
+
+func (n *node) later(f func() error) { n.undo = append(n.undo, f) }
 
 // outputs are the topics that the node publishes, with their QoS.
 func outputs() map[bags.TopicType]ros.QoS {
@@ -156,111 +165,115 @@ func outputs() map[bags.TopicType]ros.QoS {
 	return out
 }
 
-// connect makes what the node says and hears.
-func (s *node) connect() (err error) {
+// speak makes the publishers.
+func (n *node) speak() error {
+	n.pubs = map[string]*ros.Publisher{}
 	for t, qos := range outputs() {
-		switch pub, err := s.ros.Publisher(t.Topic, t.Type, qos); {
+		switch pub, err := n.Publisher(t.Topic, t.Type, qos); {
 		case errors.Is(err, ros.ErrNotInstalled) && strings.HasPrefix(t.Type, "control_msgs/"):
-			s.ros.Log.Warnf("%v: %s is left out", err, t.Topic)
+			n.Log.Warnf("%v: %s is left out", err, t.Topic)
 		case err != nil:
 			return err
 		default:
-			s.pubs[t.Topic] = pub
+			n.pubs[t.Topic] = pub
+			n.later(pub.Close)
 		}
 	}
-	typ, err := s.ros.Context().Type("trajectory_msgs/msg/JointTrajectory")
+	return nil
+}
+
+// listen takes commands for a simulator.
+func (n *node) listen(sm *Simulator) error {
+	service, err := n.Serve(n.group, "~/reset", "arfm/srv/Reset", func(req, resp *cdr.Record) error { return reset(sm, req, resp) })
 	if err != nil {
 		return err
 	}
-	s.sub, err = s.ros.Subscribe(s.commands, sim.TopicCommand, typ.Name(), ros.Default, func(m ros.Message) {
+	n.later(service.Close)
+	typ, err := n.Context().Type("trajectory_msgs/msg/JointTrajectory")
+	if err != nil {
+		return err
+	}
+	sub, err := n.Subscribe(n.group, sim.TopicCommand, typ.Name(), ros.Default, func(m ros.Message) {
 		rec, err := typ.Decode(m.Data)
 		if err == nil {
-			err = s.sim.Follow(rec)
+			err = sm.Follow(rec)
 		}
 		if err != nil {
-			s.ros.Log.WarnEvery(5*time.Second, "a trajectory is ignored: %v", err)
+			n.Log.WarnEvery(5*time.Second, "a trajectory is ignored: %v", err)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	s.action, err = s.ros.ServeAction(s.commands, Action, "control_msgs/action/FollowJointTrajectory", ros.Goals{
-		Accept:  func(goal *cdr.Record) error { return s.sim.CheckGoal(goal) },
-		Execute: s.execute,
+	n.later(sub.Close)
+	action, err := n.ServeAction(n.group, Action, "control_msgs/action/FollowJointTrajectory", ros.Goals{
+		Accept: sm.CheckGoal,
+		Execute: func(ctx context.Context, g *ros.Goal, result *cdr.Record) ros.GoalStatus {
+			return n.execute(ctx, sm, g, result)
+		},
 	})
 	if errors.Is(err, ros.ErrNotInstalled) {
-		s.ros.Log.Warnf("%v: %s is left out", err, Action)
+		n.Log.Warnf("%v: %s is left out", err, Action)
 		return nil
+	}
+	if err == nil {
+		n.later(action.Close)
 	}
 	return err
 }
 
-func (s *node) publish(m Message) {
-	if pub := s.pubs[m.Topic]; pub != nil {
+func (n *node) publish(m Message) {
+	if pub := n.pubs[m.Topic]; pub != nil {
 		if err := pub.PublishEncoded(m.Data); err != nil {
-			s.ros.Log.WarnEvery(time.Second, "%v", err)
+			n.Log.WarnEvery(time.Second, "%v", err)
 		}
 	}
 }
 
-func (s *node) listened(topic string) bool {
-	pub := s.pubs[topic]
+func (n *node) listened(topic string) bool {
+	pub := n.pubs[topic]
 	return pub != nil && pub.Subscribers() > 0
 }
 
-func (s *node) activate() error {
+func (n *node) activate() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	s.cancel, s.ended = cancel, ended
+	n.cancel, n.ended = cancel, ended
 	go func() {
-		err := s.sim.Run(ctx)
+		err := n.sim.Run(ctx)
 		ended <- err
 		if ctx.Err() == nil { // it failed by itself
-			_ = s.ros.Trigger("deactivate") // which logs why
+			_ = n.Trigger("deactivate") // which logs why
 		}
 	}()
 	return nil
 }
 
 // deactivate ends the episode under way; the next activation begins another.
-func (s *node) deactivate() error {
-	s.cancel()
-	if err := <-s.ended; err != nil {
+func (n *node) deactivate() error {
+	n.cancel()
+	if err := <-n.ended; err != nil {
 		return fmt.Errorf("%w: %w", ros.ErrBroken, err)
 	}
 	return nil
 }
 
-func (s *node) cleanup() (err error) {
-	if s.action != nil {
-		err = errors.Join(err, s.action.Close())
-		s.action = nil
+// cleanup lets go of what configure made, or a part of it.
+func (n *node) cleanup() (err error) {
+	for _, f := range slices.Backward(n.undo) {
+		err = errors.Join(err, f())
 	}
-	if s.sub != nil {
-		err = errors.Join(err, s.sub.Close())
-		s.sub = nil
-	}
-	for topic, pub := range s.pubs {
-		err = errors.Join(err, pub.Close())
-		delete(s.pubs, topic)
-	}
-	if s.sim != nil {
-		s.sim.Close()
-		s.sim = nil
-	}
+	n.undo, n.sim, n.group, n.pubs = nil, nil, nil, nil
 	return err
 }
 
 // reset serves ~/reset.
-func (s *node) reset(req, resp *cdr.Record) error {
+func reset(sm *Simulator, req, resp *cdr.Record) error {
 	task, _ := req.Lookup("task")
 	seed, _ := req.Lookup("seed")
 	name, _ := task.(string)
 	number, _ := seed.(uint64)
-	if s.ros.State() != ros.Active {
-		return resp.Set("message", errIdle.Error())
-	}
-	instruction, err := s.sim.Reset(name, number)
+	instruction, err := sm.Reset(name, number)
 	if err != nil {
 		return resp.Set("message", err.Error())
 	}
@@ -268,8 +281,8 @@ func (s *node) reset(req, resp *cdr.Record) error {
 }
 
 // execute follows a goal of the action.
-func (s *node) execute(ctx context.Context, g *ros.Goal, result *cdr.Record) ros.GoalStatus {
-	ended := s.sim.FollowGoal(ctx, g.Description, func(at Standing) {
+func (n *node) execute(ctx context.Context, sm *Simulator, g *ros.Goal, result *cdr.Record) ros.GoalStatus {
+	ended := sm.FollowGoal(ctx, g.Description, func(at Standing) {
 		err := g.Feedback(func(fb *cdr.Record) error {
 			fill(fb, "desired", at.Desired)
 			fill(fb, "actual", at.Actual)
@@ -277,28 +290,28 @@ func (s *node) execute(ctx context.Context, g *ros.Goal, result *cdr.Record) ros
 			return errors.Join(fb.Set("joint_names", sim.JointNames), fb.Set("header.stamp.sec", at.Time/1e9), fb.Set("header.stamp.nanosec", at.Time%1e9))
 		})
 		if err != nil {
-			s.ros.Log.WarnEvery(time.Second, "feedback: %v", err)
+			n.Log.WarnEvery(time.Second, "feedback: %v", err)
 		}
 	})
 	if err := errors.Join(result.Set("error_code", int32(ended.Code)), result.Set("error_string", ended.Text)); err != nil {
-		s.ros.Log.Warnf("result: %v", err)
+		n.Log.Warnf("result: %v", err)
 	}
 	if ended.Code != 0 {
-		s.ros.Log.Warnf("a goal ended: %s", ended.Text)
+		n.Log.Warnf("a goal ended: %s", ended.Text)
 	}
 	return ros.GoalStatus(ended.Status)
 }
 
 // diagnose tells how the simulation runs.
-func (s *node) diagnose(out *ros.Status) {
-	if s.ros.State() != ros.Active {
-		out.Summary(ros.OK, "%s", s.ros.State())
+func (n *node) diagnose(out *ros.Status) {
+	if n.State() != ros.Active {
+		out.Summary(ros.OK, "%s", n.State())
 		return
 	}
-	st := s.sim.Stats()
+	st := n.sim.Stats()
 	out.Summary(ros.OK, "%s", st.Phase)
-	if s.rate > 0 && st.RealTime > 0 && st.RealTime < 0.9*s.rate {
-		out.Merge(ros.Warn, "time passes at %.2f of the clock's where %g is wanted", st.RealTime, s.rate)
+	if n.rate > 0 && st.RealTime > 0 && st.RealTime < 0.9*n.rate {
+		out.Merge(ros.Warn, "time passes at %.2f of the clock's where %g is wanted", st.RealTime, n.rate)
 	}
 	if st.Camera != "" {
 		out.Merge(ros.Warn, "no pictures: %s", st.Camera)

@@ -174,7 +174,7 @@ func TestTopics(t *testing.T) {
 	if q := r.get(TopicController, "reference.positions").([]float64); !r.at(q) {
 		t.Errorf("the controller's set-point is %v", q)
 	}
-	if out := ros2(t, "topic", "echo", "--once", TopicDescription); !strings.Contains(out, "shoulder_pan_joint") {
+	if out := ros2(t, "topic", "echo", "--once", "--full-length", TopicDescription); !strings.Contains(out, "shoulder_pan_joint") {
 		t.Error(out)
 	}
 	out, _ := exec.Command("timeout", "-s", "INT", "4", "ros2", "topic", "hz", sim.TopicJoints).CombinedOutput()

@@ -348,7 +348,7 @@ func TestBetweenEpisodes(t *testing.T) {
 		goal <- s.FollowGoal(t.Context(), goalOf(t, command(t, sim.JointNames, make([]float64, sim.Joints), 30e9)), nil)
 	}()
 	within(t, "the arm goes home", func() bool { return s.Stats().Phase == "returning" })
-	if g := <-goal; g.Status != jtc.Canceled || g.Code != jtc.InvalidGoal {
+	if g := <-goal; g.Status != jtc.Aborted || g.Code != jtc.GoalToleranceViolated {
 		t.Errorf("the goal of the episode: %+v", g)
 	}
 	err := s.Follow(command(t, sim.JointNames, make([]float64, sim.Joints), 1e9))

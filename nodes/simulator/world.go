@@ -171,7 +171,8 @@ func (w *world) end(event string) error {
 // stop ends the episode under way, its success unknown, and lets go of the arm.
 func (w *world) stop() error {
 	err := w.end("END")
-	w.release("the node is deactivated")
+	w.e.Arena.Release(jtc.Canceled, jtc.InvalidGoal, "the node is deactivated")
+	w.watch()
 	w.sink.mark(markDone, w.now())
 	w.phase = idle
 	return err
@@ -180,7 +181,7 @@ func (w *world) stop() error {
 // goHome lets the arm go to where the next episode begins. A quintic from the
 // motion in which the episode ended brings it there.
 func (w *world) goHome() error {
-	w.release("the episode is over")
+	w.release("the episode is over, the arm goes to its next start by itself")
 	to := sim.Home()
 	w.phase = finished
 	if w.o.Episodes == 0 || w.count < w.o.Episodes {

@@ -84,9 +84,10 @@ func (c *Controller) Cancel(g *Goal) {
 	}
 }
 
-// Release cancels the active goal, if there is one, where the controller's owner
-// takes the arm: as the original does on deactivation.
-func (c *Controller) Release(text string) { c.finish(Canceled, InvalidGoal, text) }
+// Release ends the active goal, if there is one, in the way that is told, where
+// the controller's owner takes the arm. On deactivation the original ends it as
+// Canceled with InvalidGoal.
+func (c *Controller) Release(s Status, code Code, text string) { c.finish(s, code, text) }
 
 // finish ends the active goal, if there is one.
 func (c *Controller) finish(s Status, code Code, text string) {
