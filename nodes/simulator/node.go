@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"arfm/bags"
@@ -25,8 +26,7 @@ const Action = "/joint_trajectory_controller/follow_joint_trajectory"
 // cleanup.
 type node struct {
 	*ros.Node
-	rate  float64
-	sim   *Simulator
+	sim   atomic.Pointer[Simulator]
 	group *ros.Group
 	pubs  map[string]*ros.Publisher
 	undo  []func() error // what cleanup does, last first
@@ -42,7 +42,18 @@ func Setup(_ context.Context, rn *ros.Node) error {
 		return err
 	}
 	rn.Params.OnSet(n.changeable)
+	d, err := rn.Diagnose("simulated UR5e")
+	if err != nil {
+		return err
+	}
+	d.Add("simulation", n.diagnose)
 	return rn.Lifecycle(ros.Callbacks{Configure: n.configure, Activate: n.activate, Deactivate: n.deactivate, Cleanup: n.cleanup,
+		Shutdown: func(from ros.State) (err error) {
+			if from == ros.Active {
+				err = n.deactivate()
+			}
+			return errors.Join(err, n.cleanup(), d.Close())
+		},
 		Error: func(error) error { return n.cleanup() }})
 }
 
@@ -122,26 +133,18 @@ func (n *node) configure() (err error) {
 			err = errors.Join(err, n.cleanup())
 		}
 	}()
-	n.rate = o.Rate
-	if n.sim, err = New(o); err != nil {
+	sm, err := New(o)
+	if err != nil {
 		return err
 	}
-	n.later(func() error { n.sim.Close(); return nil })
+	n.sim.Store(sm)
+	n.later(func() error { n.sim.Store(nil); sm.Close(); return nil })
 	if err = n.speak(); err != nil {
 		return err
 	}
 	n.group = n.Context().NewGroup(func(err error) { n.Log.WarnEvery(time.Second, "%v", err) })
 	n.later(func() error { n.group.Close(); return nil })
-	if err = n.listen(n.sim); err != nil {
-		return err
-	}
-	d, err := n.Diagnose("simulated UR5e")
-	if err != nil {
-		return err
-	}
-	n.later(d.Close)
-	d.Add("simulation", n.diagnose)
-	return nil
+	return n.listen(sm)
 }
 
 func (n *node) later(f func() error) { n.undo = append(n.undo, f) }
@@ -237,10 +240,10 @@ func (n *node) listened(topic string) bool {
 
 func (n *node) activate() error {
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
+	sm, ended := n.sim.Load(), make(chan error, 1)
 	n.cancel, n.ended = cancel, ended
 	go func() {
-		err := n.sim.Run(ctx)
+		err := sm.Run(ctx)
 		ended <- err
 		if ctx.Err() == nil { // it failed by itself
 			_ = n.Trigger("deactivate") // which logs why
@@ -263,7 +266,7 @@ func (n *node) cleanup() (err error) {
 	for _, f := range slices.Backward(n.undo) {
 		err = errors.Join(err, f())
 	}
-	n.undo, n.sim, n.group, n.pubs = nil, nil, nil, nil
+	n.undo, n.group, n.pubs = nil, nil, nil
 	return err
 }
 
@@ -304,14 +307,15 @@ func (n *node) execute(ctx context.Context, sm *Simulator, g *ros.Goal, result *
 
 // diagnose tells how the simulation runs.
 func (n *node) diagnose(out *ros.Status) {
-	if n.State() != ros.Active {
+	sm := n.sim.Load()
+	if sm == nil || n.State() != ros.Active {
 		out.Summary(ros.OK, "%s", n.State())
 		return
 	}
-	st := n.sim.Stats()
+	st := sm.Stats()
 	out.Summary(ros.OK, "%s", st.Phase)
-	if n.rate > 0 && st.RealTime > 0 && st.RealTime < 0.9*n.rate {
-		out.Merge(ros.Warn, "time passes at %.2f of the clock's where %g is wanted", st.RealTime, n.rate)
+	if sm.o.Rate > 0 && st.RealTime > 0 && st.RealTime < 0.9*sm.o.Rate {
+		out.Merge(ros.Warn, "time passes at %.2f of the clock's where %g is wanted", st.RealTime, sm.o.Rate)
 	}
 	if st.Camera != "" {
 		out.Merge(ros.Warn, "no pictures: %s", st.Camera)

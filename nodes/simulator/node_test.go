@@ -297,4 +297,12 @@ func TestRecordedOnROS(t *testing.T) {
 	if !strings.Contains(string(set), "cleanup") {
 		t.Errorf("a parameter that is read at configure is changed: %s", set)
 	}
+	// Once more from the beginning, at another pace.
+	for _, label := range []string{"cleanup", "configure", "activate"} {
+		if err := r.node.Trigger(label); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.listen(sim.TopicJoints, "sensor_msgs/msg/JointState", ros.Default)
+	within(t, "states come again", func() bool { return r.get(sim.TopicJoints, "header.stamp.sec") != nil })
 }
