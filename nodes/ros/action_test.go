@@ -124,6 +124,7 @@ func TestActionFromTheCommandLine(t *testing.T) {
 	if out := ros2(t, "action", "send_goal", "/action_cli/count", fibonacci, "{order: -3}"); !strings.Contains(out, "rejected") {
 		t.Errorf("send_goal of one that is refused says %s", out)
 	}
+	t.Cleanup(func() { ros2(t, "daemon", "stop") }) // which action info starts
 	if out := ros2(t, "action", "info", "/action_cli/count"); !strings.Contains(out, "/action_cli") || !strings.Contains(out, "Action servers: 1") {
 		t.Errorf("action info says %s", out)
 	}

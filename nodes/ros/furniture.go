@@ -17,8 +17,7 @@ import (
 
 // furnish gives a new node its parameters and its clock.
 func (n *Node) furnish() error {
-	failed := func(err error) { n.Log.Errorf("%v", err) }
-	n.group, n.clock = n.ctx.NewGroup(failed), n.ctx.NewGroup(failed) // nothing delays the time
+	n.group, n.clock = n.NewGroup(), n.NewGroup() // nothing delays the time
 	n.Params = param.NewSet(n.ctx.overrides.For(n.FullName()))
 	n.Clock = &Clock{newTimeline()}
 	n.stopped, n.warned = make(chan error, 1), map[string]bool{}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +31,9 @@ type Node struct {
 	rcl *rclgo.Node
 	mu  sync.Mutex // rcl's creating and closing is not for concurrent use
 
-	group   *Group // of the node's own services
-	clock   *Group // of /clock
+	groups  []*Group // closed with the node
+	group   *Group   // of the node's own services
+	clock   *Group   // of /clock
 	ends    ends   // its topics
 	machine *machine
 	stopped chan error // what Stop was called with
@@ -67,17 +69,30 @@ func (n *Node) FullName() string { return n.rcl.FullyQualifiedName() }
 // Context returns the node's context.
 func (n *Node) Context() *Context { return n.ctx }
 
+// NewGroup returns a group that ends with the node and logs what goes wrong.
+func (n *Node) NewGroup() *Group {
+	g := n.ctx.NewGroup(func(err error) { n.Log.Errorf("%v", err) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.groups = append(n.groups, g)
+	return g
+}
+
 // Resolve returns the full name of a topic of the node, remaps applied.
 func (n *Node) Resolve(topic string) string {
 	return resolve(n.ctx.remaps, "rostopic", topic, n.Name(), n.Namespace())
 }
 
 // Close takes the node and all that belongs to it out of the graph, once the
-// handlers of its services have answered. Groups with its entities and its
-// action servers must be closed before.
+// handlers of its services have answered. Groups of the context with its
+// entities and its action servers must be closed before.
 func (n *Node) Close() error {
-	n.group.Close()
-	n.clock.Close()
+	n.mu.Lock()
+	groups := slices.Clone(n.groups)
+	n.mu.Unlock()
+	for _, g := range groups {
+		g.Close()
+	}
 	n.serving.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
