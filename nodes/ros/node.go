@@ -34,7 +34,7 @@ type Node struct {
 	groups  []*Group // closed with the node
 	group   *Group   // of the node's own services
 	clock   *Group   // of /clock
-	ends    ends   // its topics
+	ends    ends     // its topics
 	machine *machine
 	stopped chan error // what Stop was called with
 
