@@ -79,7 +79,7 @@ func declarations() []param.Declaration {
 		integer("camera_width", sim.ImageSide, 8, 640, "of the pictures, pixels"),
 		integer("camera_height", sim.ImageSide, 8, 480, "of the pictures, pixels"),
 		{Name: "publish_clock", Default: param.Of(true), Description: "publish the simulated time on /clock"},
-		{Name: "record_dir", Default: param.Of(""), Description: "folder for bags of the episodes; empty: none are recorded"},
+		{Name: "record_dir", Default: param.Of(""), Description: "folder for bags of the episodes in which the arm was commanded; empty: none are recorded"},
 		integer("record_episodes", 1, 1, 1000, "episodes in a bag"),
 		integer("record_keep", 200, 0, math.MaxInt32, "bags that stay in record_dir, older ones are removed; 0: all"),
 	}

@@ -48,6 +48,7 @@ type recording struct {
 	number int
 	rec    *bags.Recorder // nil: none is open
 	held   int            // episodes in it
+	moved  bool           // a command is in it
 	begin  int64
 	end    int64 // 0: the episode goes on
 	inside bool  // an episode is being recorded
@@ -88,6 +89,7 @@ func (r *recording) take(e entry) error {
 	if !r.inside || r.rec == nil || e.Time < r.begin || r.end != 0 && e.Time > r.end || r.types[e.Topic] == nil {
 		return nil
 	}
+	r.moved = r.moved || e.Topic == sim.TopicCommand
 	return r.lost(r.rec.WriteEncoded(e.Topic, e.Time, e.Data))
 }
 
@@ -121,7 +123,7 @@ func (r *recording) lost(err error) error {
 		return nil
 	}
 	err = errors.Join(err, r.rec.Abort())
-	r.rec, r.held, r.inside = nil, 0, false
+	r.rec, r.held, r.inside, r.moved = nil, 0, false, false
 	return err
 }
 
@@ -137,13 +139,16 @@ func (r *recording) done() error {
 	return r.close()
 }
 
-// close completes the bag.
+// close completes the bag. One without a command teaches nothing and is dropped.
 func (r *recording) close() error {
 	if r.rec == nil {
 		return nil
 	}
-	rec := r.rec
-	r.rec, r.held, r.inside = nil, 0, false
+	rec, moved := r.rec, r.moved
+	r.rec, r.held, r.inside, r.moved = nil, 0, false, false
+	if !moved {
+		return rec.Abort()
+	}
 	if err := rec.Close(); err != nil {
 		return err
 	}

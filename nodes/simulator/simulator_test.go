@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/launch"
+	"arfm/nodes/demonstration"
 	"arfm/nodes/sim"
 	"arfm/nodes/sim/jtc"
 	"arfm/policy/contract"
@@ -285,7 +287,12 @@ func TestEpisodes(t *testing.T) {
 	var first []string
 	for run := range 2 {
 		l := &listener{}
-		episodes(t, l, testOptions(t, l), 3)
+		o := testOptions(t, l)
+		o.Record.Dir = t.TempDir()
+		episodes(t, l, o, 3)
+		if left, err := os.ReadDir(o.Record.Dir); err != nil || len(left) > 0 {
+			t.Errorf("episodes without a command are recorded: %v, %v", left, err)
+		}
 		var story []string
 		for _, m := range l.of(sim.TopicEpisode) {
 			rec := decode(t, "arfm/msg/EpisodeEvent", m)
@@ -472,5 +479,64 @@ func TestOptionsRefused(t *testing.T) {
 		if err := o.SetOrder(text); (err != nil) != (want < 0) || err == nil && len(o.Tasks) != want {
 			t.Errorf("%q: %v, %v", text, o.Tasks, err)
 		}
+	}
+}
+
+// TestExpertSucceeds: a demonstrator that commands through the topic, as a
+// policy would, does its task, and the recording tells so.
+func TestExpertSucceeds(t *testing.T) {
+	l := &listener{}
+	o := testOptions(t, l)
+	dir := t.TempDir()
+	o.Record = RecordOptions{Dir: dir}
+	s, stop := start(t, o)
+	var demo *sim.Demonstrator
+	step, over := -1, false
+	within(t, "the expert does its task", func() bool {
+		var set, velocity [sim.Joints]float64
+		due := false
+		_ = s.do(func(w *world) error {
+			if over = w.phase != running; over {
+				return nil
+			}
+			if demo == nil {
+				demo = sim.NewDemonstrator(demonstration.Expert, w.e, rand.New(rand.NewPCG(1, 2)))
+			}
+			if due = w.e.Steps > step; due {
+				step = w.e.Steps
+				set, velocity, _ = demo.Next()
+			}
+			return nil
+		})
+		if due && !over {
+			rec := command(t, sim.JointNames, set[:], sim.Period)
+			points := list[*cdr.Record](rec, "points")
+			if err := points[0].Set("velocities", velocity[:]); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Follow(rec); err != nil {
+				t.Log(err)
+			}
+		}
+		return over
+	})
+	stop()
+	if st := s.Stats(); st.Successes != 1 {
+		t.Fatalf("%+v", st)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	eps, report, err := bags.ReadEpisodes(t.Context(), filepath.Join(dir, names[0].Name()), loadContract(t, "sim_state.yaml"), bags.Options{})
+	if err != nil || len(eps) != 1 || eps[0].Outcome != bags.Success || eps[0].RewardSource != bags.RewardTopic {
+		t.Fatalf("%v, %v", err, report)
+	}
+	sum := 0.0
+	for _, f := range eps[0].Frames {
+		sum += f.Reward / sim.RateHz
+	}
+	if !(sum > 0.5 && sum < 1.001) {
+		t.Errorf("rewards of a success sum to a progress of %g\n%v", sum, report)
 	}
 }
