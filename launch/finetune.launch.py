@@ -19,7 +19,7 @@ def generate_launch_description():
         argument('contract', 'contract YAML: which topics are observation, action and reward; '
                  'empty: that of the newest checkpoint'),
         argument('objective', 'how chunks are weighed',
-                 choices=['', 'arfm', 'rwr', 'bc', 'reinbot']),
+                 choices=['', 'arfm', 'rwr', 'bc']),
         *common_arguments(),
         use_sim_time_argument(),
         OpaqueFunction(function=start),

@@ -249,6 +249,9 @@ func (w *work) read(ctx context.Context, c *contract.Contract) ([]bags.Episode, 
 // newest lists the finished bags in BagDir, the newest first.
 func (w *work) newest() ([]string, error) {
 	j := &w.job
+	if j.BagDir == "" {
+		return nil, errors.New("the parameter bag_dir is empty; set it, or name bags in the goal")
+	}
 	paths, open, err := bags.Finished(j.BagDir)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,21 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == ProcessArg {
 		os.Exit(Process(os.Stdin, os.Stdout))
 	}
+	asNode()
 	os.Exit(m.Run())
+}
+
+// asNode, with tag ros, does not return where the test binary is to be a node.
+var asNode = func() {}
+
+// children are the processes that a process has started.
+func children(pid any) (pids []string) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%v/task/*/children", pid))
+	for _, path := range lists {
+		data, _ := os.ReadFile(path)
+		pids = append(pids, strings.Fields(string(data))...)
+	}
+	return pids
 }
 
 // stateOnly is the contract of the reaching arm without its camera.
@@ -183,6 +198,25 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestKill: a process that does not listen is killed, and where the node ends
+// before its patience with a stop is over.
+func TestKill(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	for range 8 { // both ends are seen in any order
+		cmd := exec.Command("sh", "-c", `trap "" TERM; while :; do sleep 0.1; done`)
+		begin := time.Now()
+		err := supervise(over, over, cmd, 0)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL && exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			t.Fatal(err)
+		}
+		if time.Since(begin) >= stopPatience {
+			t.Fatal("it was waited for as if the node were to go on")
+		}
+	}
+}
+
 // TestPriority looks at the threads of a training process.
 func TestPriority(t *testing.T) {
 	j := testJob(t)
@@ -194,12 +228,7 @@ func TestPriority(t *testing.T) {
 		if e.Step == 0 || nice != nil {
 			return
 		}
-		children, _ := filepath.Glob("/proc/self/task/*/children")
-		var pids []string
-		for _, path := range children {
-			data, _ := os.ReadFile(path)
-			pids = append(pids, strings.Fields(string(data))...)
-		}
+		pids := children("self")
 		if len(pids) != 1 {
 			t.Skipf("child processes %v", pids)
 		}

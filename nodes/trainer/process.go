@@ -115,7 +115,7 @@ func supervise(ctx, kill context.Context, cmd *exec.Cmd, nice int) error {
 			_ = cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended
 			late = time.After(stopPatience)
 		case <-hurry:
-			hurry = nil
+			stop, hurry = nil, nil
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			late = time.After(killPatience)
 		case <-late:
