@@ -50,6 +50,7 @@ const (
 	evResume
 	evStop
 	evRearm
+	evLost
 )
 
 // Event is one input of Step; make it with the functions below.
@@ -100,6 +101,12 @@ func Stop(reason string) Event { return Event{kind: evStop, reason: reason} }
 // Rearm ends a stop, once the arm has braked to rest; motion ramps in from the
 // measured state.
 func Rearm() Event { return Event{kind: evRearm} }
+
+// Lost says that whoever moves the arm has stopped following, so that what was
+// commanded means nothing any more: it holds without a command until Resume, and
+// then starts from the measured state. It has no effect on a stopped arm but
+// that nothing more is commanded.
+func Lost(reason string) Event { return Event{kind: evLost, reason: reason} }
 
 // Request asks the shell to run the policy on an observation.
 type Request struct {

@@ -227,6 +227,12 @@ func (r *Runner) Step(ev Event) *Effects {
 			r.mode, r.reason, r.rearming = held, ev.reason, false
 			r.forget()
 		}
+	case evLost:
+		if r.mode != stopped || r.rearming {
+			r.mode, r.reason, r.rearming = held, ev.reason, false
+		}
+		r.forget()
+		r.placed, r.observed, r.tracking = false, false, false
 	case evStop:
 		r.mode, r.reason, r.rearming = stopped, ev.reason, false
 		r.forget()

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite testdata/*.txt with what the ru
 // the effects that the events must have. Events:
 //
 //	config key=value...            a new runner
-//	policy GEN | hold R | resume | stop R | rearm
+//	policy GEN | hold R | resume | stop R | rearm | lost R
 //	observe T state=a,b            T as a duration
 //	observation-fails REASON
 //	chunk SEQ stamp=T rows=a,b;c,d | chunk SEQ error=REASON
@@ -99,6 +99,8 @@ func (s *script) do(line string) {
 		s.step(Hold(rest))
 	case "resume":
 		s.step(Resume())
+	case "lost":
+		s.step(Lost(rest))
 	case "stop":
 		s.step(Stop(rest))
 	case "rearm":
