@@ -97,6 +97,13 @@ func (h *holds) reason() string {
 	return h.active[len(h.active)-1].reason
 }
 
+// clear forgets every hold: a new loop begins armed.
+func (h *holds) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.active = nil
+}
+
 // close stops the timers.
 func (h *holds) close() {
 	h.mu.Lock()

@@ -10,8 +10,8 @@ import (
 
 // plan is a copy of what the runner means to do from now on.
 type plan struct {
-	first      bool  // nothing that was sent before is in force
-	forget     bool  // no plan: what was sent before is not in force any more
+	first      bool // nothing that was sent before is in force
+	forget     bool // no plan: what was sent before is not in force any more
 	generation uint64
 	stamp      int64 // when it starts, ns
 	rows       int64 // time of the chunk's last row, ns; points after it brake
@@ -46,54 +46,65 @@ func (p *plan) load(cmd *runner.Command, horizon int64) {
 // seam makes what is sent go on from what was sent before, as controllers
 // interpolate: with cubics between points.
 type seam struct {
-	dim        int
-	nonzeroEnd bool // leave out the braking behind a chunk's last row
-	inForce    bool
-	sent, next points
-	q, v       []float64 // scratch (A)
+	dim              int
+	nonzeroEnd       bool // leave out the braking behind a chunk's last row
+	inForce          bool
+	sent, next, full points
+	q, v, eq, ev     []float64 // scratch (A)
 }
 
 func newSeam(dim int, nonzeroEnd bool) *seam {
-	return &seam{dim: dim, nonzeroEnd: nonzeroEnd, q: make([]float64, dim), v: make([]float64, dim)}
+	s := &seam{dim: dim, nonzeroEnd: nonzeroEnd}
+	for _, x := range []*[]float64{&s.q, &s.v, &s.eq, &s.ev} {
+		*x = make([]float64, dim)
+	}
+	return s
 }
 
 // lay returns the points to send at time now for p, valid until the next call;
-// nil where all of them have passed. A trajectory that takes the place of
-// another starts at now, where that one is then; else it starts with the first
-// point to come, and the controller leads there from where the arm is.
+// nil where all of them have passed (braking never has). A trajectory that takes the place of
+// another starts at now, where that one is then, and comes to the plan smoothly;
+// else it starts with the first point to come, and the controller leads there
+// from where the arm is.
 func (s *seam) lay(p *plan, now int64) *points {
 	n := len(p.times)
-	if n == 0 || len(p.pos) != n*s.dim || len(p.vel) != n*s.dim {
+	if n == 0 || len(p.pos) != n*s.dim || len(p.vel) != n*s.dim || p.times[n-1] <= now && (p.generation != 0 || !s.inForce) {
 		return nil
 	}
-	out := &s.next
-	out.reset()
-	start := p.times[0] - p.stamp
-	soon := now
 	replaces := s.inForce && !p.first
+	s.complete(p, replaces)
+	now = max(now, p.stamp)
+	out, row, blend := &s.next, p.times[0]-p.stamp, int64(0)
+	out.reset()
 	if replaces {
 		s.sent.at(now, s.dim, s.q, s.v)
+		s.full.at(now, s.dim, s.eq, s.ev)
+		for j := range s.dim {
+			s.eq[j], s.ev[j] = s.q[j]-s.eq[j], s.v[j]-s.ev[j]
+		}
 		out.add(now, s.q, s.v)
-		soon += start / 2 // a point just ahead would be reached in a jerk
+		blend = 2*row + 2*(now-p.stamp)
 	}
+	last := p.times[n-1]
 	for k := range n {
 		t := p.times[k]
-		if t <= soon && (k < n-1 || t <= now) || s.nonzeroEnd && p.generation != 0 && t > p.rows && k > 0 {
+		if t <= now+row/4 && (k < n-1 || replaces) || s.nonzeroEnd && p.generation != 0 && t > p.rows && len(out.times) > 1 {
 			continue
 		}
-		s.point(p, k)
+		s.blended(k+1, t-now, blend)
 		out.add(t, s.q, s.v)
 	}
-	if len(out.times) == 0 || replaces && len(out.times) == 1 {
-		return nil
+	if end := out.times; len(end) < 2 || end[len(end)-1] == last { // not cut off
+		for t := max(last, now) + row; t-now < blend+row && blend > last-now; t += row {
+			s.blended(n, t-now, blend)
+			out.add(t, s.q, s.v)
+		}
 	}
 	s.inForce = true
 	s.sent.reset()
 	if !replaces { // as the controller does it
-		for j := range s.dim {
-			s.q[j], s.v[j] = p.pos[j]-p.vel[j]*float64(start)*1e-9, 0
-		}
-		s.sent.add(min(now, out.times[0]-1), s.q, s.v)
+		clear(s.v)
+		s.sent.add(min(now, out.times[0]-1), s.full.pos[:s.dim], s.v)
 	}
 	s.sent.times = append(s.sent.times, out.times...)
 	s.sent.pos = append(s.sent.pos, out.pos...)
@@ -101,20 +112,43 @@ func (s *seam) lay(p *plan, now int64) *points {
 	return out
 }
 
-// point puts point k of the plan into q and v. The runner's velocities are the
-// way of the last tick; a curve through the points needs those at the points.
-func (s *seam) point(p *plan, k int) {
-	copy(s.q, p.pos[k*s.dim:(k+1)*s.dim])
-	copy(s.v, p.vel[k*s.dim:(k+1)*s.dim])
-	if k == len(p.times)-1 {
-		return
+// complete fills full with the plan as a curve from its start on. The runner's
+// velocities are the way of the last tick; a curve needs those at the points.
+func (s *seam) complete(p *plan, replaces bool) {
+	f, n := &s.full, len(p.times)
+	f.reset()
+	clear(s.v)
+	if replaces {
+		s.sent.at(p.stamp, s.dim, s.q, s.v)
 	}
 	for j := range s.dim {
-		before, since := p.pos[j]-p.vel[j]*float64(p.times[0]-p.stamp)*1e-9, p.stamp
-		if k > 0 {
-			before, since = p.pos[(k-1)*s.dim+j], p.times[k-1]
+		s.q[j] = p.pos[j] - p.vel[j]*float64(p.times[0]-p.stamp)*1e-9
+	}
+	f.add(p.stamp, s.q, s.v)
+	f.times = append(f.times, p.times...)
+	f.pos = append(f.pos, p.pos...)
+	f.vel = append(f.vel, p.vel...)
+	for k := 1; k < n; k++ {
+		sec := float64(f.times[k+1]-f.times[k-1]) * 1e-9
+		for j := range s.dim {
+			f.vel[k*s.dim+j] = (f.pos[(k+1)*s.dim+j] - f.pos[(k-1)*s.dim+j]) / sec
 		}
-		s.v[j] = (p.pos[(k+1)*s.dim+j] - before) / (float64(p.times[k+1]-since) * 1e-9)
+	}
+}
+
+// blended puts point k of full into q and v, with what is left of the difference
+// to the trajectory before, t after the seam.
+func (s *seam) blended(k int, t, blend int64) {
+	copy(s.q, s.full.pos[k*s.dim:(k+1)*s.dim])
+	copy(s.v, s.full.vel[k*s.dim:(k+1)*s.dim])
+	if t >= blend {
+		return
+	}
+	x, sec := float64(t)/float64(blend), float64(blend)*1e-9
+	x2, x3 := x*x, x*x*x
+	for j := range s.dim { // quintic: at the far end all derivatives up to the second are zero
+		s.q[j] += s.eq[j]*(1-10*x3+15*x2*x2-6*x3*x2) + s.ev[j]*sec*(x-6*x3+8*x2*x2-3*x3*x2)
+		s.v[j] += s.eq[j]/sec*(-30*x2+60*x3-30*x2*x2) + s.ev[j]*(1-18*x2+32*x3-15*x2*x2)
 	}
 }
 

@@ -2,21 +2,10 @@
 
 package driver
 
-import (
-	"context"
-	"fmt"
-	"sync"
-	"time"
-)
-
-// Gate looks at a plan before it leaves: way-points (N, A) for the named
-// joints at times (N), ns. An error keeps it from the arm, which then holds, and
-// is the reason. It runs beside the control loop; ctx ends with its time budget,
-// what to answer then is the gate's own policy.
-type Gate func(ctx context.Context, names []string, times []int64, positions []float64) error
+import "sync"
 
 // sender hands plans to an output on a goroutine of its own, so that the control
-// loop waits for no middleware, controller or gate. Where it falls behind, the
+// loop waits for no middleware and no controller. Where it falls behind, the
 // newest plan takes the place of those that wait.
 type sender struct {
 	send func(*plan)
@@ -81,37 +70,5 @@ func (s *sender) close() {
 	<-s.done
 	if p := s.take(); p != nil {
 		s.send(p)
-	}
-}
-
-// holdGate is the name of the gate's hold, gateAgain how long it lasts: then the
-// policy may try another way.
-const (
-	holdGate  = "validity"
-	gateAgain = time.Second
-)
-
-// deliver takes a plan through the gate and the seam to out.
-func (d *session) deliver(p *plan, s *seam, out func(stamp int64, pts *points) error) {
-	if p.forget {
-		s.inForce = false
-		return
-	}
-	if g := d.o.Gate; g != nil && p.generation != 0 {
-		ctx, cancel := context.WithTimeout(d.ctx, d.o.GateBudget)
-		err := g(ctx, d.names, p.times, p.pos)
-		cancel()
-		if err != nil {
-			d.holds.hold(holdGate, fmt.Sprintf("the plan is refused: %v", err))
-			d.holds.releaseAfter(gateAgain, holdGate)
-			return
-		}
-	}
-	pts := s.lay(p, d.now())
-	if pts == nil {
-		return
-	}
-	if err := out(p.stamp, pts); err != nil {
-		d.log.Errorf("trajectory: %v", err)
 	}
 }
