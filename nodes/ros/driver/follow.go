@@ -54,6 +54,10 @@ type follow struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	// sending is held while a goal is on its way: the goal that it replaces may
+	// end before it is known to be accepted.
+	sending sync.Mutex
+
 	mu      sync.Mutex
 	current uint64 // goals sent so far
 	active  bool   // the current one has no result yet
@@ -153,6 +157,8 @@ func (f *follow) send(p *plan) error {
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, acceptWithin)
 	defer cancel()
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	goal, err := f.client.Send(ctx, f.goal, nil)
 	switch {
 	case f.ctx.Err() != nil:
@@ -183,6 +189,8 @@ func (f *follow) watch(goal *ros.SentGoal) {
 	f.wg.Go(func() {
 		defer cancel()
 		status, result, err := goal.Result(ctx)
+		f.sending.Lock()
+		defer f.sending.Unlock()
 		f.mu.Lock()
 		mine := f.current == n && f.active
 		if mine {
