@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -108,11 +109,11 @@ type arm struct {
 	done     sync.WaitGroup
 }
 
-// taken is a trajectory that came, and where the arm was then.
+// taken is a trajectory that came, and when.
 type taken struct {
 	at int64
 	points
-	q, v []float64 // of the trajectory before, at at; nil: there was none
+	before points // the one whose place it took; empty: none
 }
 
 func newArm(t *testing.T, c *ros.Context, node string, now func() int64) *arm {
@@ -216,12 +217,9 @@ func (a *arm) take(rec *cdr.Record) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x := taken{at: a.now(), points: got}
-	if len(a.doing.times) > 0 {
-		x.q, x.v = make([]float64, len(a.q)), make([]float64, len(a.q))
-		a.doing.at(x.at, len(a.q), x.q, x.v)
-	}
+	x := taken{at: a.now(), points: got, before: a.doing}
 	if x.times[0] > x.at { // it leads there from where the arm is
+		x.before = points{}
 		x.points = points{times: append([]int64{x.at}, got.times...), pos: append(append([]float64(nil), a.q...), got.pos...), vel: append(make([]float64, len(a.q)), got.vel...)}
 	}
 	a.doing = x.points
@@ -302,7 +300,7 @@ func start(t *testing.T, c *ros.Context, name string, now func() int64, o Option
 		t.Fatal(err)
 	}
 	log := &logger{t: t, on: true}
-	d := New(n, log, now, o)
+	d := New(context.Background(), n, log, now, o)
 	t.Cleanup(func() {
 		if err := d.Cleanup(); err != nil {
 			t.Error(err)

@@ -51,6 +51,7 @@ type Options struct {
 // Activate, Deactivate and Cleanup are the callbacks of its lifecycle and are
 // called one at a time.
 type Driver struct {
+	ctx context.Context // its end cuts Configure's waiting short
 	n   *ros.Node
 	log Logger
 	now func() int64
@@ -96,9 +97,10 @@ type link struct {
 	gate     *validity.Gate
 }
 
-// New returns the driver of a node; now is ROS time, ns.
-func New(n *ros.Node, log Logger, now func() int64, o Options) *Driver {
-	return &Driver{n: n, log: log, now: now, o: o}
+// New returns the driver of a node; now is ROS time, ns. When ctx is done,
+// Configure does not wait any more.
+func New(ctx context.Context, n *ros.Node, log Logger, now func() int64, o Options) *Driver {
+	return &Driver{ctx: ctx, n: n, log: log, now: now, o: o}
 }
 
 // SetInstruction takes precedence over the instruction's topic; "" does not.

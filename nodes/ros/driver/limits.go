@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -67,6 +68,8 @@ func (d *Driver) waitForDescription() (string, error) {
 	text := ""
 	select {
 	case text = <-got:
+	case <-d.ctx.Done():
+		return "", errors.Join(d.ctx.Err(), sub.Close())
 	case <-wait.C:
 		d.log.Warnf("no robot description on %s within %v, its limits are not known", descriptionTopic, d.o.WaitForDescription)
 	}

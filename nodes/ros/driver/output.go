@@ -24,6 +24,7 @@ const (
 type output interface {
 	send(p *plan) error
 	ticks() bool
+	diagnose(s *ros.Status)
 	close() error
 }
 
@@ -86,6 +87,7 @@ func (o *topicOutput) send(p *plan) error {
 // commanded any more.
 type tickOutput struct {
 	now   func() int64
+	topic string
 	pub   *ros.Publisher
 	rec   *cdr.Record
 	stamp bool
@@ -116,7 +118,7 @@ func newTicks(n *ros.Node, now func() int64, dim int, topic, typ string) (*tickO
 	if err != nil {
 		return nil, err
 	}
-	o := &tickOutput{now: now, pub: pub, rec: pub.Type.New(), zero: make([]float64, dim)}
+	o := &tickOutput{now: now, topic: topic, pub: pub, rec: pub.Type.New(), zero: make([]float64, dim)}
 	_, o.stamp = o.rec.Lookup("header.stamp.sec")
 	return o, nil
 }

@@ -111,14 +111,14 @@ func (me *run) wait(ctx context.Context, d *Driver, g *ros.Goal) (outcome uint8,
 		case <-me.preempted:
 			return outcomePreempted, "a newer goal came"
 		case <-tell.C:
-			state := d.situation().state
+			state := d.situation(d.configured).state
 			if err := g.Feedback(func(fb *cdr.Record) error {
 				return errors.Join(fb.Set("elapsed", float64(d.now()-me.begin)/1e9), fb.Set("state", state))
 			}); err != nil {
 				d.log.Errorf("run_policy: %v", err)
 			}
 		case <-look.C:
-			switch s := d.situation(); {
+			switch s := d.situation(d.configured); {
 			case !d.active.Load():
 				return outcomeFailed, "policy_node was deactivated"
 			case limit > 0 && d.now()-me.begin >= int64(limit):

@@ -217,6 +217,7 @@ func (s *source) answered(t int64) {
 // topic is what came on a topic so far.
 type topic struct {
 	name, reason      string
+	needed            bool // without it there is no frame
 	messages, refused int64
 	skipped           int64 // named none of the joints
 }
@@ -228,7 +229,7 @@ func (s *source) topics() (list []topic, instruction string, age loop.Quantiles)
 	defer s.mu.Unlock()
 	counts := s.resample.Counts()
 	for _, f := range s.feeds {
-		t := topic{name: f.topic, reason: f.reason, messages: f.messages, refused: f.refused}
+		t := topic{name: f.topic, reason: f.reason, needed: f.role != contract.RoleInstruction, messages: f.messages, refused: f.refused}
 		for _, c := range counts {
 			if c.Topic == f.topic {
 				t.skipped = c.Skipped

@@ -21,13 +21,12 @@ type situation struct {
 }
 
 // situation tells what the node is doing. What stands before all else is said first.
-func (d *Driver) situation() (s situation) {
-	s.state, s.holding, s.reason = d.board.state()
+func (d *Driver) situation(c *configured) (s situation) {
+	s.state, s.holding, s.reason = c.board.state()
 	if s.state == stateInactive {
 		return s
 	}
-	link := d.link.Load()
-	if link != nil {
+	if link := c.link.Load(); link != nil {
 		_, s.instruction, _ = link.src.topics()
 	} else {
 		s.instruction = d.text()
@@ -40,7 +39,7 @@ func (d *Driver) situation() (s situation) {
 			s.holding = "NotReady"
 		}
 	case s.holding == "Held":
-		if r := d.holds.reason(); r != "" {
+		if r := c.holds.reason(); r != "" {
 			s.reason = r
 		}
 	}
@@ -87,7 +86,7 @@ func (d *Driver) announce(ctx context.Context) {
 }
 
 func (d *Driver) publishStatus() error {
-	s := d.situation()
+	s := d.situation(d.configured)
 	rec := d.status.Type.New()
 	b := d.board
 	b.mu.Lock()
@@ -109,8 +108,8 @@ func (d *Driver) publishStatus() error {
 	return d.status.Publish(rec)
 }
 
-func (d *Driver) pathOf(hash string) string {
-	d.board.mu.Lock()
-	defer d.board.mu.Unlock()
-	return d.board.paths[hash]
+func (c *configured) pathOf(hash string) string {
+	c.board.mu.Lock()
+	defer c.board.mu.Unlock()
+	return c.board.paths[hash]
 }
