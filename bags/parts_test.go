@@ -317,6 +317,9 @@ func TestFinished(t *testing.T) {
 	if got := names(done); len(got) != 5 || got[4] != "a" || !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c", "lone/x.mcap", "lone/y.db3"}) {
 		t.Errorf("finished %v", got)
 	}
+	if got := names(rosbag2.EndedSplits(filepath.Join(dir, "splits"))); !slices.Equal(got, []string{"splits/splits_0.mcap"}) {
+		t.Errorf("ended splits %v", got)
+	}
 	if got := names(open); !slices.Equal(got, []string{"half", "live", "lone/z.db3", "splits"}) {
 		t.Errorf("open %v", got)
 	}

@@ -3,6 +3,7 @@ package rosbag2
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,29 @@ func Finished(path string) (at time.Time, ok bool) {
 		}
 	}
 	return at, ok
+}
+
+// EndedSplits returns the splits NAME_0.mcap, NAME_1.mcap ... of a recording in
+// a folder up to the first that has not ended, in order.
+func EndedSplits(dir string) (files []string) {
+	all, n, err := recordings(dir)
+	if err != nil || n != 1 {
+		return nil
+	}
+	for i := range all {
+		at := slices.IndexFunc(all, func(f string) bool {
+			_, _, number, _ := splitStem(filepath.Base(f))
+			return number == i
+		})
+		if at < 0 || !strings.HasSuffix(all[at], ".mcap") {
+			break
+		}
+		if info, err := os.Stat(all[at]); err != nil || !ended(all[at], info.Size()) {
+			break
+		}
+		files = append(files, all[at])
+	}
+	return files
 }
 
 // ended looks at the end of a single file.

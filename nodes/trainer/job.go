@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"arfm/bags"
 	"arfm/finetune"
 	"arfm/nodes/training"
 	"arfm/policy/contract"
@@ -154,7 +153,7 @@ func (w *work) train(ctx context.Context) (*finetune.Result, error) {
 	defer run.Close()
 	episodes, err := w.read(ctx, run.Contract())
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(w.job.splits()))
 	}
 	w.progress(true, func(e *Event) { e.State, e.Message = Training, "training" })
 	return run.Train(ctx, episodes)
@@ -217,55 +216,6 @@ func below(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
-}
-
-// read reads the job's bags: all that are named, or the newest usable ones.
-func (w *work) read(ctx context.Context, c *contract.Contract) ([]bags.Episode, error) {
-	j := &w.job
-	reading := training.Reading{MaxBytes: j.MaxBytes, Progress: func(done, total int64, path string) {
-		w.progress(false, func(e *Event) { e.Message = fmt.Sprintf("reading bag %d of %d: %s", done+1, total, path) })
-	}}
-	var paths []string
-	var err error
-	if len(j.Bags) > 0 {
-		for _, b := range j.Bags {
-			paths = append(paths, below(j.BagDir, b))
-		}
-		paths, err = bags.Find(paths...)
-	} else {
-		reading.Skip = func(path string, err error) { w.note("bag left out: %v", err) }
-		paths, err = w.newest()
-	}
-	if err != nil {
-		return nil, err
-	}
-	episodes, notes, err := training.Read(ctx, paths, c, reading)
-	for _, n := range notes {
-		w.note("%s", n)
-	}
-	return episodes, err
-}
-
-// newest lists the finished bags in BagDir, the newest first.
-func (w *work) newest() ([]string, error) {
-	j := &w.job
-	if j.BagDir == "" {
-		return nil, errors.New("the parameter bag_dir is empty; set it, or name bags in the goal")
-	}
-	paths, open, err := bags.Finished(j.BagDir)
-	if err != nil {
-		return nil, err
-	}
-	if len(open) > 0 {
-		w.note("%d bags are still being recorded, or broke off: name them in a goal to use them as far as they go (%s)", len(open), open[0])
-	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("%w in %s whose recording has ended; record some, or name bags in the goal", bags.ErrNoBag, j.BagDir)
-	}
-	if j.MaxBags > 0 && len(paths) > j.MaxBags {
-		paths = paths[:j.MaxBags]
-	}
-	return paths, nil
 }
 
 // newRun names a run folder that work_dir does not have.

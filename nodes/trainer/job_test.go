@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"arfm/bags"
+	"arfm/finetune"
 	"arfm/nodes/demonstration"
 	"arfm/nodes/reach"
 	"arfm/policy/checkpoint"
@@ -159,6 +162,43 @@ func TestRuns(t *testing.T) {
 	want := []string{next.Run + "-00000002.safetensors", next.Run + "-00000004.safetensors", next.Run + "-00000006.safetensors", "z.safetensors"}
 	if got := names(t, j.CheckpointDir); !slices.Equal(got, want) {
 		t.Errorf("published %v, want %v", got, want)
+	}
+}
+
+// TestOpenRecording: of a recording that goes on, the splits that have ended
+// are trained on, without the episode that their end cuts.
+func TestOpenRecording(t *testing.T) {
+	j := testJob(t)
+	live := filepath.Join(t.TempDir(), "live")
+	if err := os.Mkdir(live, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range record(t, t.TempDir(), 8, 3) {
+		data, err := os.ReadFile(filepath.Join(b, filepath.Base(b)+"_0.mcap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(live, fmt.Sprintf("live_%d.mcap", i)), data[:len(data)-i*100], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.BagDir = filepath.Dir(live)
+	last, told := do(t, t.Context(), j, nil)
+	if last.State != Done || !slices.ContainsFunc(told, func(e Event) bool { return strings.Contains(e.Note, "its first 1 splits are used") }) {
+		t.Errorf("%+v, %+v", last, told)
+	}
+	saved, err := finetune.ReadSaved(j.out())
+	if err != nil || len(saved.Bags) != 1 || filepath.Dir(saved.Bags[0]) != j.splits() {
+		t.Fatalf("%+v, %v", saved, err)
+	}
+	if got := names(t, saved.Bags[0]); !slices.Equal(got, []string{"live_0.mcap"}) {
+		t.Errorf("links %v", got)
+	}
+	cut := []bags.Episode{
+		{Bag: "a", Index: 1}, {Bag: saved.Bags[0]}, {Bag: saved.Bags[0], Index: 1, Outcome: bags.Failure}, {Bag: saved.Bags[0], Index: 2},
+	}
+	if got := j.withoutCut(slices.Clone(cut)); !reflect.DeepEqual(got, cut[:3]) {
+		t.Errorf("episodes %+v", got)
 	}
 }
 

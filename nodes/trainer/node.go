@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"arfm/bags"
 	"arfm/bags/cdr"
 	"arfm/nodes/ros"
 	"arfm/nodes/ros/param"
@@ -241,11 +240,11 @@ func (n *node) watch(live context.Context, watched chan<- struct{}) {
 		if dir == "" {
 			return false
 		}
-		finished, _, err := bags.Finished(dir)
+		all, err := offers(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be made yet
 			n.Log.WarnEvery(time.Minute, "looking for new bags: %v", err)
 		}
-		for _, path := range finished {
+		for _, path := range all {
 			found = found || !known[path]
 			known[path] = true
 		}
