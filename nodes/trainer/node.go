@@ -52,7 +52,19 @@ func Setup(ctx context.Context, rn *ros.Node) error {
 	if err := rn.Declare(declarations()...); err != nil {
 		return err
 	}
-	return rn.Lifecycle(ros.Callbacks{Configure: n.configure, Activate: n.activate, Deactivate: n.deactivate, Cleanup: n.cleanup})
+	var err error
+	if n.diagnostics, err = rn.Diagnose(""); err != nil {
+		return err
+	}
+	n.diagnostics.Add("training", n.diagnose)
+	return rn.Lifecycle(ros.Callbacks{Configure: n.configure, Activate: n.activate, Deactivate: n.deactivate, Cleanup: n.cleanup, Shutdown: n.shutdown})
+}
+
+func (n *node) shutdown(from ros.State) (err error) {
+	if from == ros.Active {
+		err = n.deactivate()
+	}
+	return errors.Join(err, n.cleanup(), n.diagnostics.Close())
 }
 
 // configure connects; parameters without which no run can begin are missed here.
@@ -79,22 +91,15 @@ func (n *node) configure() (err error) {
 	if _, err = n.Subscribe(n.group, "/arfm/episode", typ.Name(), ros.Default, func(m ros.Message) { n.episode(typ, m) }); err != nil {
 		return err
 	}
-	if n.diagnostics, err = n.Diagnose(""); err != nil {
-		return err
-	}
-	n.diagnostics.Add("training", n.diagnose)
 	n.published = time.Time{} // the new publisher has told nobody
 	n.tell(n.now)
 	return nil
 }
 
-// cleanup lets go of what configure made, or a part of it.
+// cleanup lets go of what configure made, of a part of it, or of nothing.
 func (n *node) cleanup() (err error) {
-	if n.diagnostics != nil {
-		err = n.diagnostics.Close()
-	}
 	if n.server != nil {
-		err = errors.Join(err, n.server.Close())
+		err = n.server.Close()
 	}
 	if n.group != nil {
 		n.group.Close()
@@ -102,7 +107,7 @@ func (n *node) cleanup() (err error) {
 	if n.status != nil {
 		err = errors.Join(err, n.status.Close())
 	}
-	n.diagnostics, n.server, n.group, n.status = nil, nil, nil, nil
+	n.server, n.group, n.status = nil, nil, nil
 	return err
 }
 

@@ -57,6 +57,9 @@ func (n *node) diagnose(s *ros.Status) {
 		level, text = ros.Warn, "the last run failed: "+e.Message
 	}
 	s.Summary(level, "%s", text)
+	if state := n.Node.State(); state != ros.Active {
+		s.Merge(ros.Warn, "the node is %s", state)
+	}
 	s.Add("State", e.State)
 	s.Add("Message", e.Message)
 	s.Add("Step", e.Step)
