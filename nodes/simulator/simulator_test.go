@@ -275,7 +275,8 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// TestDescription: whoever reads the description finds the arm's own limits.
+// TestDescription: whoever reads the description and the packaged limits finds
+// the arm's own.
 func TestDescription(t *testing.T) {
 	l, err := runner.ParseURDF([]byte(Description()))
 	if err != nil {
@@ -287,6 +288,18 @@ func TestDescription(t *testing.T) {
 			t.Errorf("it has no %s", name)
 		} else if !near([]float64{l.Lower[j], l.Upper[j], l.Velocity[j]}, []float64{want.Lower, want.Upper, want.Velocity}, 1e-5) {
 			t.Errorf("%s: %g to %g, %g; the arm has %+v", name, l.Lower[j], l.Upper[j], l.Velocity[j], want)
+		}
+	}
+	text, err := os.ReadFile("../../launch/params/sim_joint_limits.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err = runner.ParseJointLimits(text); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range sim.JointNames {
+		if j := slices.Index(l.Names, name); j < 0 || l.Acceleration[j] != sim.Limits[i].Acceleration {
+			t.Errorf("sim_joint_limits.yaml gives %s another acceleration than %g", name, sim.Limits[i].Acceleration)
 		}
 	}
 }
