@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"arfm/bags"
 	"arfm/bags/cdr"
+	"arfm/bags/rosbag2"
 	"arfm/nodes/ros"
 	"arfm/nodes/ros/param"
 )
@@ -274,3 +276,13 @@ func (n *node) watch(live context.Context, watched chan<- struct{}) {
 }
 
 func (n *node) after() int { return param.Get[int](n.Params, "train_after_episodes") }
+
+// offers names what a run in bagDir would find, one string for each bag and
+// split.
+func offers(bagDir string) (all []string, err error) {
+	all, open, err := bags.Finished(bagDir)
+	for _, path := range open {
+		all = append(all, rosbag2.EndedSplits(path)...)
+	}
+	return all, err
+}

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,9 @@ func (w *work) read(ctx context.Context, c *contract.Contract) ([]bags.Episode, 
 	for _, n := range notes {
 		w.note("%s", n)
 	}
-	return j.withoutCut(episodes), err
+	// In the order in which arfm train --resume reads them again.
+	slices.SortStableFunc(episodes, func(a, b bags.Episode) int { return cmp.Compare(a.Bag, b.Bag) })
+	return episodes, err
 }
 
 // newest lists the finished bags in BagDir, the newest first, and before them
@@ -93,26 +96,4 @@ func (j *Job) link(bag string, splits []string) (string, error) {
 		}
 	}
 	return dir, err
-}
-
-// withoutCut leaves out the episodes that the end of linked splits cuts short:
-// what became of them is not known.
-func (j *Job) withoutCut(episodes []bags.Episode) []bags.Episode {
-	last := map[string]int{}
-	for _, e := range episodes {
-		last[e.Bag] = max(last[e.Bag], e.Index)
-	}
-	return slices.DeleteFunc(episodes, func(e bags.Episode) bool {
-		return filepath.Dir(e.Bag) == j.splits() && e.Outcome == bags.Unknown && e.Index > 0 && e.Index == last[e.Bag]
-	})
-}
-
-// offers names what a run in bagDir would find, one string for each bag and
-// split.
-func offers(bagDir string) (all []string, err error) {
-	all, open, err := bags.Finished(bagDir)
-	for _, path := range open {
-		all = append(all, rosbag2.EndedSplits(path)...)
-	}
-	return all, err
 }
