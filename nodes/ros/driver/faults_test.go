@@ -4,7 +4,10 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +76,66 @@ func TestClock(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("it does not end while time stands still")
+	}
+}
+
+// TestDescription: limits come from the latched robot description, tightened by
+// files; without one the defaults apply, and a description without the arm's
+// joints is refused.
+func TestDescription(t *testing.T) {
+	c := connect(t)
+	dir := t.TempDir()
+	saveCheckpoint(t, dir, 1, 10, testContract)
+	n, err := c.NewNode("state_publisher")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	file := filepath.Join(dir, "joint_limits.yaml")
+	if err := os.WriteFile(file, []byte("joint_limits: {elbow: {has_velocity_limits: true, max_velocity: 0.5, has_acceleration_limits: false}}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(dir)
+	o.Description, o.JointLimits, o.WaitForDescription = "", []string{file}, 10*time.Second
+	pub, err := n.Publisher("/robot_description", "std_msgs/msg/String", ros.Latched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(text string) {
+		rec := pub.Type.New()
+		if err := errors.Join(rec.Set("data", text), pub.Publish(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(testURDF)
+	d := start(t, c, "described", wall, o)
+	if err := d.Configure(); err != nil {
+		t.Fatal(err)
+	}
+	if l := d.limits.Select([]string{"shoulder", "elbow"}); l.Velocity[0] != 1.5 || l.Velocity[1] != 0.5 || l.Upper[1] != 2 {
+		t.Errorf("limits %+v", l)
+	}
+	say("<robot name='other'><joint name='wheel' type='continuous'/></robot>")
+	o.JointLimits = nil
+	other := start(t, c, "elsewhere", wall, o)
+	if err := other.Configure(); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Activate(); err == nil || !strings.Contains(err.Error(), "shoulder") {
+		t.Errorf("another robot's description: %v", err)
+	}
+	say("no xml")
+	if err := start(t, c, "broken", wall, o).Configure(); err == nil || !strings.Contains(err.Error(), "/robot_description") {
+		t.Errorf("a broken description: %v", err)
+	}
+	o.WaitForDescription = 10 * time.Millisecond
+	if err := pub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	bare := start(t, c, "bare", wall, o)
+	activate(t, bare)
+	if len(bare.limits.Names) != 0 {
+		t.Errorf("limits out of nowhere: %+v", bare.limits)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 const holdController = "controller"
 
 const (
+	goalLead     = 20 * time.Millisecond  // how long a goal may be on its way
 	acceptWithin = 500 * time.Millisecond // for the answer to a goal
 	lookEvery    = 500 * time.Millisecond // for the server
 	tryAgain     = time.Second            // after a fault that may pass by itself
@@ -72,7 +73,7 @@ func newFollow(d *Driver, c *contract.Contract) (*follow, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &follow{name: d.o.ActionName, now: d.now, log: d.log, holds: d.holds, msg: msg, seam: newSeam(c.ActionDim(), d.o.NonzeroEnd), release: func() {}, events: map[string]uint64{}}
+	f := &follow{name: d.o.ActionName, now: d.now, log: d.log, holds: d.holds, msg: msg, seam: newSeam(c.ActionDim(), d.o.NonzeroEnd, int64(goalLead)), release: func() {}, events: map[string]uint64{}}
 	if f.client, err = d.n.ActionClient(d.states, f.name, "control_msgs/action/FollowJointTrajectory"); err != nil {
 		return nil, err
 	}
@@ -225,10 +226,7 @@ func (f *follow) ended(status ros.GoalStatus, result *cdr.Record, err error) {
 		if known.name == "" {
 			known.name, known.remedy = "ABORTED", "the controller gave the goal up"
 		}
-		reason := known.remedy
-		if text != "" {
-			reason = fmt.Sprintf("%s (%.200s)", reason, text)
-		}
+		reason := fmt.Sprintf("%s (code %d %.200s)", known.remedy, code, text)
 		if !known.again {
 			reason += "; call ~/rearm to go on"
 		}

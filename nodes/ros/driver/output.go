@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"arfm/bags/cdr"
 	"arfm/nodes/ros"
@@ -47,6 +48,9 @@ func (d *Driver) openOutput(c *contract.Contract) (output, error) {
 	return newTopic(d.n, d.now, c, d.o.NonzeroEnd)
 }
 
+// topicLead is how long a trajectory may be on its way.
+const topicLead = 5 * time.Millisecond
+
 // topicOutput publishes trajectories.
 type topicOutput struct {
 	now  func() int64
@@ -61,7 +65,7 @@ func newTopic(n *ros.Node, now func() int64, c *contract.Contract, nonzeroEnd bo
 		return nil, err
 	}
 	pub, err := n.Publisher("~/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", ros.Default)
-	return &topicOutput{now: now, pub: pub, msg: msg, seam: newSeam(c.ActionDim(), nonzeroEnd)}, err
+	return &topicOutput{now: now, pub: pub, msg: msg, seam: newSeam(c.ActionDim(), nonzeroEnd, int64(topicLead))}, err
 }
 
 func (o *topicOutput) ticks() bool  { return false }

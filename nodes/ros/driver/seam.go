@@ -47,14 +47,17 @@ func (p *plan) load(cmd *runner.Command, horizon int64) {
 // interpolate: with cubics between points.
 type seam struct {
 	dim              int
-	nonzeroEnd       bool // leave out the braking behind a chunk's last row
+	nonzeroEnd       bool  // leave out the braking behind a chunk's last row
+	lead             int64 // ns that the trajectory before goes on for
 	inForce          bool
 	sent, next, full points
 	q, v, eq, ev     []float64 // scratch (A)
 }
 
-func newSeam(dim int, nonzeroEnd bool) *seam {
-	s := &seam{dim: dim, nonzeroEnd: nonzeroEnd}
+// newSeam has trajectories go on as the one before for lead, ns, so that one
+// which is on its way for that long does not come with a step of the velocity.
+func newSeam(dim int, nonzeroEnd bool, lead int64) *seam {
+	s := &seam{dim: dim, nonzeroEnd: nonzeroEnd, lead: lead}
 	for _, x := range []*[]float64{&s.q, &s.v, &s.eq, &s.ev} {
 		*x = make([]float64, dim)
 	}
@@ -77,24 +80,24 @@ func (s *seam) lay(p *plan, now int64) *points {
 	out, row, blend := &s.next, p.times[0]-p.stamp, int64(0)
 	out.reset()
 	if replaces {
-		s.sent.at(now, s.dim, s.q, s.v)
+		s.keep(now)
+		now += s.lead
 		s.full.at(now, s.dim, s.eq, s.ev)
 		for j := range s.dim {
 			s.eq[j], s.ev[j] = s.q[j]-s.eq[j], s.v[j]-s.ev[j]
 		}
-		out.add(now, s.q, s.v)
 		blend = 2*row + 2*(now-p.stamp)
 	}
-	last := p.times[n-1]
+	last, kept := p.times[n-1], len(out.times)
 	for k := range n {
 		t := p.times[k]
-		if t <= now+row/4 && (k < n-1 || replaces) || s.nonzeroEnd && p.generation != 0 && t > p.rows && len(out.times) > 1 {
+		if t <= now+row/4 && (k < n-1 || replaces) || s.nonzeroEnd && p.generation != 0 && t > p.rows && len(out.times) > kept {
 			continue
 		}
 		s.blended(k+1, t-now, blend)
 		out.add(t, s.q, s.v)
 	}
-	if end := out.times; len(end) < 2 || end[len(end)-1] == last { // not cut off
+	if end := out.times; replaces && (end[len(end)-1] == now || end[len(end)-1] == last) { // not cut off
 		for t := max(last, now) + row; t-now < blend+row && blend > last-now; t += row {
 			s.blended(n, t-now, blend)
 			out.add(t, s.q, s.v)
@@ -110,6 +113,23 @@ func (s *seam) lay(p *plan, now int64) *points {
 	s.sent.pos = append(s.sent.pos, out.pos...)
 	s.sent.vel = append(s.sent.vel, out.vel...)
 	return out
+}
+
+// keep takes over the trajectory before from now to now + lead, where q and v are
+// left.
+func (s *seam) keep(now int64) {
+	end := now + s.lead
+	s.sent.at(now, s.dim, s.q, s.v)
+	s.next.add(now, s.q, s.v)
+	for k, t := range s.sent.times {
+		if t > now && t < end {
+			s.next.add(t, s.sent.pos[k*s.dim:(k+1)*s.dim], s.sent.vel[k*s.dim:(k+1)*s.dim])
+		}
+	}
+	if s.lead > 0 {
+		s.sent.at(end, s.dim, s.q, s.v)
+		s.next.add(end, s.q, s.v)
+	}
 }
 
 // complete fills full with the plan as a curve from its start on. The runner's

@@ -58,7 +58,7 @@ func planned(t *testing.T, late int64) (plans []plan, at []int64) {
 func TestSeam(t *testing.T) {
 	for _, late := range []int64{0, 3e6, 20e6, 49e6, 130e6} {
 		plans, at := planned(t, late)
-		s := newSeam(1, false)
+		s := newSeam(1, false, late%7e6)
 		var before points
 		worst, jump, bend := 0.0, 0.0, 0.0
 		for i := range plans {
@@ -77,9 +77,11 @@ func TestSeam(t *testing.T) {
 			}
 			if i > 0 {
 				q, v, Q, V := make([]float64, 1), make([]float64, 1), make([]float64, 1), make([]float64, 1)
-				before.at(at[i], 1, q, v)
-				pts.at(at[i], 1, Q, V)
-				worst, jump = max(worst, math.Abs(Q[0]-q[0])), max(jump, math.Abs(V[0]-v[0]))
+				for x := at[i]; x <= at[i]+s.lead; x += 1e5 {
+					before.at(x, 1, q, v)
+					pts.at(x, 1, Q, V)
+					worst, jump = max(worst, math.Abs(Q[0]-q[0])), max(jump, math.Abs(V[0]-v[0]))
+				}
 				// The limit of 5 rad/s^2 is on differences of set-points, 50 ms
 				// apart; the curve through them may bend more.
 				for x := at[i]; x < pts.times[n-1]; x += 1e6 {
@@ -104,7 +106,7 @@ func TestSeam(t *testing.T) {
 // left out, but not that of a hold; a plan that has passed is not sent.
 func TestSeamEnds(t *testing.T) {
 	plans, at := planned(t, 0)
-	s := newSeam(1, true)
+	s := newSeam(1, true, 0)
 	for i := range plans {
 		p := &plans[i]
 		pts := s.lay(p, at[i])
