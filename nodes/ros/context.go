@@ -26,6 +26,7 @@ type Context struct {
 // NewContext connects with the arguments after --ros-args (remaps, parameters,
 // log levels) and returns the others. Close disconnects.
 func NewContext(args []string) (c *Context, rest []string, err error) {
+	steadyMemory()
 	overrides, forRcl, err := param.ParseArgs(args)
 	if err != nil {
 		return nil, nil, fmt.Errorf("ros: %w", err)

@@ -246,25 +246,30 @@ func (s *controller) serve(t *testing.T, a *arm) (stop func()) {
 	return stop
 }
 
-// TestController: goals replace one another without a jump, and each way in
-// which a controller fails has a named reaction.
-func TestController(t *testing.T) {
+// acting is a driver that sends goals, its controller, and an arm.
+func acting(t *testing.T, name string) (a *arm, d *Driver, s *controller, says func(name string) func() bool) {
+	t.Helper()
 	c := connect(t)
 	dir := t.TempDir()
 	saveCheckpoint(t, dir, 1, 10, testContract)
-	a := newArm(t, c, "acts", wall)
+	a = newArm(t, c, name, wall)
 	o := testOptions(dir)
 	o.Output, o.ActionName = OutputAction, "/jtc/follow_joint_trajectory"
-	d := start(t, c, "acts", wall, o)
+	d = start(t, c, name, wall, o)
 	activate(t, d)
-	says := func(name string) func() bool {
+	return a, d, &controller{}, func(fault string) func() bool {
 		return func() bool {
 			r, _ := a.status("reason").(string)
-			return a.status("state") == "holding" && strings.HasPrefix(r, name+": ")
+			return a.status("state") == "holding" && strings.HasPrefix(r, fault+": ")
 		}
 	}
+}
+
+// TestGoals: goals replace one another without a jump, which is no news; a
+// controller that is missing, or goes, is.
+func TestGoals(t *testing.T) {
+	a, d, s, says := acting(t, "goals")
 	within(t, 10*time.Second, "it says that there is no server", says("NO_SERVER"))
-	s := &controller{}
 	leave := s.serve(t, a)
 	within(t, 10*time.Second, "it goes on with a server", a.state("tracking"))
 	within(t, 10*time.Second, "goals follow one another", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.goals > 8 })
@@ -272,10 +277,37 @@ func TestController(t *testing.T) {
 		t.Errorf("a goal that is replaced is news: %v", a.status("reason"))
 	}
 	a.seams()
+	leave() // which aborts its goal
+	within(t, 10*time.Second, "a goal that is given up is named", says("ABORTED"))
+	if ok, text := call(t, a, "/goals/rearm", trigger, nil); !ok {
+		t.Fatal(text)
+	}
+	within(t, 10*time.Second, "a server that goes is named", says("NO_SERVER"))
+	if n := d.live.Load().link.Load().out.(*follow).counts(); n["NO_SERVER"] < 2 || n["ABORTED"] != 1 {
+		t.Errorf("counts %v", n)
+	}
+}
+
+// TestFaults: each way in which a controller fails has a named reaction.
+func TestFaults(t *testing.T) {
+	a, d, s, says := acting(t, "acts")
+	s.serve(t, a)
+	within(t, 10*time.Second, "the arm is led", a.state("tracking"))
+	rearm := func() {
+		t.Helper()
+		if ok, text := call(t, a, "/acts/rearm", trigger, nil); !ok {
+			t.Fatal(text)
+		}
+		within(t, 10*time.Second, "it goes on", a.state("tracking"))
+	}
 	s.set(true, 0)
 	within(t, 10*time.Second, "a refusal is named", says("REJECTED"))
 	s.set(false, 0)
 	within(t, 10*time.Second, "it tries again by itself", a.state("tracking"))
+	s.set(false, -5)
+	within(t, 10*time.Second, "GOAL_TOLERANCE_VIOLATED is named", says("GOAL_TOLERANCE_VIOLATED"))
+	s.set(false, 0)
+	within(t, 10*time.Second, "it goes on by itself", a.state("tracking"))
 	for code, name := range map[int32]string{-1: "INVALID_GOAL", -2: "INVALID_JOINTS", -4: "PATH_TOLERANCE_VIOLATED"} {
 		s.set(false, code)
 		within(t, 10*time.Second, name+" is named", says(name))
@@ -284,15 +316,8 @@ func TestController(t *testing.T) {
 		if !says(name)() {
 			t.Errorf("%s: it goes on by itself: %v %v", name, a.status("state"), a.status("reason"))
 		}
-		if ok, text := call(t, a, "/acts/rearm", trigger, nil); !ok {
-			t.Fatal(text)
-		}
-		within(t, 10*time.Second, "it goes on", a.state("tracking"))
+		rearm()
 	}
-	s.set(false, -5)
-	within(t, 10*time.Second, "GOAL_TOLERANCE_VIOLATED is named", says("GOAL_TOLERANCE_VIOLATED"))
-	s.set(false, 0)
-	within(t, 10*time.Second, "it goes on by itself", a.state("tracking"))
 	// Another client cancels.
 	cancel, err := a.n.Client(a.g, "/jtc/follow_joint_trajectory/_action/cancel_goal", "action_msgs/srv/CancelGoal")
 	if err != nil {
@@ -306,18 +331,8 @@ func TestController(t *testing.T) {
 	if err := cancel.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if ok, text := call(t, a, "/acts/rearm", trigger, nil); !ok {
-		t.Fatal(text)
-	}
-	within(t, 10*time.Second, "it goes on", a.state("tracking"))
-	leave() // which aborts its goal
-	within(t, 10*time.Second, "a goal that is given up is named", says("ABORTED"))
-	if ok, text := call(t, a, "/acts/rearm", trigger, nil); !ok {
-		t.Fatal(text)
-	}
-	within(t, 10*time.Second, "a server that goes is named", says("NO_SERVER"))
-	f := d.live.Load().link.Load().out.(*follow)
-	if n := f.counts(); n["NO_SERVER"] < 2 || n["REJECTED"] < 1 || n["PATH_TOLERANCE_VIOLATED"] != 1 || n["CANCELED"] != 1 {
+	rearm()
+	if n := d.live.Load().link.Load().out.(*follow).counts(); n["REJECTED"] < 1 || n["PATH_TOLERANCE_VIOLATED"] != 1 || n["CANCELED"] != 1 {
 		t.Errorf("counts %v", n)
 	}
 }

@@ -226,7 +226,10 @@ func (f *follow) ended(status ros.GoalStatus, result *cdr.Record, err error) {
 		if known.name == "" {
 			known.name, known.remedy = "ABORTED", "the controller gave the goal up"
 		}
-		reason := fmt.Sprintf("%s (code %d %.200s)", known.remedy, code, text)
+		if text != "" {
+			text = ": " + text
+		}
+		reason := fmt.Sprintf("%s (code %d%.200s)", known.remedy, code, text)
 		if !known.again {
 			reason += "; call ~/rearm to go on"
 		}

@@ -74,7 +74,8 @@ func (s *seam) lay(p *plan, now int64) *points {
 	if n == 0 || len(p.pos) != n*s.dim || len(p.vel) != n*s.dim || p.times[n-1] <= now && (p.generation != 0 || !s.inForce) {
 		return nil
 	}
-	replaces := s.inForce && !p.first
+	// A trajectory that begins after now is of a time before the clock was set back.
+	replaces := s.inForce && !p.first && s.sent.times[0] <= now
 	s.complete(p, replaces)
 	now = max(now, p.stamp)
 	out, row, blend := &s.next, p.times[0]-p.stamp, int64(0)

@@ -126,6 +126,21 @@ func TestSeamEnds(t *testing.T) {
 	}
 }
 
+// TestSeamAfterAJump: where the clock was set back, what was sent before is of
+// no time that is to come.
+func TestSeamAfterAJump(t *testing.T) {
+	plans, at := planned(t, 0)
+	s := newSeam(1, false, 5e6)
+	if s.lay(&plans[4], at[4]) == nil {
+		t.Fatal("the first plan gives nothing")
+	}
+	p := plans[2]
+	pts := s.lay(&p, at[2])
+	if pts == nil || pts.times[0] != p.times[0] || pts.pos[0] != p.pos[0] {
+		t.Errorf("after a jump back it sends %+v, the plan is %+v", pts, p.points)
+	}
+}
+
 // TestSenderKeepsTheNewest: a plan that waits gives way to the next, but what it
 // took back stays taken back.
 func TestSenderKeepsTheNewest(t *testing.T) {
