@@ -180,6 +180,7 @@ type Effects struct {
 	Infer   *Request     // run the policy; nil: nothing to infer
 	Command *Command     // send to the arm; nil: nothing is commanded
 	Holding Intervention // why the arm is not following a chunk on this tick; None: it is
+	Err     error        // what is behind Holding, where that is known
 	Reports []Report     // diagnostics, at most maxReports a step
 }
 

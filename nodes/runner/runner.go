@@ -91,6 +91,7 @@ type Runner struct {
 	observed bool
 	obsStamp int64
 	obsErr   error
+	chunkErr error // why the last answer was no chunk
 
 	active, next       *curve
 	hasActive, hasNext bool
@@ -326,7 +327,8 @@ func (r *Runner) chunk(ev Event) {
 	c := ev.chunk
 	switch {
 	case ev.err != nil:
-		r.happened(NotReady, Report{Reason: "inference failed", Err: ev.err})
+		r.chunkErr = ev.err
+		r.happened(NotReady, Report{Reason: "no chunk", Err: ev.err})
 		return
 	case c == nil || c.Dim != len(r.names) || len(c.Values) == 0 || len(c.Values)%c.Dim != 0 ||
 		len(c.Values)/c.Dim > MaxHorizon || c.Period != r.cfg.RowPeriod || c.Stamp < 0 || c.Stamp > math.MaxInt64/2:
@@ -340,5 +342,5 @@ func (r *Runner) chunk(ev Event) {
 		}
 	}
 	r.next.load(c, r.req.Generation)
-	r.hasNext = true
+	r.hasNext, r.chunkErr = true, nil
 }

@@ -65,11 +65,11 @@ func (r *Runner) follow(now int64, wasTracking bool) Intervention {
 		}
 	}
 	if !r.hasActive {
-		return r.acted(r.gap, Report{Stamp: now, Reason: "no chunk to execute"})
+		return r.acted(r.gap, Report{Stamp: now, Reason: "no chunk to execute", Err: r.chunkErr})
 	}
 	if now+r.cfg.Period > r.active.end() {
 		r.hasActive, r.gap = false, Starved // inference starts with the next observation
-		return r.acted(Starved, Report{Stamp: now, Generation: r.active.generation})
+		return r.acted(Starved, Report{Stamp: now, Generation: r.active.generation, Err: r.chunkErr})
 	}
 	if !changed && !wasTracking {
 		if why := r.engage(r.active, now, false); why != None {
@@ -280,6 +280,9 @@ func (r *Runner) plan(now int64, follow bool) {
 func (r *Runner) acted(i Intervention, rep Report) Intervention {
 	first := !r.acting[i] && !r.now[i]
 	r.now[i] = true
+	if rep.Err != nil {
+		r.fx.Err = rep.Err
+	}
 	if first && rep.Stamp-r.reported[i] >= reportAgain {
 		rep.Intervention = i
 		r.report(rep)
@@ -288,7 +291,8 @@ func (r *Runner) acted(i Intervention, rep Report) Intervention {
 	return i
 }
 
-// happened counts and reports an intervention outside a tick.
+// happened counts an intervention outside a tick, and reports it unless that was
+// done a moment ago.
 func (r *Runner) happened(i Intervention, rep Report) {
 	r.counters[i].Events++
 	if rep.Stamp == 0 {
@@ -297,8 +301,8 @@ func (r *Runner) happened(i Intervention, rep Report) {
 	if rep.Stamp-r.reported[i] >= reportAgain {
 		rep.Intervention = i
 		r.report(rep)
+		r.reported[i] = max(r.reported[i], rep.Stamp)
 	}
-	r.reported[i] = max(r.reported[i], rep.Stamp)
 }
 
 func (r *Runner) report(rep Report) {
