@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"arfm/bags/cdr"
 )
@@ -23,9 +25,59 @@ type ActionClient struct {
 	send, result, cancel *Client
 	feedback             *Subscription
 
+	status *Subscription // where Foreign asked for it
+
 	mu       sync.Mutex
 	watchers map[GoalID]func(*cdr.Record)
+	sent     []GoalID // the latest
+	foreign  []GoalID // goals of others that were told
 }
+
+// remembered bounds the goals that a client remembers by name.
+const remembered = 256
+
+// Foreign calls told, in the client's group, for every goal that the server
+// begins to execute for another client from now on. Servers need not say that a goal was
+// pre-empted: Humble's joint_trajectory_controller does not.
+func (c *ActionClient) Foreign(n *Node, g *Group, told func(GoalID)) (err error) {
+	t, err := n.ctx.Type("action_msgs/msg/GoalStatusArray")
+	if err != nil {
+		return err
+	}
+	latched := time.Now().Add(time.Second) // what comes until then was there before
+	c.status, err = n.subscribe(g, c.name+statusOf, "action_msgs/msg/GoalStatusArray", Latched, func(m Message) {
+		rec, err := t.Decode(m.Data)
+		if err != nil {
+			return
+		}
+		v, _ := rec.Lookup("status_list")
+		list, _ := v.([]*cdr.Record)
+		for _, s := range list {
+			status, _ := s.Lookup("status")
+			id := goalID(s, "goal_info.goal_id.uuid")
+			if status == int8(GoalExecuting) && c.isForeign(id) && time.Now().After(latched) {
+				told(id)
+			}
+		}
+	})
+	return err
+}
+
+// isForeign says, once for each goal, whether another client sent it.
+func (c *ActionClient) isForeign(id GoalID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.sent, id) || slices.Contains(c.foreign, id) {
+		return false
+	}
+	if c.foreign = append(c.foreign, id); len(c.foreign) > 2*remembered {
+		c.foreign = last(c.foreign, remembered)
+	}
+	return true
+}
+
+// last returns the last n elements at most.
+func last(ids []GoalID, n int) []GoalID { return slices.Clone(ids[max(0, len(ids)-n):]) }
 
 // SentGoal is a goal that a server accepted.
 type SentGoal struct {
@@ -85,11 +137,14 @@ func (c *ActionClient) Send(ctx context.Context, goal *cdr.Record, feedback func
 	if err := errors.Join(req.Set("goal_id.uuid", g.ID[:]), req.Set("goal", goal)); err != nil {
 		return nil, err
 	}
-	if feedback != nil {
-		c.mu.Lock()
-		c.watchers[g.ID] = feedback
-		c.mu.Unlock()
+	c.mu.Lock()
+	if c.sent = append(c.sent, g.ID); len(c.sent) > 2*remembered {
+		c.sent = last(c.sent, remembered)
 	}
+	if feedback != nil {
+		c.watchers[g.ID] = feedback
+	}
+	c.mu.Unlock()
 	answer, err := c.send.Call(ctx, req)
 	if err == nil {
 		if ok, _ := answer.Lookup("accepted"); ok == true {
@@ -149,8 +204,10 @@ func (c *ActionClient) Close() (err error) {
 			err = errors.Join(err, x.Close())
 		}
 	}
-	if c.feedback != nil {
-		err = errors.Join(err, c.feedback.Close())
+	for _, x := range []*Subscription{c.feedback, c.status} {
+		if x != nil {
+			err = errors.Join(err, x.Close())
+		}
 	}
 	return err
 }

@@ -30,6 +30,7 @@ type board struct {
 	waiting string // why the loop does not run yet though the node is active
 	failed  string // why it ended though the node is active
 	holding runner.Intervention
+	why     error // behind holding, where it is known
 	reasons [runner.NumInterventions]string // of the last report
 	stats   loop.Stats                      // of the loop that runs, or ran last
 	before  loop.Stats                      // sums of those before it
@@ -62,10 +63,10 @@ func (b *board) set(change func()) {
 }
 
 // tick takes why the arm does not follow on this tick.
-func (b *board) tick(holding runner.Intervention) {
+func (b *board) tick(holding runner.Intervention, why error) {
 	b.mu.Lock()
 	same := b.holding == holding
-	b.holding = holding
+	b.holding, b.why = holding, why
 	b.mu.Unlock()
 	if !same {
 		b.poke()
@@ -148,7 +149,10 @@ func (b *board) state() (state, holding, reason string) {
 		return stateTracking, "", ""
 	}
 	holding, reason = b.holding.String(), b.reasons[b.holding]
-	if reason == "" {
+	switch {
+	case b.why != nil: // newer than the last report of it
+		reason = holding + ": " + b.why.Error()
+	case reason == "":
 		reason = holding
 	}
 	if b.holding == runner.Stopped {

@@ -77,6 +77,9 @@ func newFollow(d *Driver, c *contract.Contract) (*follow, error) {
 	if f.client, err = d.n.ActionClient(d.states, f.name, "control_msgs/action/FollowJointTrajectory"); err != nil {
 		return nil, err
 	}
+	if err = f.client.Foreign(d.n, d.states, f.taken); err != nil {
+		return nil, errors.Join(err, f.client.Close())
+	}
 	f.goal = f.client.Goal.New()
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(f.look)
@@ -126,6 +129,17 @@ func (f *follow) fault(name, reason string) {
 	f.mu.Unlock()
 	f.log.Errorf("controller: %s: %s", name, reason)
 	f.holds.lose(holdController, name+": "+reason)
+}
+
+// taken reacts to a goal of another client, which the controller follows from
+// now on.
+func (f *follow) taken(ros.GoalID) {
+	f.mu.Lock()
+	mine := f.active
+	f.mu.Unlock()
+	if mine {
+		f.fault("PREEMPTED", "another client sent the controller a goal; call ~/rearm to go on")
+	}
 }
 
 func (f *follow) gone() {

@@ -23,7 +23,7 @@ var _ loop.Sink = (*sink)(nil)
 
 // Command implements loop.Sink.
 func (s *sink) Command(fx *runner.Effects) error {
-	s.board.tick(fx.Holding)
+	s.board.tick(fx.Holding, fx.Err)
 	cmd := fx.Command
 	switch {
 	case cmd == nil && s.idle:

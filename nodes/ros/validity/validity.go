@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"arfm/bags/cdr"
@@ -91,7 +92,11 @@ func (g *Gate) Counts() Counts {
 	return g.counts
 }
 
-// Check asks about every row of a chunk at once and waits for the answers, for
+// atOnce is how many rows are asked about at a time: a service's queue holds ten
+// requests, and drops what is over that.
+const atOnce = 4
+
+// Check asks about every row of a chunk and waits for the answers, for
 // the budget at most. The error wraps ErrInvalid, or loop.ErrUnchecked where no
 // answer came and that holds the arm.
 func (g *Gate) Check(chunk *policy.ActionChunk) error {
@@ -118,16 +123,24 @@ func (g *Gate) Check(chunk *policy.ActionChunk) error {
 func (g *Gate) ask(chunk *policy.ActionChunk) error {
 	ctx, cancel := context.WithTimeout(context.Background(), g.o.Budget)
 	defer cancel()
-	answers := make(chan error, chunk.Horizon())
-	for h := range chunk.Horizon() {
-		req, err := g.request(chunk.Row(h))
-		if err != nil {
+	rows := make([]*cdr.Record, chunk.Horizon()) // the chunk is not ours once this returns
+	for h := range rows {
+		var err error
+		if rows[h], err = g.request(chunk.Row(h)); err != nil {
 			return err
 		}
-		go func() { answers <- g.row(ctx, req, h) }()
+	}
+	answers := make(chan error, len(rows))
+	var next atomic.Int64
+	for range min(atOnce, len(rows)) {
+		go func() {
+			for h := int(next.Add(1)) - 1; h < len(rows); h = int(next.Add(1)) - 1 {
+				answers <- g.row(ctx, rows[h], h)
+			}
+		}()
 	}
 	var unanswered error
-	for range chunk.Horizon() {
+	for range rows {
 		switch err := <-answers; {
 		case errors.Is(err, ErrInvalid):
 			return err // the other rows end with the context
