@@ -108,6 +108,10 @@ var (
 // shutdown bounds how long a stopping arm is braked, in the source's time.
 const shutdown = 800 * time.Millisecond
 
+// still is how long a source's time may stand, by the wall clock, before a
+// stopping loop takes it for stopped: there is nothing to brake then.
+const still = 200 * time.Millisecond
+
 type machine struct {
 	src  Source
 	sink Sink
@@ -212,12 +216,16 @@ func (m *machine) real(ctx context.Context) error {
 	defer timer.Stop()
 	done := ctx.Done()
 	var end time.Time
+	last, moved := int64(-1), time.Now()
 	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; {
 		now := m.src.Now()
 		if now < t-2*period { // set back
 			t = gridUp(now, period)
 		}
-		if m.stopping && time.Now().After(end) { // also where the source's time stands still
+		if now != last {
+			last, moved = now, time.Now()
+		}
+		if m.stopping && (time.Now().After(end) || time.Since(moved) > still) {
 			return nil
 		}
 		if wait := t - now; wait > 0 {

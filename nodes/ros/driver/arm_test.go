@@ -234,7 +234,7 @@ func readTrajectory(rec *cdr.Record, names []string) (p points, err error) {
 	}
 	stamp := int64(look("header.stamp.sec").(int32))*1e9 + int64(look("header.stamp.nanosec").(uint32))
 	recs, _ := look("points").([]*cdr.Record)
-	if len(recs) < 2 {
+	if len(recs) < 1 {
 		return p, fmt.Errorf("trajectory of %d points", len(recs))
 	}
 	for i := range recs {

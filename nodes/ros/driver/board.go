@@ -30,7 +30,7 @@ type board struct {
 	waiting string // why the loop does not run yet though the node is active
 	failed  string // why it ended though the node is active
 	holding runner.Intervention
-	why     error // behind holding, where it is known
+	why     error                           // behind holding, where it is known
 	reasons [runner.NumInterventions]string // of the last report
 	stats   loop.Stats                      // of the loop that runs, or ran last
 	before  loop.Stats                      // sums of those before it

@@ -63,7 +63,11 @@ func (d *Driver) diagnosePolicy(s *ros.Status) {
 	s.Add("chunks not published", lost)
 	if l := c.link.Load(); l != nil {
 		_, _, age := l.src.topics()
-		quantiles(s, "image stamp to chunk", age)
+		what := "state stamp to chunk"
+		if len(l.contract.Observation.Images) > 0 {
+			what = "image stamp to chunk"
+		}
+		quantiles(s, what, age)
 		if l.gate != nil {
 			n := l.gate.Counts()
 			s.Add("validity: passed, refused, no answer", fmt.Sprintf("%d, %d, %d", n.Passed, n.Refused, n.NoAnswer))

@@ -77,7 +77,7 @@ func declarations() []param.Declaration {
 		fixed(param.Declaration{Name: "joint_limits", Default: param.Of([]string{}), Description: "joint_limits.yaml or URDF files; the tighter limit holds"}),
 		text("robot_description", "", "URDF as text; empty: from the topic /robot_description"),
 		double("wait_for_description_s", 5, 0, 3600, "s to wait for that topic"),
-		double("start_tolerance", 0.1, 1e-6, 1e6, "rad or m, how far a chunk may start from the measured state"),
+		double("start_tolerance", 0.5, 1e-6, 1e6, "rad or m, how far a chunk may be from the measured state where it starts"),
 		text("output", OutputTopic, "topic: JointTrajectory; action: FollowJointTrajectory; servo: JointJog", OutputTopic, OutputAction, OutputServo),
 		text("action_name", "/joint_trajectory_controller/follow_joint_trajectory", "of the controller, with output action"),
 		flag("allow_nonzero_velocity_at_trajectory_end", false, "as the controller's parameter of that name: leave out the braking behind a chunk"),
