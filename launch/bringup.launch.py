@@ -49,8 +49,11 @@ def robot_state_publisher(context):
 
 
 def policy_node(context):
+    # The simulated arm is quicker than a description without accelerations says.
+    simulated = {'joint_limits': [share('params', 'sim_joint_limits.yaml')]}
     return [node(context, 'policy_node', {
         'contract': str, 'checkpoint_dir': str, 'output': str, 'use_sim_time': bool},
+        defaults=simulated if context.launch_configurations['sim'] == 'true' else None,
         remappings=[
             ('~/joint_trajectory', '/joint_trajectory_controller/joint_trajectory'),
             ('~/joint_jog', '/servo_node/delta_joint_cmds')])]

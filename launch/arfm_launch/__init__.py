@@ -51,14 +51,17 @@ def existing(context, name):
     return path
 
 
-def node(context, executable, parameters, **options):
+def node(context, executable, parameters, defaults=None, **options):
     """
     Make the action that starts a node.
 
-    parameters maps the arguments that are the node's parameters to their types.
+    parameters maps the arguments that are the node's parameters to their types;
+    defaults go over the packaged ones, and under those of params_file.
     """
     given = context.launch_configurations
     sources = [share('params', executable.replace('_node', '.yaml'))]
+    if defaults:
+        sources.append(defaults)
     if params_file := existing(context, 'params_file'):
         sources.append(params_file)
     overrides = {name: _value(name, kind, given[name])

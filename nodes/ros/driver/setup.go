@@ -83,7 +83,8 @@ func declarations() []param.Declaration {
 		flag("allow_nonzero_velocity_at_trajectory_end", false, "as the controller's parameter of that name: leave out the braking behind a chunk"),
 		flag("validity.enabled", false, "put each chunk's way-points to MoveIt before it leaves"),
 		text("validity.service", "/check_state_validity", "moveit_msgs/srv/GetStateValidity"),
-		text("validity.group", "", "joint model group; empty: all joints"),
+		text("validity.group", "", "joint model group; empty: the whole robot"),
+		fixed(param.Declaration{Name: "validity.joints", Default: param.Of([]string{}), Description: "joints of the action that MoveIt's robot has, a gripper's may be missing there; empty: all"}),
 		double("validity.budget_ms", 20, 0.1, 10000, "ms for all way-points of a chunk"),
 		text("validity.on_no_answer", validity.Hold, "hold or pass where no answer comes in time", validity.Hold, validity.Pass),
 	}
@@ -105,6 +106,7 @@ func options(p *param.Set) Options {
 	if param.Get[bool](p, "validity.enabled") {
 		o.Validity = &validity.Options{
 			Service: param.Get[string](p, "validity.service"), Group: param.Get[string](p, "validity.group"),
+			Joints: slices.DeleteFunc(param.Get[[]string](p, "validity.joints"), func(s string) bool { return s == "" }),
 			Budget: time.Duration(param.Get[float64](p, "validity.budget_ms") * 1e6), OnNoAnswer: param.Get[string](p, "validity.on_no_answer"),
 		}
 	}
