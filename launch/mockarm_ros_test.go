@@ -68,7 +68,7 @@ var trained struct {
 // of its checkpoint.
 func mockPolicy(t *testing.T) string {
 	t.Helper()
-	trained.once.Do(func() { trained.dir = trainMockPolicy(t, mockJoints) })
+	trained.once.Do(func() { trained.dir = trainMockPolicy(t, mockJoints, "300") })
 	if trained.dir == "" {
 		t.Fatal("there is no policy")
 	}
@@ -83,8 +83,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// trainMockPolicy trains a policy that commands these joints.
-func trainMockPolicy(t *testing.T, joints []string) string {
+// trainMockPolicy trains a policy that commands these joints for some steps.
+func trainMockPolicy(t *testing.T, joints []string, steps string) string {
 	t.Helper()
 	const topicState, topicCommand = "/joint_states", "/joint_trajectory_controller/joint_trajectory"
 	msg, err := bags.NewMessages([]bags.TopicType{{Topic: topicState, Type: "sensor_msgs/msg/JointState"}, {Topic: topicCommand, Type: "trajectory_msgs/msg/JointTrajectory"}})
@@ -141,7 +141,7 @@ func trainMockPolicy(t *testing.T, joints []string) string {
 	out := filepath.Join(dir, "bc")
 	arfm := filepath.Join(os.Getenv("ARFM_ROS_WS"), "arfm/lib/arfm/arfm")
 	cmd := exec.Command(arfm, "train", "--contract", write(t, "contract.yaml", mockContract(joints)), "--bags", bag,
-		"--objective", "bc", "--preset", "nano", "--steps", "300", "--lr", "1e-3", "--batch", "32", "--ema", "0.99", "--out", out)
+		"--objective", "bc", "--preset", "nano", "--steps", steps, "--lr", "1e-3", "--batch", "32", "--ema", "0.99", "--out", out)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("train: %v\n%s", err, tail(string(text), 2000))
 	}
