@@ -249,7 +249,7 @@ func TestControllerRefuses(t *testing.T) {
 		o := observe(t, 26)
 		mockArm(o, mockController("allow_partial_joints_goal: true"))
 		r := follow(o)
-		policyNode(t, trainMockPolicy(t, mockJoints[:5], "50"), "-p", "output:=action")
+		policyNode(t, trainMockPolicy(t, mockJoints[:5], "200"), "-p", "output:=action")
 		eventually(t, 20*time.Second, "five of six joints are led", func() bool { return r.state("state") == "tracking" })
 		time.Sleep(2 * time.Second)
 		if r.state("state") != "tracking" {
