@@ -184,7 +184,7 @@ func (s *ActionServer) takeGoal(req, resp *cdr.Record) error {
 		return fmt.Errorf("goal refused: %w", err)
 	}
 	s.publishStatus()
-	return errors.Join(resp.Set("accepted", true), setTime(resp, "stamp", now))
+	return errors.Join(resp.Set("accepted", true), SetTime(resp, "stamp", now))
 }
 
 // admit accepts a goal and begins its execution.
@@ -262,7 +262,7 @@ func (s *ActionServer) giveResult(req, resp *cdr.Record) error {
 
 // cancelGoals cancels one goal by its name, those up to a time, or all.
 func (s *ActionServer) cancelGoals(req, resp *cdr.Record) error {
-	id, until := goalID(req, "goal_info.goal_id.uuid"), getTime(req, "goal_info.stamp")
+	id, until := goalID(req, "goal_info.goal_id.uuid"), GetTime(req, "goal_info.stamp")
 	var canceling []*cdr.Record
 	code := cancelRejected
 	s.mu.Lock()
@@ -301,7 +301,7 @@ func (s *ActionServer) cancelGoals(req, resp *cdr.Record) error {
 // info is a goal as the status topic tells it.
 func (s *ActionServer) info(g *Goal) (*cdr.Record, error) {
 	rec := s.goalStatus.New()
-	return rec, errors.Join(rec.Set("goal_info.goal_id.uuid", g.ID[:]), setTime(rec, "goal_info.stamp", g.stamp), rec.Set("status", int8(g.status)))
+	return rec, errors.Join(rec.Set("goal_info.goal_id.uuid", g.ID[:]), SetTime(rec, "goal_info.stamp", g.stamp), rec.Set("status", int8(g.status)))
 }
 
 func (s *ActionServer) publishStatus() {
@@ -343,13 +343,13 @@ func (s *ActionServer) Close() (err error) {
 	return err
 }
 
-// setTime sets a builtin_interfaces/Time, ns.
-func setTime(rec *cdr.Record, path string, t int64) error {
+// SetTime writes a time or a duration, ns, that is not negative.
+func SetTime(rec *cdr.Record, path string, t int64) error {
 	return errors.Join(rec.Set(path+".sec", t/1e9), rec.Set(path+".nanosec", t%1e9))
 }
 
-// getTime returns a builtin_interfaces/Time in ns.
-func getTime(rec *cdr.Record, path string) int64 {
+// GetTime reads a time or a duration, ns; 0 where there is none.
+func GetTime(rec *cdr.Record, path string) int64 {
 	sec, _ := rec.Lookup(path + ".sec")
 	ns, _ := rec.Lookup(path + ".nanosec")
 	s, _ := sec.(int32)

@@ -95,7 +95,7 @@ func (d *Diagnostics) publish() error {
 		return nil
 	}
 	rec := d.pub.Type.New()
-	err := setTime(rec, "header.stamp", d.node.Clock.Now())
+	err := SetTime(rec, "header.stamp", d.node.Clock.Now())
 	err = errors.Join(err, put(d.node, rec, "status", "diagnostic_msgs/msg/DiagnosticStatus", tasks, func(r *cdr.Record, t task) error {
 		var s Status
 		t.run(&s)

@@ -47,7 +47,7 @@ func (n *Node) followClock() error {
 					n.Log.WarnEvery(time.Second, "/clock: %v", err)
 					return
 				}
-				now := getTime(rec, "clock")
+				now := GetTime(rec, "clock")
 				if from := n.Clock.t.set(now); from > now {
 					n.Log.WarnEvery(time.Second, "/clock went back by %.3f s, to %.3f s", float64(from-now)/1e9, float64(now)/1e9)
 				}

@@ -179,7 +179,7 @@ func TestSimulatedTime(t *testing.T) {
 	}
 	say := func(ns int64) {
 		rec := pub.Type.New()
-		if err := errors.Join(setTime(rec, "clock", ns), pub.Publish(rec)); err != nil {
+		if err := errors.Join(SetTime(rec, "clock", ns), pub.Publish(rec)); err != nil {
 			t.Fatal(err)
 		}
 	}

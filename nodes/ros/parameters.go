@@ -123,7 +123,7 @@ func (n *Node) serveParameters() error {
 	}
 	n.Params.OnChange(func(c param.Change) {
 		rec := events.Type.New()
-		err := errors.Join(rec.Set("node", n.FullName()), setTime(rec, "stamp", n.Clock.Now()),
+		err := errors.Join(rec.Set("node", n.FullName()), SetTime(rec, "stamp", n.Clock.Now()),
 			n.setParameters(rec, "new_parameters", c.New), n.setParameters(rec, "changed_parameters", c.Changed))
 		if err == nil {
 			err = events.Publish(rec)

@@ -196,12 +196,12 @@ func (a *arm) publish(joints, pictures *ros.Publisher) {
 			continue
 		}
 		if !dead {
-			if err := errors.Join(setTime(state, "header.stamp", now), state.Set("position", q), joints.Publish(state)); err != nil {
+			if err := errors.Join(ros.SetTime(state, "header.stamp", now), state.Set("position", q), joints.Publish(state)); err != nil {
 				a.t.Error(err)
 			}
 		}
 		if k%5 == 0 && !blind {
-			if err := errors.Join(setTime(picture, "header.stamp", now), pictures.Publish(picture)); err != nil {
+			if err := errors.Join(ros.SetTime(picture, "header.stamp", now), pictures.Publish(picture)); err != nil {
 				a.t.Error(err)
 			}
 		}
@@ -232,14 +232,14 @@ func readTrajectory(rec *cdr.Record, names []string) (p points, err error) {
 	if fmt.Sprint(have) != fmt.Sprint(names) {
 		return p, fmt.Errorf("trajectory for %v", have)
 	}
-	stamp := int64(look("header.stamp.sec").(int32))*1e9 + int64(look("header.stamp.nanosec").(uint32))
+	stamp := ros.GetTime(rec, "header.stamp")
 	recs, _ := look("points").([]*cdr.Record)
 	if len(recs) < 1 {
 		return p, fmt.Errorf("trajectory of %d points", len(recs))
 	}
 	for i := range recs {
 		at := fmt.Sprintf("points.%d.", i)
-		t := stamp + int64(look(at+"time_from_start.sec").(int32))*1e9 + int64(look(at+"time_from_start.nanosec").(uint32))
+		t := stamp + ros.GetTime(rec, at+"time_from_start")
 		pos, vel := look(at+"positions").([]float64), look(at+"velocities").([]float64)
 		if len(pos) != len(names) || len(vel) != len(names) {
 			return p, fmt.Errorf("point %d has %d positions and %d velocities", i, len(pos), len(vel))

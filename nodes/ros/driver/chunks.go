@@ -62,7 +62,7 @@ func (c *chunks) put(hash string, chunk *policy.ActionChunk) {
 func (c *chunks) run() {
 	defer close(c.done)
 	for a := range c.full {
-		err := errors.Join(setTime(c.rec, "header.stamp", a.chunk.Stamp), setTime(c.rec, "period", a.chunk.Period),
+		err := errors.Join(ros.SetTime(c.rec, "header.stamp", a.chunk.Stamp), ros.SetTime(c.rec, "period", a.chunk.Period),
 			c.rec.Set("horizon", a.chunk.Horizon()), c.rec.Set("values", a.chunk.Values), c.rec.Set("checkpoint", a.hash))
 		if err == nil {
 			err = c.pub.Publish(c.rec)

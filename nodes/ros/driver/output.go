@@ -109,7 +109,7 @@ func (o *tickOutput) send(p *plan) error {
 	}
 	err := o.put(o.rec, rates)
 	if o.stamp {
-		err = errors.Join(err, setTime(o.rec, "header.stamp", max(o.now(), 0)))
+		err = errors.Join(err, ros.SetTime(o.rec, "header.stamp", max(o.now(), 0)))
 	}
 	if err != nil {
 		return err

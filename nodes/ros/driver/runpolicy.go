@@ -99,7 +99,7 @@ func (r *runs) end(me *run, reason string) {
 
 // wait returns how the goal ends, and why.
 func (me *run) wait(ctx context.Context, d *Driver, g *ros.Goal) (outcome uint8, reason string) {
-	limit := goalDuration(g.Description)
+	limit := ros.GetTime(g.Description, "duration") // 0: no end
 	look, tell := time.NewTicker(runLook), time.NewTicker(runFeedback)
 	defer look.Stop()
 	defer tell.Stop()
@@ -121,7 +121,7 @@ func (me *run) wait(ctx context.Context, d *Driver, g *ros.Goal) (outcome uint8,
 			switch s := d.situation(d.configured); {
 			case !d.active.Load():
 				return outcomeFailed, "policy_node was deactivated"
-			case limit > 0 && d.now()-me.begin >= int64(limit):
+			case limit > 0 && d.now()-me.begin >= limit:
 				return outcomeCompleted, "ran for its duration"
 			case s.state == stateStopped:
 				return outcomeStopped, s.reason
@@ -132,13 +132,4 @@ func (me *run) wait(ctx context.Context, d *Driver, g *ros.Goal) (outcome uint8,
 			}
 		}
 	}
-}
-
-// goalDuration is the duration that a goal asks for; 0: no end.
-func goalDuration(goal *cdr.Record) time.Duration {
-	sec, _ := goal.Lookup("duration.sec")
-	nano, _ := goal.Lookup("duration.nanosec")
-	s, _ := sec.(int32)
-	n, _ := nano.(uint32)
-	return time.Duration(s)*time.Second + time.Duration(n)
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"arfm/nodes/ros"
 )
 
 // statusEvery is how often status and diagnostics come without a change, and
@@ -93,7 +95,7 @@ func (d *Driver) publishStatus() error {
 	ticks, missed := b.before.Ticks+b.stats.Ticks, b.before.Missed+b.stats.Missed
 	chunks, swaps, back := b.chunks, b.swaps, b.back
 	b.mu.Unlock()
-	err := errors.Join(setTime(rec, "header.stamp", max(d.now(), 0)),
+	err := errors.Join(ros.SetTime(rec, "header.stamp", max(d.now(), 0)),
 		rec.Set("state", s.state), rec.Set("holding", s.holding), rec.Set("reason", s.reason), rec.Set("instruction", s.instruction),
 		rec.Set("swaps", swaps), rec.Set("rollbacks", back),
 		rec.Set("ticks", ticks), rec.Set("missed_ticks", missed), rec.Set("chunks", chunks))

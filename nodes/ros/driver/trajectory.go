@@ -4,7 +4,6 @@ package driver
 
 import (
 	"errors"
-	"fmt"
 
 	"arfm/bags/cdr"
 	"arfm/nodes/ros"
@@ -37,18 +36,10 @@ func (t *trajectory) fill(stamp int64, pts *points) (*cdr.Record, error) {
 	for len(t.points) < n {
 		t.points = append(t.points, t.point.New())
 	}
-	err := setTime(t.rec, "header.stamp", stamp)
+	err := ros.SetTime(t.rec, "header.stamp", stamp)
 	for k, rec := range t.points[:n] {
-		err = errors.Join(err, setTime(rec, "time_from_start", pts.times[k]-stamp),
+		err = errors.Join(err, ros.SetTime(rec, "time_from_start", pts.times[k]-stamp),
 			rec.Set("positions", pts.pos[k*t.dim:(k+1)*t.dim]), rec.Set("velocities", pts.vel[k*t.dim:(k+1)*t.dim]))
 	}
 	return t.rec, errors.Join(err, t.rec.Set("points", t.points[:n]))
-}
-
-// setTime writes a time or a duration, ns, that is not negative.
-func setTime(rec *cdr.Record, path string, ns int64) error {
-	if ns < 0 || ns/1e9 > 1<<31-1 {
-		return fmt.Errorf("%d ns is no time of ROS", ns)
-	}
-	return errors.Join(rec.Set(path+".sec", ns/1e9), rec.Set(path+".nanosec", ns%1e9))
 }
