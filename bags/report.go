@@ -44,7 +44,7 @@ type TopicReport struct {
 	Dropped    map[string]int `json:"dropped"`       // frames, by reason
 	Unstamped  int64          `json:"unstamped"`     // aligned by receive time, having no header stamp
 	OutOfOrder int64          `json:"out_of_order"`  // stamped before the message before
-	Ahead      int64          `json:"ahead"`         // stamped after it was received
+	Ahead      int64          `json:"ahead"`         // stamped well after it was received
 	Refused    int64          `json:"refused"`       // messages that were not used: undecodable, NaN, a missing field
 	Skipped    int64          `json:"skipped"`       // messages with none of the joints
 	Reason     string         `json:"reason"`        // of the last refusal

@@ -1,8 +1,8 @@
 """
 Start the policy on an arm: policy_node, and beside it what the arguments ask for.
 
-With sim:=true the arm is simulated. With finetune:=true and record:=DIR the
-policy can be improved from what it does while it runs.
+With sim:=true the arm is simulated. With finetune:=true the policy can be
+improved from what it does while it runs; a real arm needs record:=DIR for that.
 """
 
 import os
@@ -31,9 +31,12 @@ def settle(context):
         given['bag_dir'] = given.get('bag_dir') or given['record']
     for name in ('contract', 'checkpoint_dir'):
         given[name] = existing(context, name) or ''
+    actions = []
     if given['sim'] == 'true' and not given['checkpoint_dir'] and not given['params_file']:
-        return beginner(context)
-    return []
+        actions = beginner(context)
+    if given['sim'] == given['finetune'] == 'true' and not given['record']:
+        given['record_dir'] = given.get('record_dir') or given.get('bag_dir', '')
+    return actions
 
 
 def robot_state_publisher(context):

@@ -38,9 +38,9 @@ var argument = regexp.MustCompile(`(?m)^ {4}'(\w+)':\*?\n {8}(.*)\n(?: {8}\(defa
 
 func TestArgumentsAreExplained(t *testing.T) {
 	for file, names := range map[string]string{
-		"bringup.launch.py":  "sim robot contract checkpoint_dir params_file namespace use_sim_time finetune record output autostart suite bag_dir",
+		"bringup.launch.py":  "sim robot contract checkpoint_dir params_file namespace use_sim_time finetune record output autostart suite bag_dir record_dir",
 		"finetune.launch.py": "bag_dir checkpoint_dir contract objective params_file namespace use_sim_time autostart",
-		"sim.launch.py":      "suite seed rate params_file namespace autostart",
+		"sim.launch.py":      "suite seed rate record_dir params_file namespace autostart",
 	} {
 		t.Run(file, func(t *testing.T) {
 			out, err := ros2(t, "launch", "arfm", file, "--show-args")

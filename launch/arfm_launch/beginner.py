@@ -15,6 +15,7 @@ def beginner(context):
     """
     Train a policy on ten demonstrations, unless an earlier launch did.
 
+    The arm moves with the first checkpoint, and better with each that follows.
     Sets checkpoint_dir, contract and, where it is empty, bag_dir.
     """
     given = context.launch_configurations
@@ -36,14 +37,14 @@ def beginner(context):
     record = ExecuteProcess(name='record', output='screen', cmd=[
         arfm, 'sim', 'record', '--suite', given.get('suite', 'object'), '--episodes', '10',
         *([] if looks else ['--no-images']), '--out', demonstrations])
-    train = ExecuteProcess(name='train', output='screen', cmd=[
+    train = ExecuteProcess(name='train', output='screen', prefix='nice', cmd=[
         arfm, 'train', '--contract', given['contract'], '--bags', demonstrations,
-        '--objective', 'bc', '--preset', 'nano', '--steps', '20', '--batch', '16',
-        '--save-every', '0', '--eval-every', '0', '--eval-chunks', '16',
-        '--out', os.path.join(home, 'training', stamp), '--publish', checkpoints])
+        '--objective', 'bc', '--preset', 'nano', '--steps', '300', '--batch', '16',
+        '--lr', '2e-3', '--save-every', '50', '--eval-every', '0', '--eval-chunks', '16',
+        '--keep', '1', '--out', os.path.join(home, 'training', stamp), '--publish', checkpoints])
     return [
         LogInfo(msg='sim: no checkpoint_dir, so a beginner is trained on ten demonstrations and '
-                    f'kept in {checkpoints}; it moves but does no task yet'),
+                    f'kept in {checkpoints}; it moves but hardly does a task yet'),
         record,
         RegisterEventHandler(OnProcessExit(
             target_action=record,

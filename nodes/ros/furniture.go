@@ -134,13 +134,17 @@ func (n *Node) warnUnused(topicsToCome bool) {
 	}
 }
 
+// sameSignal is for how long after a signal others are taken for the same one:
+// on Ctrl-C the terminal sends one and ros2 launch may send another.
+const sameSignal = time.Second
+
 // Main is the whole of a node's main function: it starts the node, has setup
 // declare and make what it is, and runs it until SIGINT or SIGTERM. A second
-// signal kills it. The exit status is 0, 1 for a failure and 2 for wrong
-// arguments.
+// signal, a second later, kills it. The exit status is 0, 1 for a failure and 2
+// for wrong arguments.
 func Main(name string, setup func(ctx context.Context, n *Node) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() { <-ctx.Done(); stop() }()
+	go func() { <-ctx.Done(); time.Sleep(sameSignal); stop() }()
 	status, err := run(ctx, name, os.Args[1:], setup)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

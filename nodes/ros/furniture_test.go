@@ -167,6 +167,16 @@ func TestMainStatus(t *testing.T) {
 	if status := p.end(t, syscall.SIGTERM); status != 0 {
 		t.Errorf("status %d after SIGTERM:\n%s", status, p.out)
 	}
+	p = startNode(t, "--ros-args -p checkpoint_dir:=/models")
+	within(t, 20*time.Second, "it is active", func() bool { return strings.Contains(p.out.String(), "]: active") })
+	for range 20 { // as from a terminal and from ros2 launch
+		_ = p.Process.Signal(syscall.SIGINT)
+		time.Sleep(time.Millisecond)
+	}
+	_ = p.Wait()
+	if status := p.ProcessState.ExitCode(); status != 0 {
+		t.Errorf("status %d after many SIGINT:\n%s", status, p.out)
+	}
 }
 
 func TestSimulatedTime(t *testing.T) {

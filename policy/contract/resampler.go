@@ -56,7 +56,7 @@ type TopicCount struct {
 	Messages   int64  // pushed
 	Unstamped  int64  // header stamp zero or absent where the clock is header: receive time was used
 	OutOfOrder int64  // stamped before the message before
-	Ahead      int64  // stamped after it was received: the sender's clock is another
+	Ahead      int64  // stamped over half a period after it was received: the sender's clock is another
 	Refused    int64  // wrong type, missing field, NaN, undecodable image
 	Skipped    int64  // named none of the joints: of another publisher on the topic
 	Reason     string // of the last refusal
@@ -151,7 +151,7 @@ func (r *Resampler) Push(topic string, received int64, m Message) error {
 		if stamp < f.lastStamp {
 			f.OutOfOrder++
 		}
-		if stamp > received {
+		if stamp-received > r.period/2 { // less can be that /clock came after the message
 			f.Ahead++
 		}
 		f.lastStamp = stamp

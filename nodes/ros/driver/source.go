@@ -72,9 +72,10 @@ func qosOf(role contract.Role) []ros.QoS {
 	case contract.RoleImage:
 		return []ros.QoS{{Depth: imageDepth}}
 	case contract.RoleInstruction:
-		// The first hears publishers of any kind from now on, the second what
-		// those that latch have said before.
-		return []ros.QoS{{Depth: 10}, ros.Latched}
+		// The first hears what publishers that latch have said before, the second
+		// those of any kind from now on. In the other order Cyclone DDS gives the
+		// one that latches nothing of before.
+		return []ros.QoS{ros.Latched, {Depth: 10}}
 	}
 	return []ros.QoS{{Depth: stateDepth}}
 }
