@@ -172,6 +172,7 @@ func TestSimulatedArm(t *testing.T) {
 		t.Fatal("there is no policy to go on with")
 	}
 	t.Run("recorded and improved", func(t *testing.T) { improve(t, o, b, checkpoints) })
+	t.Run("restarts", func(t *testing.T) { restarts(t, b, checkpoints) })
 }
 
 func bringUp(t *testing.T, b *board, home string) {
@@ -181,6 +182,15 @@ func bringUp(t *testing.T, b *board, home string) {
 	eventually(t, 2*time.Minute, "ros2 topic hz sees chunks", func() bool { return strings.Contains(hz.out.String(), "average rate: ") })
 	t.Logf("%.1f s after the launch: %s", time.Since(begin).Seconds(), rate.FindString(hz.out.String()))
 	hz.kill()
+	eventually(t, time.Minute, "diagnostics are OK", func() bool {
+		b.mu.Lock()
+		_, policy := b.levels["policy_node: policy"]
+		_, sim := b.levels["sim_node: simulation"]
+		b.mu.Unlock()
+		return policy && sim && len(b.worst()) == 0
+	})
+	t.Logf("diagnostics are OK %.1f s after the launch; %d ticks, %d missed, %d swaps", time.Since(begin).Seconds(),
+		state[uint64](b, "ticks"), state[uint64](b, "missed_ticks"), state[uint64](b, "swaps"))
 	shows(t, "topic echo", tool(t, "topic", "echo", "--once", "/policy_node/action_chunk"),
 		"names: - shoulder_pan_joint - shoulder_lift_joint", "horizon: 16", "values: - ", "checkpoint: ")
 	shows(t, "node info", tool(t, "node", "info", "/policy_node"),
@@ -191,15 +201,6 @@ func bringUp(t *testing.T, b *board, home string) {
 	}
 	shows(t, "param describe", tool(t, "param", "describe", "/policy_node", "replan_rows", "output"),
 		"Parameter name: replan_rows Type: integer Description: rows of a chunk", "Min value: 0 Max value: 256", "one of topic, action, servo")
-	eventually(t, time.Minute, "diagnostics are OK", func() bool {
-		b.mu.Lock()
-		_, policy := b.levels["policy_node: policy"]
-		_, sim := b.levels["sim_node: simulation"]
-		b.mu.Unlock()
-		return policy && sim && len(b.worst()) == 0
-	})
-	t.Logf("diagnostics are OK %.1f s after the launch; %d ticks, %d missed, %d swaps", time.Since(begin).Seconds(),
-		state[uint64](b, "ticks"), state[uint64](b, "missed_ticks"), state[uint64](b, "swaps"))
 	shows(t, "topic echo", tool(t, "topic", "echo", "--once", "/diagnostics"), "level: ", "message: ")
 	eventually(t, 3*time.Minute, "the beginner is trained", func() bool { return strings.Contains(p.out.String(), "[train-4]: process has finished cleanly") })
 	p.interrupt(t)

@@ -65,7 +65,7 @@ func improve(t *testing.T, o *observer, b *board, checkpoints string) {
 	first := filepath.Join(dir, "checkpoints", "first.safetensors")
 	copyNewest(t, checkpoints, first)
 	params := write(t, "params.yaml", `
-policy_node: {ros__parameters: {deterministic: true}}
+policy_node: {ros__parameters: {deterministic: true, replan_rows: 2}}
 finetune_node: {ros__parameters: {batch: 16, threads: 1}}
 `)
 	a := hearChunks(o)

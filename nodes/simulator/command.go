@@ -103,6 +103,7 @@ func (w *world) follow(rec *cdr.Record) error {
 	if err != nil {
 		return err
 	}
+	w.heard = w.now()
 	return w.came(rec)
 }
 
@@ -146,6 +147,7 @@ func (w *world) pursue(rec *cdr.Record) (*goal, error) {
 		return nil, err
 	}
 	w.watch() // the goal before has ended
+	w.heard = w.now()
 	w.goal = &goal{g, make(chan struct{})}
 	v, _ := rec.Lookup("trajectory")
 	return w.goal, w.came(v.(*cdr.Record))

@@ -305,6 +305,9 @@ func (n *node) execute(ctx context.Context, sm *Simulator, g *ros.Goal, result *
 	return ros.GoalStatus(ended.Status)
 }
 
+// quiet is how long, in simulated time, no command may come before that is told.
+const quiet = 2 * time.Second
+
 // diagnose tells how the simulation runs.
 func (n *node) diagnose(out *ros.Status) {
 	sm := n.sim.Load()
@@ -316,6 +319,9 @@ func (n *node) diagnose(out *ros.Status) {
 	out.Summary(ros.OK, "%s", st.Phase)
 	if sm.o.Rate > 0 && st.RealTime > 0 && st.RealTime < 0.9*sm.o.Rate {
 		out.Merge(ros.Warn, "time passes at %.2f of the clock's where %g is wanted", st.RealTime, sm.o.Rate)
+	}
+	if st.Silence > quiet {
+		out.Merge(ros.Warn, "the arm holds: no trajectory for %.0f s", st.Silence.Seconds())
 	}
 	if st.Camera != "" {
 		out.Merge(ros.Warn, "no pictures: %s", st.Camera)

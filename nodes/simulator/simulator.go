@@ -24,7 +24,8 @@ type Stats struct {
 	Refused    uint64  // trajectories and goals
 	Unrecorded uint64  // errors of the recording
 	Task       string
-	Phase      string // idle, running, returning, finished
+	Phase      string        // idle, running, returning, finished
+	Silence    time.Duration // simulated, since a command came or the episode began, while one runs
 	eval.LiveResults
 }
 
@@ -199,6 +200,10 @@ func (s *Simulator) count(p *pace) {
 	s.stats.Time, s.stats.RealTime, s.stats.Late = s.w.now(), p.factor, p.late
 	s.stats.LiveResults = s.w.results.LiveResults
 	s.stats.Task, s.stats.Phase = s.w.e.Instruction(), s.w.phase.String()
+	s.stats.Silence = 0
+	if s.w.phase == running && s.w.goal == nil {
+		s.stats.Silence = time.Duration(s.w.now() - s.w.heard)
+	}
 }
 
 // wanted implements sink.

@@ -59,8 +59,9 @@ type world struct {
 	count  int    // of episodes since the beginning, or the last reset
 	task   int    // of the episode
 	phase  phase
-	wait   int // periods from one episode to the next
-	spent  int // of them
+	wait   int   // periods from one episode to the next
+	spent  int   // of them
+	heard  int64 // when the episode began, or the last command came
 
 	state, frame, camera beat
 	goal                 *goal // being followed, or nil
@@ -147,7 +148,7 @@ func (w *world) begin() error {
 	w.state.after(t)
 	w.frame.after(t)
 	w.camera.after(t)
-	w.phase = running
+	w.phase, w.heard = running, t
 	w.count++
 	w.sink.mark(markBegin, t)
 	if err := w.observe(sim.TopicInstruction); err != nil {
