@@ -219,6 +219,7 @@ func (s *story) tune(ctx context.Context) (err error) {
 				l.Results.Successes, l.Results.Episodes, len(l.Swaps), l.Stats.Ticks, l.Stats.Missed))
 		}
 	}()
+	yield() // the arm works, this trains beside it
 	o, err := s.options("arfm", s.o.TuneSteps, tuneDir, &s.report.TuneLines)
 	if err != nil {
 		return err

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package demo
+
+// yield does nothing here.
+func yield() {}
