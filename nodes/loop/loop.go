@@ -112,6 +112,11 @@ const shutdown = 800 * time.Millisecond
 // stopping loop takes it for stopped: there is nothing to brake then.
 const still = 200 * time.Millisecond
 
+// leap is how far a source's time may move between two looks, less than a tenth
+// of that apart by the wall clock, before it was set ahead: /clock began, or a
+// recording is played from further on. Ticks in between are not missed.
+const leap = time.Second
+
 type machine struct {
 	src  Source
 	sink Sink
@@ -216,10 +221,12 @@ func (m *machine) real(ctx context.Context) error {
 	defer timer.Stop()
 	done := ctx.Done()
 	var end time.Time
-	last, moved := int64(-1), time.Now()
+	last, moved, looked := m.src.Now(), time.Now(), time.Now()
 	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; {
 		now := m.src.Now()
-		if now < t-2*period { // set back
+		ahead := now-last > int64(leap) && time.Since(looked) < leap/10
+		looked = time.Now()
+		if ahead || now < t-2*period { // or set back
 			t = gridUp(now, period)
 		}
 		if now != last {

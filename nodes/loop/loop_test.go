@@ -317,6 +317,41 @@ func TestStopsWhileTimeStandsStill(t *testing.T) {
 	}
 }
 
+// leaping is a source whose time is set ahead at its hundredth look.
+type leaping struct {
+	*eval.Live
+	looks int
+}
+
+const far = int64(1e6 * time.Second)
+
+func (l *leaping) ahead() int64 {
+	if l.looks < 100 {
+		return 0
+	}
+	return far
+}
+func (l *leaping) Now() int64 { l.looks++; return l.Live.Now() + l.ahead() }
+func (l *leaping) Observe(t int64, obs *policy.Observation) error {
+	return l.Live.Observe(t-l.ahead(), obs)
+}
+
+// TestTimeSetAhead: ticks that a jump leaves out are not missed.
+func TestTimeSetAhead(t *testing.T) {
+	_, live, expert, cfg := setup(t, true)
+	src, last := &leaping{Live: live}, int64(0)
+	cfg.Ticks = 100
+	s, err := loop.Run(t.Context(), src, sinkFunc(func(fx *runner.Effects) error {
+		if fx.Command != nil {
+			last = fx.Command.Stamp
+		}
+		return nil
+	}), hotswap.NewSlot(expert), cfg)
+	if err != nil || s.Ticks != 100 || last < far || s.Missed > far/cfg.Runner.Period/2 {
+		t.Errorf("%d ticks, the last at %d, %d missed, %v", s.Ticks, last, s.Missed, err)
+	}
+}
+
 // TestProgress: statistics come while the loop runs.
 func TestProgress(t *testing.T) {
 	_, live, expert, cfg := setup(t, true)

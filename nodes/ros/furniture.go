@@ -48,6 +48,10 @@ func (n *Node) followClock() error {
 					return
 				}
 				now := GetTime(rec, "clock")
+				if now < 0 {
+					n.Log.WarnEvery(time.Second, "/clock says %.3f s, a time before all others; it is not taken", float64(now)/1e9)
+					return
+				}
 				if from := n.Clock.t.set(now); from > now {
 					n.Log.WarnEvery(time.Second, "/clock went back by %.3f s, to %.3f s", float64(from-now)/1e9, float64(now)/1e9)
 				}
@@ -102,8 +106,8 @@ func (n *Node) Run(ctx context.Context) error {
 		stop()
 	}
 	<-watched
-	if n.machine != nil && n.State() != Finalized {
-		err = errors.Join(err, n.Trigger("shutdown"))
+	if n.machine != nil {
+		err = errors.Join(err, n.logged(n.machine.shutdown()))
 	}
 	return err
 }

@@ -207,6 +207,13 @@ func TestSimulatedTime(t *testing.T) {
 	say(12_000_000_345)
 	within(t, 5*time.Second, "the time is that of /clock", func() bool { return n.Clock.Now() == 12_000_000_345 })
 	within(t, 5*time.Second, "the clock is seen to stop", func() bool { return n.Clock.Stopped(50 * time.Millisecond) })
+	say(-3e9)
+	within(t, 5*time.Second, "a negative time is refused", func() bool {
+		return strings.Contains(rosout.text(), "30 sim_time: /clock says -3.000 s")
+	})
+	if n.Clock.Now() != 12_000_000_345 {
+		t.Errorf("after it the time is %d", n.Clock.Now())
+	}
 	say(2_500_000_000)
 	within(t, 5*time.Second, "the time goes back", func() bool { return n.Clock.Now() == 2_500_000_000 })
 	within(t, 5*time.Second, "the log says so", func() bool {

@@ -61,8 +61,9 @@ func (n *Node) State() State {
 // Errors are logged.
 func (n *Node) Trigger(label string) error { return n.trigger(label, 0) }
 
-func (n *Node) trigger(label string, id uint8) error {
-	err := n.machine.trigger(label, id)
+func (n *Node) trigger(label string, id uint8) error { return n.logged(n.machine.trigger(label, id)) }
+
+func (n *Node) logged(err error) error {
 	if err != nil {
 		n.Log.Errorf("%v", err)
 	}

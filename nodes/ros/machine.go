@@ -122,11 +122,14 @@ type machine struct {
 	entered   func(Transition) // after each change of state
 
 	mu    sync.Mutex
+	moved sync.Cond // the state is another
 	state State
 }
 
 func newMachine(c Callbacks, entered func(Transition)) *machine {
-	return &machine{callbacks: c, entered: entered, state: Unconfigured}
+	m := &machine{callbacks: c, entered: entered, state: Unconfigured}
+	m.moved.L = &m.mu
+	return m
 }
 
 // State returns the state now, that of a transition while its callback runs.
@@ -146,15 +149,20 @@ func available(s State) (out []Transition) {
 	return out
 }
 
-// take goes through the transition that fits, and returns it.
-func (m *machine) take(fits func(Transition) bool) (Transition, error) {
+// take goes through the transition that fits, and returns it. With wait, one in
+// progress is let end first.
+func (m *machine) take(wait bool, fits func(Transition) bool) (Transition, error) {
 	m.mu.Lock()
+	for wait && !m.state.primary() {
+		m.moved.Wait()
+	}
 	i := slices.IndexFunc(transitions, func(t Transition) bool { return t.From == m.state && fits(t) })
 	if i < 0 {
 		defer m.mu.Unlock()
 		return Transition{From: m.state}, ErrTransition
 	}
 	m.state = transitions[i].To
+	m.moved.Broadcast()
 	m.mu.Unlock()
 	m.entered(transitions[i])
 	return transitions[i], nil
@@ -164,7 +172,7 @@ func (m *machine) take(fits func(Transition) bool) (Transition, error) {
 // empty, and runs it to its end. Only those out of states in which a node rests
 // can be asked for.
 func (m *machine) trigger(label string, id uint8) error {
-	begun, err := m.take(func(t Transition) bool {
+	begun, err := m.take(false, func(t Transition) bool {
 		return t.From.primary() && (t.Label == label || label == "" && t.ID == id)
 	})
 	if err != nil {
@@ -173,7 +181,21 @@ func (m *machine) trigger(label string, id uint8) error {
 		}
 		return fmt.Errorf("ros: %s from %s: %w", label, begun.From, err)
 	}
-	err = m.run(begun)
+	return m.complete(begun)
+}
+
+// shutdown finalizes the node once a transition in progress has ended.
+func (m *machine) shutdown() error {
+	begun, err := m.take(true, func(t Transition) bool { return t.Label == "shutdown" })
+	if err != nil {
+		return nil // it is finalized
+	}
+	return m.complete(begun)
+}
+
+// complete runs a transition that has begun to its end.
+func (m *machine) complete(begun Transition) error {
+	err := m.run(begun)
 	m.finish(err)
 	if err != nil && errors.Is(err, ErrBroken) {
 		m.finish(m.recover(err))
@@ -193,7 +215,7 @@ func (m *machine) finish(err error) {
 	case err != nil:
 		label = "transition_failure"
 	}
-	_, _ = m.take(func(t Transition) bool { return t.Label == label }) // each has all three
+	_, _ = m.take(false, func(t Transition) bool { return t.Label == label }) // each has all three
 }
 
 func (m *machine) recover(err error) error {

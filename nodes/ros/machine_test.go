@@ -83,3 +83,34 @@ func TestTransitionByNumberAndWhileBusy(t *testing.T) {
 		t.Errorf("from inactive: %v", got)
 	}
 }
+
+// A node that is to end while a transition is in progress lets go of what that
+// one has made.
+func TestShutdownWaitsForATransition(t *testing.T) {
+	for _, failure := range []error{nil, errors.New("no camera"), ErrBroken} {
+		entered, leave, ended := make(chan bool), make(chan error), make(chan error)
+		cleaned := false
+		m := newMachine(Callbacks{
+			Configure: func() error { close(entered); return <-leave },
+			Cleanup:   func() error { cleaned = true; return nil },
+		}, func(Transition) {})
+		go func() { ended <- m.trigger("configure", 0) }()
+		<-entered
+		down := make(chan error)
+		go func() { down <- m.shutdown() }()
+		select {
+		case err := <-down:
+			t.Fatalf("shut down in the midst of it: %v", err)
+		case leave <- failure:
+		}
+		if err := <-ended; !errors.Is(err, failure) {
+			t.Errorf("configure: %v", err)
+		}
+		if err := <-down; err != nil || m.State() != Finalized || cleaned != (failure == nil) {
+			t.Errorf("after %v: %v, %s, cleaned up: %t", failure, err, m.State(), cleaned)
+		}
+		if err := m.shutdown(); err != nil {
+			t.Errorf("again: %v", err)
+		}
+	}
+}

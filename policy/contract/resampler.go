@@ -10,7 +10,7 @@ import (
 
 // Errors of Observe and Action.
 var (
-	ErrNoSample = errors.New("no message yet; check that it is published")
+	ErrNoSample = errors.New("no message yet; check that it is published") // also where all are of later than the frame
 	ErrPast     = errors.New("frame is out of the history that is kept")
 	ErrImage    = errors.New("image cannot be decoded")
 )

@@ -94,6 +94,9 @@ func TestAlign(t *testing.T) {
 			if !errors.Is(err, ErrNoSample) {
 				t.Errorf("%s: error %v, want ErrNoSample", tc.name, err)
 			}
+			if said := strings.Contains(err.Error(), "10ms ahead"); said != (len(tc.in) > 0) {
+				t.Errorf("%s: %v", tc.name, err)
+			}
 		case err != nil || obs.State[0] != tc.want:
 			t.Errorf("%s: %v, error %v, want %v", tc.name, obs.State, err, tc.want)
 		}

@@ -83,7 +83,7 @@ func (s *stream) pick(t, period int64) (int, error) {
 		}
 	}
 	if best < 0 {
-		return -1, fmt.Errorf("topic %s: %w", s.topic, ErrNoSample)
+		return -1, s.none(t)
 	}
 	age, limit := s.age(best, t), s.maxAge
 	if s.align == AlignDrop && age >= period {
@@ -94,6 +94,28 @@ func (s *stream) pick(t, period int64) (int, error) {
 	}
 	return best, nil
 }
+
+// none says why there is no sample for time t.
+func (s *stream) none(t int64) error {
+	for i := range s.history {
+		if m := &s.history[i]; m.received <= t { // so its stamp is after t
+			return &aheadError{s.topic, time.Duration(m.stamp - t)}
+		}
+	}
+	return fmt.Errorf("topic %s: %w", s.topic, ErrNoSample)
+}
+
+// aheadError is an ErrNoSample: messages came, but of a time to come.
+type aheadError struct {
+	topic string
+	by    time.Duration
+}
+
+func (e *aheadError) Error() string {
+	return fmt.Sprintf("topic %s is stamped %v ahead of the time here; compare the clocks, and use_sim_time, of both sides", e.topic, e.by)
+}
+
+func (e *aheadError) Is(target error) bool { return target == ErrNoSample }
 
 // better says whether a, which arrived later, takes b's place at time t.
 func (s *stream) better(a, b *sample, t int64) bool {

@@ -133,7 +133,7 @@ func (d *Driver) Configure() (err error) {
 			return err
 		}
 	}
-	c := &configured{board: newBoard(), slot: hotswap.NewSlot(nil), linked: make(chan struct{}), control: make(chan runner.Event, 64)}
+	c := &configured{board: newBoard(), slot: hotswap.NewSlot(nil), linked: make(chan struct{}), control: make(chan runner.Event, 4*maxAsked)}
 	c.journal = newJournal(d.log)
 	c.holds = &holds{tell: c.tell}
 	c.states, c.pictures = d.n.Context().NewGroup(c.failed(d.log)), d.n.Context().NewGroup(c.failed(d.log))
@@ -177,12 +177,37 @@ func (c *configured) failed(log Logger) func(error) {
 	return func(err error) { log.Errorf("%v", err) }
 }
 
+// maxAsked is how many events may wait for the runner before requests are
+// refused. There is room for more, so that none is lost of those that are being
+// served or that nobody asked for.
+const maxAsked = 64
+
 // tell gives the runner an event; without a loop there is nothing to tell.
 func (c *configured) tell(ev runner.Event) {
 	select {
 	case c.control <- ev:
-	default: // sixty-four wait: the loop's clock stands still, and nothing moves
-		c.journal.warn("a request waits no longer, the control loop does not take any")
+	default:
+		c.journal.warn("an event is lost, the control loop does not take any")
+	}
+}
+
+// busy refuses a request where too many wait: the loop's clock stands still, or
+// somebody asks all the time.
+func (c *configured) busy() error {
+	if len(c.control) < maxAsked {
+		return nil
+	}
+	return fmt.Errorf("%d requests wait for the control loop already, look who makes them and whether /clock stands still", len(c.control))
+}
+
+// drain forgets what waits for the runner.
+func (c *configured) drain() {
+	for {
+		select {
+		case <-c.control:
+		default:
+			return
+		}
 	}
 }
 

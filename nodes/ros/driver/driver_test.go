@@ -4,6 +4,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -249,6 +250,17 @@ func TestRunPolicy(t *testing.T) {
 		if o, _ := result.Lookup("outcome"); s != status || o != outcome {
 			reason, _ := result.Lookup("reason")
 			t.Errorf("the goal is %s with outcome %v: %v", s, o, reason)
+		}
+	}
+	for _, bad := range []struct {
+		prompt string
+		sec    int
+	}{{strings.Repeat("x", longestText+1), 1}, {"", -1}} {
+		rec := client.Goal.New()
+		_ = rec.Set("prompt", bad.prompt)
+		_ = rec.Set("duration.sec", bad.sec)
+		if _, err := client.Send(t.Context(), rec, nil); !errors.Is(err, ros.ErrRefused) {
+			t.Errorf("a prompt of %d bytes for %d s: %v", len(bad.prompt), bad.sec, err)
 		}
 	}
 	first := goal("put it down", 0)

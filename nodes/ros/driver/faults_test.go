@@ -82,6 +82,50 @@ func TestClock(t *testing.T) {
 // TestDescription: limits come from the latched robot description, tightened by
 // files; without one the defaults apply, and a description without the arm's
 // joints is refused.
+// TestStopUnderLoad: whatever else is asked for, a stop counts.
+func TestStopUnderLoad(t *testing.T) {
+	c := connect(t)
+	dir := t.TempDir()
+	saveCheckpoint(t, dir, 1, 10, testContract)
+	var still atomic.Int64
+	now := func() int64 {
+		if at := still.Load(); at != 0 {
+			return at
+		}
+		return wall()
+	}
+	a := newArm(t, c, "loaded", now)
+	d := start(t, c, "loaded", now, testOptions(dir))
+	activate(t, d)
+	within(t, 10*time.Second, "the arm is led", a.state("tracking"))
+	still.Store(wall()) // nothing is taken now
+	on := false
+	ask := func() (bool, string) {
+		on = !on
+		return call(t, a, "/loaded/hold", setBool, func(r *cdr.Record) { _ = r.Set("data", on) })
+	}
+	for range maxAsked {
+		if ok, text := ask(); !ok {
+			t.Fatal(text)
+		}
+	}
+	if ok, text := ask(); ok || !strings.Contains(text, "requests wait for the control loop already") {
+		t.Errorf("one more: %t, %s", ok, text)
+	}
+	if ok, text := call(t, a, "/loaded/stop", trigger, nil); !ok {
+		t.Error(text)
+	}
+	if n := len(d.control); n != 1 {
+		t.Errorf("%d events wait, the stop is not the next", n)
+	}
+	still.Store(0)
+	within(t, 5*time.Second, "it is stopped", a.state("stopped"))
+	if ok, text := call(t, a, "/loaded/rearm", trigger, nil); !ok {
+		t.Error(text)
+	}
+	within(t, 5*time.Second, "it is led again", a.state("tracking"))
+}
+
 func TestDescription(t *testing.T) {
 	c := connect(t)
 	dir := t.TempDir()

@@ -5,6 +5,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -42,18 +43,22 @@ type run struct {
 	begin     int64 // ROS time, ns
 }
 
-func (r *runs) accept(*cdr.Record) error {
+func (r *runs) accept(goal *cdr.Record) error {
 	if !r.d.active.Load() {
 		return errInactive
 	}
-	return nil
+	if n := len(promptOf(goal)); n > longestText {
+		return fmt.Errorf("the prompt has %d bytes, %d are allowed", n, longestText)
+	}
+	if d := time.Duration(ros.GetTime(goal, "duration")); d < 0 {
+		return fmt.Errorf("the duration is %v, give 0 for no end or more", d)
+	}
+	return r.d.busy()
 }
 
 func (r *runs) execute(ctx context.Context, g *ros.Goal, result *cdr.Record) ros.GoalStatus {
 	d := r.d
-	prompt, _ := g.Description.Lookup("prompt")
-	text, _ := prompt.(string)
-	me := r.start(text)
+	me := r.start(promptOf(g.Description))
 	outcome, reason := me.wait(ctx, d, g)
 	r.end(me, reason)
 	d.journal.info("run_policy: " + reason)
@@ -132,4 +137,11 @@ func (me *run) wait(ctx context.Context, d *Driver, g *ros.Goal) (outcome uint8,
 			}
 		}
 	}
+}
+
+// promptOf is the prompt that a goal asks for.
+func promptOf(goal *cdr.Record) string {
+	prompt, _ := goal.Lookup("prompt")
+	text, _ := prompt.(string)
+	return text
 }

@@ -94,7 +94,8 @@ func (d *Driver) stop(*cdr.Record) (string, error) {
 	if !d.active.Load() {
 		return "", errInactive
 	}
-	d.configured.tell(runner.Stop("~/stop was called"))
+	d.drain() // a stop waits for nothing; what else was asked for ends with it
+	d.tell(runner.Stop("~/stop was called"))
 	d.journal.warn("~/stop was called")
 	return "stops; call ~/rearm to go on", nil
 }
@@ -102,6 +103,9 @@ func (d *Driver) stop(*cdr.Record) (string, error) {
 func (d *Driver) rearm(*cdr.Record) (string, error) {
 	if !d.active.Load() {
 		return "", errInactive
+	}
+	if err := d.busy(); err != nil {
+		return "", err
 	}
 	d.holds.rearm()
 	d.journal.info("~/rearm was called")
@@ -111,6 +115,9 @@ func (d *Driver) rearm(*cdr.Record) (string, error) {
 func (d *Driver) hold(req *cdr.Record) (string, error) {
 	if !d.active.Load() {
 		return "", errInactive
+	}
+	if err := d.busy(); err != nil {
+		return "", err
 	}
 	if on, _ := req.Lookup("data"); on == true {
 		d.holds.hold(holdOperator, "~/hold was called")

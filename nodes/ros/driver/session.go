@@ -34,14 +34,7 @@ func (d *Driver) Activate() error {
 			return err
 		}
 	}
-	for { // what was asked of a loop before
-		select {
-		case <-c.control:
-			continue
-		default:
-		}
-		break
-	}
+	c.drain() // what was asked of a loop before
 	c.holds.clear()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{cancel: cancel, done: make(chan struct{})}
