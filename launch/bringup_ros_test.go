@@ -160,6 +160,24 @@ func (b *board) diagnostic(name string) string {
 	return b.texts[name]
 }
 
+// value returns a diagnostic's value, pairs all of them.
+func (b *board) value(name, key string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.values[name+"/"+key]
+}
+
+func (b *board) pairs(name string) (list []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(b.values)) {
+		if rest, ok := strings.CutPrefix(key, name+"/"); ok {
+			list = append(list, rest+" "+b.values[key])
+		}
+	}
+	return list
+}
+
 // TestSimulatedArm: bringup.launch.py with nothing but sim:=true, then with
 // recording and fine-tuning, seen with the tools of ROS.
 func TestSimulatedArm(t *testing.T) {

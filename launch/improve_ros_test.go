@@ -30,30 +30,31 @@ type answered struct {
 	mu     sync.Mutex
 	chunks map[int64][]float32
 	hash   map[int64]string
+	ages   []time.Duration // of each chunk's frame when the chunk was heard
 }
 
 func hearChunks(o *observer) *answered {
 	a := &answered{chunks: map[int64][]float32{}, hash: map[int64]string{}}
 	o.hear("/policy_node/action_chunk", "arfm/msg/ActionChunk", ros.QoS{Reliable: true, Depth: 100}, func(_ int64, rec *cdr.Record) {
-		t := int64(field[int32](rec, "header.stamp.sec"))*1e9 + int64(field[uint32](rec, "header.stamp.nanosec"))
+		t := contract.Stamp(rec)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.chunks[t], a.hash[t] = slices.Clone(field[[]float32](rec, "values")), field[string](rec, "checkpoint")
+		a.ages = append(a.ages, time.Duration(time.Now().UnixNano()-t))
 	})
 	return a
 }
 
-// of returns the stamps of the chunks that one set of weights gave.
-func (a *answered) of(hash string) (stamps []int64) {
+// stamps returns those of all chunks, in order.
+func (a *answered) stamps() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for t, h := range a.hash {
-		if h == hash {
-			stamps = append(stamps, t)
-		}
-	}
-	slices.Sort(stamps)
-	return stamps
+	return slices.Sorted(maps.Keys(a.chunks))
+}
+
+// of returns the stamps of the chunks that one set of weights gave.
+func (a *answered) of(hash string) []int64 {
+	return slices.DeleteFunc(a.stamps(), func(t int64) bool { return a.hash[t] != hash })
 }
 
 // improve runs the loop of a robot that learns: the policy works, is recorded

@@ -34,6 +34,15 @@ func TestClock(t *testing.T) {
 		return base.Load() + time.Since(begin).Nanoseconds()
 	}
 	a := newArm(t, c, "clocked", now)
+	what, err := a.n.Publisher("/arfm/instruction", "std_msgs/msg/String", ros.Latched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := what.Type.New()
+	if err := errors.Join(text.Set("data", "stack the cups"), what.Publish(text)); err != nil {
+		t.Fatal(err)
+	}
+	told := func() bool { return a.status("instruction") == "stack the cups" }
 	d := start(t, c, "clocked", now, testOptions(dir))
 	activate(t, d)
 	within(t, 10*time.Second, "it says that time stands still", func() bool {
@@ -42,6 +51,7 @@ func TestClock(t *testing.T) {
 	})
 	running.Store(1)
 	within(t, 10*time.Second, "the arm is led", a.state("tracking"))
+	within(t, 10*time.Second, "it heard the instruction of before", told)
 	a.mu.Lock()
 	base.Store(500e9)
 	a.doing, a.got, a.statuses = points{}, nil, nil
@@ -52,6 +62,9 @@ func TestClock(t *testing.T) {
 		a.mu.Unlock()
 		return n > 4 && a.status("state") == "tracking"
 	})
+	if !told() {
+		t.Errorf("after the clock was set back the instruction is %v", a.status("instruction"))
+	}
 	a.mu.Lock()
 	for _, x := range a.got[2:] {
 		if x.times[0] > 800e9 {

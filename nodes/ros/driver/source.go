@@ -42,6 +42,7 @@ type source struct {
 	latest   int64 // newest time of receipt, ns
 	frames   [frameRing]frame
 	spoken   string         // instruction of the last frame
+	told     *cdr.Record    // the last message with one; it is not sent again
 	age      loop.Histogram // from the input's stamp to the chunk
 }
 
@@ -139,6 +140,9 @@ func (s *source) push(f *feed, received int64, rec *cdr.Record, err error) {
 	} else {
 		err = s.resample.Push(f.topic, received, rec)
 	}
+	if err == nil && f.role == contract.RoleInstruction {
+		s.told = rec
+	}
 	f.messages++
 	var say string
 	if err != nil {
@@ -163,9 +167,12 @@ func (s *source) push(f *feed, received int64, rec *cdr.Record, err error) {
 // having been set back.
 func (s *source) slack() int64 { return max(2*s.c.Period(), int64(500*time.Millisecond)) }
 
-// restart forgets what was received: the clock was set back.
+// restart forgets what was received, but not what to do: the clock was set back.
 func (s *source) restart() {
 	s.resample, s.latest, s.frames = contract.NewResampler(s.c), 0, [frameRing]frame{}
+	if s.told != nil {
+		_ = s.resample.Push(s.c.Observation.Instruction.Topic, 0, s.told) // it was good before
+	}
 }
 
 // Now implements loop.Source.
