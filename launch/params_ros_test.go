@@ -17,7 +17,8 @@ import (
 
 // TestPackagedParameters holds share/arfm/params against what the nodes
 // declare: the file shows every parameter, with its default, or commented out
-// where the default depends on the machine or cannot be written.
+// where the default depends on the machine or cannot be written. The README
+// names all of them.
 func TestPackagedParameters(t *testing.T) {
 	for _, node := range []string{"policy_node", "finetune_node", "sim_node"} {
 		t.Run(node, func(t *testing.T) {
@@ -34,14 +35,36 @@ func TestPackagedParameters(t *testing.T) {
 					t.Errorf("%s is %v in the file, %v by default", name, value, got)
 				}
 			}
+			described := section(t, "### "+node) + section(t, "## On a robot: ROS 2")
 			for name := range declared {
+				if strings.HasPrefix(name, "qos_overrides.") {
+					continue
+				}
 				last := name[strings.LastIndex(name, ".")+1:]
-				if _, ok := packaged[name]; !ok && !strings.HasPrefix(name, "qos_overrides.") && !bytes.Contains(text, []byte("# "+last+":")) {
+				if _, ok := packaged[name]; !ok && !bytes.Contains(text, []byte("# "+last+":")) {
 					t.Errorf("%s is declared, but not in the file", name)
+				}
+				if !strings.Contains(described, "`"+name+"`") && !strings.Contains(described, "`."+last+"`") {
+					t.Errorf("%s is declared, but the README does not have it", name)
 				}
 			}
 		})
 	}
+}
+
+// section is what the README says between a heading and the next.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("the README has no heading %q", heading)
+	}
+	rest, _, _ = strings.Cut(rest, "\n##")
+	return rest
 }
 
 // startAndDump starts a node without parameters and returns what ros2 param
