@@ -46,6 +46,13 @@ type Paced interface {
 	Speed() float64 // source seconds per second
 }
 
+// Stepped is a Source whose time may move by steps of any size at any pace, such
+// as that on /clock.
+type Stepped interface {
+	Source
+	Moved() <-chan struct{} // closed at the next step; nil: time goes as the wall clock's
+}
+
 // Sink takes what each tick decides. The effects are valid during the call,
 // which should not block. An error ends the loop.
 type Sink interface {
@@ -217,12 +224,17 @@ func (m *machine) real(ctx context.Context) error {
 	if p, ok := m.src.(Paced); ok && p.Speed() > 0 {
 		speed = p.Speed()
 	}
+	stepped, _ := m.src.(Stepped)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	done := ctx.Done()
 	var end time.Time
 	last, moved, looked := m.src.Now(), time.Now(), time.Now()
 	for n := int64(0); m.cfg.Ticks == 0 || n < m.cfg.Ticks; {
+		var step <-chan struct{}
+		if stepped != nil {
+			step = stepped.Moved()
+		}
 		now := m.src.Now()
 		ahead := now-last > int64(leap) && time.Since(looked) < leap/10
 		looked = time.Now()
@@ -240,6 +252,7 @@ func (m *machine) real(ctx context.Context) error {
 			timer.Reset(time.Duration(float64(min(wait, period)) / speed))
 			select {
 			case <-timer.C:
+			case <-step:
 			case res := <-m.inf.results:
 				m.answer(res)
 			case <-done:

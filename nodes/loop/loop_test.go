@@ -317,7 +317,7 @@ func TestStopsWhileTimeStandsStill(t *testing.T) {
 	}
 }
 
-// leaping is a source whose time is set ahead at its hundredth look.
+// leaping is a source whose time is set ahead at its twentieth look.
 type leaping struct {
 	*eval.Live
 	looks int
@@ -326,7 +326,7 @@ type leaping struct {
 const far = int64(1e6 * time.Second)
 
 func (l *leaping) ahead() int64 {
-	if l.looks < 100 {
+	if l.looks < 20 {
 		return 0
 	}
 	return far
@@ -340,15 +340,73 @@ func (l *leaping) Observe(t int64, obs *policy.Observation) error {
 func TestTimeSetAhead(t *testing.T) {
 	_, live, expert, cfg := setup(t, true)
 	src, last := &leaping{Live: live}, int64(0)
-	cfg.Ticks = 100
+	cfg.Ticks = 30
 	s, err := loop.Run(t.Context(), src, sinkFunc(func(fx *runner.Effects) error {
 		if fx.Command != nil {
 			last = fx.Command.Stamp
 		}
 		return nil
 	}), hotswap.NewSlot(expert), cfg)
-	if err != nil || s.Ticks != 100 || last < far || s.Missed > far/cfg.Runner.Period/2 {
+	if err != nil || s.Ticks != 30 || last < far || s.Missed > far/cfg.Runner.Period/2 {
 		t.Errorf("%d ticks, the last at %d, %d missed, %v", s.Ticks, last, s.Missed, err)
+	}
+}
+
+// stepping is a source whose time moves by ten seconds when it is told to.
+type stepping struct {
+	mu    sync.Mutex
+	now   int64
+	moved chan struct{}
+	began chan struct{} // closed when somebody waits for a step
+	once  sync.Once
+}
+
+func (h *stepping) Now() int64 { h.mu.Lock(); defer h.mu.Unlock(); return h.now }
+func (h *stepping) Observe(int64, *policy.Observation) error {
+	return contract.ErrNoSample
+}
+func (h *stepping) Moved() <-chan struct{} {
+	h.once.Do(func() { close(h.began) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.moved
+}
+func (h *stepping) step() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now += int64(10 * time.Second)
+	close(h.moved)
+	h.moved = make(chan struct{})
+}
+
+// TestStepped: the loop goes with the steps of its source, however fast they
+// follow one another, and does not wait as long as they take by the wall clock.
+func TestStepped(t *testing.T) {
+	src := &stepping{moved: make(chan struct{}), began: make(chan struct{})}
+	cfg := loop.Config{Runner: runner.Config{Names: []string{"a"}, Period: int64(10 * time.Second), RowPeriod: int64(10 * time.Second), StateIndex: []int{0}}, Ticks: 20}
+	ticks, done := make(chan bool, 20), make(chan error, 1)
+	go func() {
+		s, err := loop.Run(t.Context(), src, sinkFunc(func(*runner.Effects) error { ticks <- true; return nil }), hotswap.NewSlot(nil), cfg)
+		if s.Missed > 0 {
+			err = errors.Join(err, errors.New("ticks are missed"))
+		}
+		done <- err
+	}()
+	select {
+	case <-src.began:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	for range cfg.Ticks {
+		src.step()
+		select {
+		case <-ticks:
+		case <-time.After(5 * time.Second):
+			t.Fatal("no tick follows a step")
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

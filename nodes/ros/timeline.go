@@ -109,6 +109,17 @@ func (c *Clock) Silent() time.Duration {
 // Stopped tells whether /clock has been silent for longer than d of wall time.
 func (c *Clock) Stopped(d time.Duration) bool { return c.Silent() > d }
 
+// Moved returns a channel that is closed with the next message of /clock, or when
+// the time comes from elsewhere; nil where time is the wall's.
+func (c *Clock) Moved() <-chan struct{} {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	if !c.t.sim {
+		return nil
+	}
+	return c.t.moved
+}
+
 // OnJump has f called after time went back: a simulation that was reset, a bag
 // that plays again, use_sim_time that was set.
 func (c *Clock) OnJump(f func(from, to int64)) {

@@ -36,6 +36,29 @@ func TestClockOfMessages(t *testing.T) {
 	}
 }
 
+func TestMoved(t *testing.T) {
+	line := newTimeline()
+	clock := &Clock{line}
+	if clock.Moved() != nil {
+		t.Error("the wall's time moves by steps")
+	}
+	line.follow(true)
+	for _, step := range []func(){func() { line.set(1000) }, func() { line.set(500) }, func() { line.follow(false) }} {
+		moved := clock.Moved()
+		select {
+		case <-moved:
+			t.Error("it moved before the step")
+		default:
+		}
+		step()
+		select {
+		case <-moved:
+		default:
+			t.Error("it did not move")
+		}
+	}
+}
+
 func TestWaitUntil(t *testing.T) {
 	line := newTimeline()
 	clock := &Clock{line}

@@ -233,7 +233,7 @@ func (d *Driver) watched(e hotswap.Event) {
 // connect makes what the contract reads and writes, once.
 func (d *Driver) connect(ct *contract.Contract) (err error) {
 	d.once.Do(func() {
-		l := &link{contract: ct, src: &source{now: d.now, log: d.log, text: d.text}}
+		l := &link{contract: ct, src: &source{now: d.now, step: d.n.Clock.Moved, log: d.log, text: d.text}}
 		defer func() {
 			if err != nil {
 				err = errors.Join(fmt.Errorf("contract: %w", err), l.close())

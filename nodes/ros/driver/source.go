@@ -30,7 +30,8 @@ const sayAgain = 5 * time.Second
 // goroutines of two groups, so that pictures hold up nothing else.
 type source struct {
 	c    *contract.Contract
-	now  func() int64 // ROS time, ns
+	now  func() int64           // ROS time, ns
+	step func() <-chan struct{} // see loop.Stepped
 	log  Logger
 	text func() string // an instruction that takes precedence over the topic's, or ""
 
@@ -65,7 +66,7 @@ type feed struct {
 	unsaid   int64     // refusals since
 }
 
-var _ loop.Source = (*source)(nil)
+var _ loop.Stepped = (*source)(nil)
 
 // qosOf gives the profiles that a topic is subscribed to with.
 func qosOf(role contract.Role) []ros.QoS {
@@ -177,6 +178,9 @@ func (s *source) restart() {
 
 // Now implements loop.Source.
 func (s *source) Now() int64 { return s.now() }
+
+// Moved implements loop.Stepped.
+func (s *source) Moved() <-chan struct{} { return s.step() }
 
 // Observe implements loop.Source.
 func (s *source) Observe(t int64, obs *policy.Observation) error {
