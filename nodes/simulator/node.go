@@ -117,7 +117,8 @@ func (n *node) options() (Options, error) {
 
 func (n *node) log(level Level, text string) {
 	if level == Warn {
-		n.Log.WarnEvery(5*time.Second, "%s", text)
+		kind, rest, _ := strings.Cut(text, ":") // each kind is throttled by itself
+		n.Log.WarnEvery(5*time.Second, strings.ReplaceAll(kind, "%", "%%")+":%s", rest)
 		return
 	}
 	n.Log.Infof("%s", text)

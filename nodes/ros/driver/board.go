@@ -130,6 +130,14 @@ func (b *board) watched(e hotswap.Event) {
 	})
 }
 
+// refused says why a checkpoint was refused last, "" where another was taken
+// since.
+func (b *board) refused() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refusal
+}
+
 // state is the one word of the status, the intervention that holds the arm and
 // the same in a sentence.
 func (b *board) state() (state, holding, reason string) {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -182,6 +184,16 @@ func TestServicesAndSwap(t *testing.T) {
 	within(t, 5*time.Second, "the first is back", func() bool { return a.status("checkpoint") == hash && a.status("path") == first })
 	if ok, text := call(t, a, "/serves/reload", trigger, nil); !ok || !strings.Contains(text, "swapped") {
 		t.Errorf("reload: %v %s", ok, text)
+	}
+	bad := filepath.Join(dir, "younger.safetensors")
+	if err := os.WriteFile(bad, []byte("garbage"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if ok, text := call(t, a, "/serves/reload", trigger, nil); !ok || !strings.Contains(text, "unchanged") || !strings.Contains(text, bad) {
+		t.Errorf("reload beside a younger file that is refused: %v %s", ok, text)
+	}
+	if err := os.Remove(bad); err != nil {
+		t.Fatal(err)
 	}
 	if ok, text := call(t, a, "/serves/hold", setBool, func(r *cdr.Record) { _ = r.Set("data", true) }); !ok {
 		t.Errorf("hold: %s", text)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,8 +80,14 @@ func (d *Driver) waitForDescription() (string, error) {
 // logLimits says which limits apply.
 func (d *Driver) logLimits(l *link, cfg runner.Config) {
 	limits := cfg.Limits.Select(cfg.Names)
-	if len(cfg.Limits.Names) == 0 {
-		d.journal.warn("no limits are known, the defaults apply; set robot_description or joint_limits")
+	var unknown []string
+	for _, name := range cfg.Names {
+		if !slices.Contains(d.limits.Names, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		d.journal.warn(fmt.Sprintf("no limits are known of %s: the defaults apply, and no position limits; give them in robot_description or joint_limits", strings.Join(unknown, ", ")))
 	}
 	limits.FillMissing()
 	var b strings.Builder

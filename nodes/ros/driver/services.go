@@ -70,12 +70,18 @@ func (d *Driver) serve() (s services, err error) {
 
 // reload tries the checkpoints in the folder now.
 func (d *Driver) reload(*cdr.Record) (string, error) {
+	d.board.set(func() { d.board.refusal = "" })
 	e, err := d.watcher.Reload()
+	refused := d.board.refused() // of younger files than the one in e
 	d.watched(e)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s: %s, step %d, sha256 %.12s", e.Kind, e.Path, e.Step, e.Hash), nil
+	text := fmt.Sprintf("%s: %s, step %d, sha256 %.12s", e.Kind, e.Path, e.Step, e.Hash)
+	if refused != "" {
+		text += "; refused: " + refused
+	}
+	return text, nil
 }
 
 // rollback brings the weights before back.
