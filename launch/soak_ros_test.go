@@ -89,8 +89,9 @@ func TestSoak(t *testing.T) {
 	if length >= 2*time.Minute && float64(most.rss) > 1.05*float64(first.rss) {
 		t.Errorf("memory grew from %v to %d KiB", first, most.rss)
 	}
-	if length >= 2*time.Minute && (most.threads > first.threads+2 || most.files > first.files+2) {
-		t.Errorf("threads or files grew from %v to %d and %d", first, most.threads, most.files)
+	// Go makes a thread where one is blocked; a leak makes many.
+	if length >= 2*time.Minute && (last.threads > first.threads+8 || last.files > first.files+2) {
+		t.Errorf("threads or files grew from %v to %v", first, last)
 	}
 	if n := b.value("policy_node: policy", "chunks not published"); n != "0" {
 		t.Errorf("%s chunks were not published", n)
