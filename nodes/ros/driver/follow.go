@@ -18,7 +18,7 @@ import (
 const holdController = "controller"
 
 const (
-	goalLead     = 20 * time.Millisecond  // how long a goal may be on its way
+	goalLead     = 40 * time.Millisecond  // how long a goal may be on its way
 	acceptWithin = 500 * time.Millisecond // for the answer to a goal
 	lookEvery    = 500 * time.Millisecond // for the server
 	tryAgain     = time.Second            // after a fault that may pass by itself
