@@ -17,6 +17,7 @@ var rules = []struct {
 	reserved []string // reserved modules it may use
 }{
 	{"arfm/policy", []string{"arfm/policy"}, []string{"gorgonia.org", "gonum.org"}},
+	{"arfm/policy/onnx", []string{"arfm/policy"}, []string{"github.com/owulveryck/onnx-go", "gonum.org", "gorgonia.org"}},
 	{"arfm/policy/hotswap", []string{"arfm/policy"}, []string{"github.com/fsnotify/fsnotify", "gonum.org", "gorgonia.org"}},
 	{"arfm/msgs", nil, nil},
 	{"arfm/launch", nil, nil},

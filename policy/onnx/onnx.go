@@ -1,0 +1,132 @@
+// Package onnx runs vision and text encoders that were trained elsewhere, from
+// ONNX files of opset 7 to 17 (and those operators of later opsets that it
+// knows).
+//
+// The way of a model through the package:
+//
+//	file -> front.go, tensorproto.go   reads the protobuf as views of the mapped
+//	                                   file: opsets, domains, values, tensors
+//	     -> skeleton -> onnx-go        decodes nodes, edges and attributes from
+//	                                   the same model without its tensors
+//	     -> backend.go                 takes them as onnx-go's computation backend
+//	     -> graph.go                   checks the graph, binds operators, orders
+//	                                   the nodes
+//	     -> fold.go                    computes what depends on constants only
+//	     -> run.go                     computes the outputs from the inputs
+//
+// An operator (registry.go, op_*.go) looks at types and shapes first, says what
+// comes out, and returns the function that computes it. float16 and bfloat16
+// are stored as such and computed in float32. float64 is computed in float64
+// element-wise, in reductions and in MatMul, elsewhere in float32.
+//
+// A file is hostile: whatever is wrong with it becomes one sentence, and no
+// memory is taken that its own length, or the limit on results, does not
+// justify.
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Errors that a caller may test for with errors.Is.
+var (
+	ErrFormat      = errors.New("not a readable ONNX model")
+	ErrUnsupported = errors.New("unsupported operator")
+	ErrInput       = errors.New("unsuitable input")
+	ErrTooLarge    = errors.New("too large")
+)
+
+// errNoData says that an operator's shape depends on values that are not known
+// yet.
+var errNoData = errors.New("the shape depends on values that are not known yet")
+
+// Model is a model that is ready to run. It is not safe for concurrent use.
+type Model struct {
+	// Inputs and Outputs are described as the file does.
+	Inputs, Outputs []Value
+	// Producer is the program that wrote the file.
+	Producer string
+	// Opsets maps domains to versions; the default domain is "".
+	Opsets map[string]int64
+
+	engine    *engine
+	names     *names
+	constants map[int]*Tensor
+	inputIDs  []int
+	outputIDs []int
+	uses      []int     // how many nodes and outputs read a value
+	live      []*Tensor // the values of a run
+	pool      pool
+	limit     int
+	files     *folder
+	label     string         // the file, for messages
+	ops       map[string]int // how many nodes each operator has
+}
+
+// DefaultLimit bounds the bytes of one result, and of all that live at a time
+// while a model runs.
+const DefaultLimit = 4 << 30
+
+// Open maps the model at path and makes it ready. External data is looked for
+// in the same folder. Close gives the memory back; results stay valid.
+func Open(path string) (*Model, error) {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	files := &folder{dir: dir, mapped: map[string]*mapping{}}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, err := mapFile(f)
+	if err != nil {
+		return nil, err
+	}
+	files.mapped[name] = m
+	model, err := load(m.data, files, path)
+	if err != nil {
+		files.Close()
+		return nil, err
+	}
+	model.files = files
+	return model, nil
+}
+
+// Decode makes the model in data ready. data must stay unchanged while the
+// model is used. External data is out of reach.
+func Decode(data []byte) (*Model, error) { return load(data, nil, "model") }
+
+// SetLimit changes DefaultLimit for this model.
+func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }
+
+// Close gives the mapped files back. The model must not run afterwards.
+func (m *Model) Close() error {
+	m.constants = nil
+	if m.files == nil {
+		return nil
+	}
+	return m.files.Close()
+}
+
+// Parameters is the number of elements of the model's constants.
+func (m *Model) Parameters() int {
+	n := 0
+	for _, t := range m.constants {
+		n += t.Len()
+	}
+	return n
+}
+
+func (v Value) String() string {
+	dims := make([]string, len(v.Dims))
+	for i, d := range v.Dims {
+		dims[i] = d.String()
+	}
+	return fmt.Sprintf("%s: %v[%s]", v.Name, v.Type, strings.Join(dims, " "))
+}

@@ -1,0 +1,472 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+func init() {
+	for _, name := range []string{"Add", "Sub", "Mul", "Div"} {
+		register(operator{name, 6, 2, 2, half, prepareArith})
+	}
+	for _, name := range []string{"Mod", "Max", "Min", "Sum", "Mean", "PRelu"} {
+		least, most := 1, many
+		if name == "Mod" || name == "PRelu" {
+			least, most = 2, 2
+		}
+		register(operator{name, 6, least, most, half, prepareArith})
+	}
+	register(operator{"Pow", 6, 2, 2, half, preparePow})
+	for _, name := range []string{"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"} {
+		register(operator{name, 7, 2, 2, half, prepareCompare})
+	}
+	for _, name := range []string{"And", "Or", "Xor"} {
+		register(operator{name, 7, 2, 2, asIs, prepareLogic})
+	}
+	for _, name := range []string{"BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"} {
+		register(operator{name, 11, 2, 2, asIs, prepareBits})
+	}
+	register(operator{"Where", 9, 3, 3, asIs, prepareWhere})
+}
+
+// prepareArith folds f over two or more inputs of one type.
+func prepareArith(c *call) (func() error, error) {
+	shapes := make([][]int, len(c.in))
+	for i, t := range c.in {
+		if t == nil || t.Type != c.in[0].Type {
+			return nil, fmt.Errorf("input %d is missing or of another type than the first", i)
+		}
+		shapes[i] = t.Shape
+	}
+	if err := c.legacyBroadcast(shapes); err != nil {
+		return nil, err
+	}
+	shape, err := broadcastShape(shapes...)
+	if err != nil {
+		return nil, err
+	}
+	if c.op == "PRelu" && !slices.Equal(shape, shapes[0]) {
+		return nil, fmt.Errorf("the slope's shape %v does not stretch to %v", shapes[1], shapes[0])
+	}
+	if err := c.out(0, c.in[0].Type, shape...); err != nil {
+		return nil, err
+	}
+	switch c.in[0].Type {
+	case Float32:
+		if c.op == "Add" || c.op == "Mul" || c.op == "Sub" || c.op == "Div" {
+			return func() error { fastArith(c.op, c.result[0], c.in[0], c.in[1], shapes); return nil }, nil
+		}
+		return foldArith(c, shapes, floatArith[float32])
+	case Float64:
+		return foldArith(c, shapes, floatArith[float64])
+	case Int8:
+		return foldArith(c, shapes, intArith[int8])
+	case Int16:
+		return foldArith(c, shapes, intArith[int16])
+	case Int32:
+		return foldArith(c, shapes, intArith[int32])
+	case Int64:
+		return foldArith(c, shapes, intArith[int64])
+	case Uint8:
+		return foldArith(c, shapes, intArith[uint8])
+	case Uint16:
+		return foldArith(c, shapes, intArith[uint16])
+	case Uint32:
+		return foldArith(c, shapes, intArith[uint32])
+	case Uint64:
+		return foldArith(c, shapes, intArith[uint64])
+	}
+	return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+}
+
+// legacyBroadcast places the second shape as opset 6 did: at the attribute
+// axis, when broadcast is set.
+func (c *call) legacyBroadcast(shapes [][]int) error {
+	if c.version >= 7 || len(shapes) != 2 || c.int("broadcast", 0) == 0 && c.op != "PRelu" {
+		return nil
+	}
+	if c.op == "PRelu" { // a slope per channel
+		for len(shapes[1]) == 1 && len(shapes[1]) < len(shapes[0])-1 {
+			shapes[1] = append(slices.Clone(shapes[1]), slices.Repeat([]int{1}, len(shapes[0])-2)...)
+		}
+		return nil
+	}
+	at := c.int("axis", len(shapes[0])-len(shapes[1]))
+	if at < 0 || at+len(shapes[1]) > len(shapes[0]) {
+		return fmt.Errorf("axis %d is out of range", at)
+	}
+	s := slices.Clone(shapes[1])
+	for len(s)+at < len(shapes[0]) {
+		s = append(s, 1)
+	}
+	shapes[1] = s
+	return nil
+}
+
+func foldArith[T number](c *call, shapes [][]int, table func(op string, fmod bool) func(T, T) T) (func() error, error) {
+	f := table(c.op, c.int("fmod", 0) == 1)
+	if f == nil {
+		return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+	}
+	return func() error {
+		dst, out := Data[T](c.result[0]), c.result[0].Shape
+		if len(c.in) == 1 {
+			copy(dst, Data[T](c.in[0]))
+			return nil
+		}
+		combine(dst, out, Data[T](c.in[0]), shapes[0], Data[T](c.in[1]), shapes[1], f)
+		for i := 2; i < len(c.in); i++ {
+			combine(dst, out, dst, out, Data[T](c.in[i]), shapes[i], f)
+		}
+		if c.op == "Mean" {
+			for i := range dst {
+				dst[i] /= T(len(c.in))
+			}
+		}
+		return nil
+	}, nil
+}
+
+func floatArith[T float32 | float64](op string, fmod bool) func(T, T) T {
+	switch op {
+	case "Add", "Sum", "Mean":
+		return func(a, b T) T { return a + b }
+	case "Sub":
+		return func(a, b T) T { return a - b }
+	case "Mul":
+		return func(a, b T) T { return a * b }
+	case "Div":
+		return func(a, b T) T { return a / b }
+	case "Max":
+		return func(a, b T) T { return max(a, b) }
+	case "Min":
+		return func(a, b T) T { return min(a, b) }
+	case "Mod":
+		if !fmod {
+			return func(a, b T) T {
+				r := math.Mod(float64(a), float64(b))
+				if r != 0 && (r < 0) != (b < 0) {
+					r += float64(b)
+				}
+				return T(r)
+			}
+		}
+		return func(a, b T) T { return T(math.Mod(float64(a), float64(b))) }
+	case "PRelu":
+		return func(a, b T) T {
+			if a < 0 {
+				return a * b
+			}
+			return a
+		}
+	}
+	return nil
+}
+
+// intArith is arithmetic on integers; a division by zero gives zero.
+func intArith[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](op string, fmod bool) func(T, T) T {
+	switch op {
+	case "Add", "Sum":
+		return func(a, b T) T { return a + b }
+	case "Sub":
+		return func(a, b T) T { return a - b }
+	case "Mul":
+		return func(a, b T) T { return a * b }
+	case "Div":
+		return func(a, b T) T {
+			if b == 0 {
+				return 0
+			}
+			return a / b
+		}
+	case "Max":
+		return func(a, b T) T { return max(a, b) }
+	case "Min":
+		return func(a, b T) T { return min(a, b) }
+	case "Mod":
+		return func(a, b T) T {
+			if b == 0 {
+				return 0
+			}
+			r := a % b
+			if !fmod && r != 0 && (r < 0) != (b < 0) {
+				r += b
+			}
+			return r
+		}
+	case "PRelu":
+		return func(a, b T) T {
+			if a < 0 {
+				return a * b
+			}
+			return a
+		}
+	}
+	return nil
+}
+
+// fastArith is the arithmetic that encoders spend time on, in float32 with the
+// loops written out.
+func fastArith(op string, out, a, b *Tensor, shapes [][]int) {
+	dst, x, y := Data[float32](out), Data[float32](a), Data[float32](b)
+	operand := [][]int{stretch(shapes[0], out.Shape), stretch(shapes[1], out.Shape)}
+	walkRows(out.Shape, operand, func(at int, from []int, n int, step []int) {
+		d, i, j := dst[at:at+n], from[0], from[1]
+		if step[0] == 1 && step[1] == 1 {
+			rowArith(op, d, x[i:i+n], y[j:j+n])
+			return
+		}
+		if step[0] == 1 && step[1] == 0 {
+			scalarArith(op, d, x[i:i+n], y[j])
+			return
+		}
+		f := floatArith[float32](op, false)
+		for k := range d {
+			d[k] = f(x[i], y[j])
+			i += step[0]
+			j += step[1]
+		}
+	})
+}
+
+func rowArith(op string, d, x, y []float32) {
+	x, y = x[:len(d)], y[:len(d)]
+	switch op {
+	case "Add":
+		for k := range d {
+			d[k] = x[k] + y[k]
+		}
+	case "Sub":
+		for k := range d {
+			d[k] = x[k] - y[k]
+		}
+	case "Mul":
+		for k := range d {
+			d[k] = x[k] * y[k]
+		}
+	case "Div":
+		for k := range d {
+			d[k] = x[k] / y[k]
+		}
+	}
+}
+
+func scalarArith(op string, d, x []float32, y float32) {
+	x = x[:len(d)]
+	switch op {
+	case "Add":
+		for k, v := range x {
+			d[k] = v + y
+		}
+	case "Sub":
+		for k, v := range x {
+			d[k] = v - y
+		}
+	case "Mul":
+		for k, v := range x {
+			d[k] = v * y
+		}
+	case "Div":
+		for k, v := range x {
+			d[k] = v / y
+		}
+	}
+}
+
+// preparePow raises the first input, whose type the result has; the exponent
+// may be of any type.
+func preparePow(c *call) (func() error, error) {
+	shapes := [][]int{c.in[0].Shape, c.in[1].Shape}
+	if err := c.legacyBroadcast(shapes); err != nil {
+		return nil, err
+	}
+	shape, err := broadcastShape(shapes...)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.out(0, c.in[0].Type, shape...); err != nil {
+		return nil, err
+	}
+	return func() error {
+		a, b := toFloat64(c.in[0]), toFloat64(c.in[1])
+		wide := &Tensor{Type: Float64, Shape: shape, data: alignedBytes(8 * c.result[0].Len())}
+		combine(Data[float64](wide), shape, a, shapes[0], b, shapes[1], pow)
+		return castInto(c.result[0], wide)
+	}, nil
+}
+
+func pow(a, b float64) float64 {
+	if b == 2 {
+		return a * a
+	}
+	return math.Pow(a, b)
+}
+
+// toFloat64 copies any tensor's elements to float64.
+func toFloat64(t *Tensor) []float64 {
+	w := &Tensor{Type: Float64, Shape: t.Shape, data: alignedBytes(8 * t.Len())}
+	if err := castInto(w, t); err != nil {
+		panic(err) // every type casts to float64
+	}
+	return Data[float64](w)
+}
+
+func prepareCompare(c *call) (func() error, error) {
+	if err := c.sameType(0, 1); err != nil {
+		return nil, err
+	}
+	shape, err := broadcastShape(c.in[0].Shape, c.in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.out(0, Bool, shape...); err != nil {
+		return nil, err
+	}
+	switch c.in[0].Type {
+	case Float32:
+		return compare[float32](c), nil
+	case Float64:
+		return compare[float64](c), nil
+	case Int8:
+		return compare[int8](c), nil
+	case Int16:
+		return compare[int16](c), nil
+	case Int32:
+		return compare[int32](c), nil
+	case Int64:
+		return compare[int64](c), nil
+	case Uint8, Bool:
+		return compare[uint8](c), nil
+	case Uint16:
+		return compare[uint16](c), nil
+	case Uint32:
+		return compare[uint32](c), nil
+	case Uint64:
+		return compare[uint64](c), nil
+	}
+	return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+}
+
+func compare[T number](c *call) func() error {
+	f := map[string]func(a, b T) bool{
+		"Equal":          func(a, b T) bool { return a == b },
+		"Less":           func(a, b T) bool { return a < b },
+		"Greater":        func(a, b T) bool { return a > b },
+		"LessOrEqual":    func(a, b T) bool { return a <= b },
+		"GreaterOrEqual": func(a, b T) bool { return a >= b },
+	}[c.op]
+	return func() error {
+		combine(Data[uint8](c.result[0]), c.result[0].Shape, Data[T](c.in[0]), c.in[0].Shape, Data[T](c.in[1]), c.in[1].Shape,
+			func(a, b T) uint8 { return bit(f(a, b)) })
+		return nil
+	}
+}
+
+func bit(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func prepareLogic(c *call) (func() error, error) {
+	for i := range 2 {
+		if err := c.types(i, Bool); err != nil {
+			return nil, err
+		}
+	}
+	return bitwise[uint8](c, map[string]func(a, b uint8) uint8{
+		"And": func(a, b uint8) uint8 { return a & b },
+		"Or":  func(a, b uint8) uint8 { return a | b },
+		"Xor": func(a, b uint8) uint8 { return a ^ b },
+	}[c.op])
+}
+
+func prepareBits(c *call) (func() error, error) {
+	if err := c.sameType(0, 1); err != nil {
+		return nil, err
+	}
+	switch c.in[0].Type {
+	case Int8, Uint8:
+		return bitwise(c, bitTable[uint8](c))
+	case Int16, Uint16:
+		return bitwise(c, bitTable[uint16](c))
+	case Int32, Uint32:
+		return bitwise(c, bitTable[uint32](c))
+	case Int64, Uint64:
+		return bitwise(c, bitTable[uint64](c))
+	}
+	return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+}
+
+func bitTable[T uint8 | uint16 | uint32 | uint64](c *call) func(a, b T) T {
+	switch {
+	case c.op == "BitwiseAnd":
+		return func(a, b T) T { return a & b }
+	case c.op == "BitwiseOr":
+		return func(a, b T) T { return a | b }
+	case c.op == "BitwiseXor":
+		return func(a, b T) T { return a ^ b }
+	case c.string("direction", "") == "LEFT":
+		return func(a, b T) T { return a << b }
+	}
+	return func(a, b T) T { return a >> b }
+}
+
+func bitwise[T number](c *call, f func(a, b T) T) (func() error, error) {
+	shape, err := broadcastShape(c.in[0].Shape, c.in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		combine(Data[T](c.result[0]), shape, Data[T](c.in[0]), c.in[0].Shape, Data[T](c.in[1]), c.in[1].Shape, f)
+		return nil
+	}, c.out(0, c.in[0].Type, shape...)
+}
+
+func prepareWhere(c *call) (func() error, error) {
+	if err := c.types(0, Bool); err != nil {
+		return nil, err
+	}
+	if err := c.sameType(1, 2); err != nil {
+		return nil, err
+	}
+	shape, err := broadcastShape(c.in[0].Shape, c.in[1].Shape, c.in[2].Shape)
+	if err != nil {
+		return nil, err
+	}
+	return bySize(c.in[1].Type, where[uint8], where[uint16], where[uint32], where[uint64])(c), c.out(0, c.in[1].Type, shape...)
+}
+
+func where[T number](c *call) func() error {
+	return func() error {
+		out := c.result[0].Shape
+		cond, x, y, dst := Data[uint8](c.in[0]), Data[T](c.in[1]), Data[T](c.in[2]), Data[T](c.result[0])
+		operand := [][]int{stretch(c.in[0].Shape, out), stretch(c.in[1].Shape, out), stretch(c.in[2].Shape, out)}
+		walkRows(out, operand, func(at int, from []int, n int, step []int) {
+			for k := range n {
+				if cond[from[0]+k*step[0]] != 0 {
+					dst[at+k] = x[from[1]+k*step[1]]
+				} else {
+					dst[at+k] = y[from[2]+k*step[2]]
+				}
+			}
+		})
+		return nil
+	}
+}
+
+// bySize picks the variant for a type's size: operators that only move elements
+// care for nothing else.
+func bySize[F any](t Type, f1, f2, f4, f8 F) F {
+	switch t.Size() {
+	case 1:
+		return f1
+	case 2:
+		return f2
+	case 4:
+		return f4
+	}
+	return f8
+}

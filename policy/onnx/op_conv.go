@@ -1,0 +1,478 @@
+package onnx
+
+import (
+	"fmt"
+
+	"arfm/policy/nn"
+)
+
+func init() {
+	register(
+		operator{"Conv", 6, 2, 3, only32, prepareConv},
+		operator{"ConvTranspose", 6, 2, 3, only32, prepareConvTranspose},
+		operator{"ConvInteger", 10, 2, 4, asIs, prepareConvInteger},
+	)
+}
+
+// window is how a kernel slides over the image: per spatial axis.
+type window struct {
+	in, out, kernel         []int
+	stride, dilation, begin []int
+	end                     []int
+}
+
+// windowOf reads kernel, strides, dilations and the padding attributes.
+func (c *call) windowOf(in, kernel []int) (*window, error) {
+	rank := len(in)
+	w := &window{in: in, kernel: kernel, out: make([]int, rank), begin: make([]int, rank), end: make([]int, rank)}
+	var err error
+	if w.stride, err = c.spatial("strides", rank); err != nil {
+		return nil, err
+	}
+	if w.dilation, err = c.spatial("dilations", rank); err != nil {
+		return nil, err
+	}
+	for _, k := range kernel {
+		if k < 1 || k > 1<<24 {
+			return nil, fmt.Errorf("a kernel of %v is not supported", kernel)
+		}
+	}
+	if pads := c.ints("pads"); len(pads) > 0 {
+		if len(pads) != 2*rank {
+			return nil, fmt.Errorf("%d pads for %d spatial axes", len(pads), rank)
+		}
+		for i := range rank {
+			if min(pads[i], pads[rank+i]) < 0 || max(pads[i], pads[rank+i]) > 1<<24 {
+				return nil, fmt.Errorf("the pads %v are out of range", pads)
+			}
+			w.begin[i], w.end[i] = int(pads[i]), int(pads[rank+i])
+		}
+	}
+	return w, nil
+}
+
+// spatial reads one number, 1 or more, per spatial axis; 1 where it is left out.
+func (c *call) spatial(name string, rank int) ([]int, error) {
+	list := clampInts(c.ints(name))
+	if len(list) == 0 {
+		for range rank {
+			list = append(list, 1)
+		}
+	}
+	if len(list) != rank {
+		return nil, fmt.Errorf("%d %s for %d spatial axes", len(list), name, rank)
+	}
+	for _, v := range list {
+		if v < 1 || v > 1<<24 {
+			return nil, fmt.Errorf("%s of %v are not supported", name, list)
+		}
+	}
+	return list, nil
+}
+
+// span is what a kernel covers along axis i.
+func (w *window) span(i int) int { return (w.kernel[i]-1)*w.dilation[i] + 1 }
+
+// slide finds the output's size, and the padding that auto_pad asks for.
+func (w *window) slide(autoPad string, ceil bool) error {
+	for i, n := range w.in {
+		switch autoPad {
+		case "SAME_UPPER", "SAME_LOWER":
+			w.out[i] = (n + w.stride[i] - 1) / w.stride[i]
+			w.samePad(i, max(0, (w.out[i]-1)*w.stride[i]+w.span(i)-n), autoPad)
+			continue
+		case "VALID":
+			w.begin[i], w.end[i] = 0, 0
+		case "NOTSET", "":
+		default:
+			return fmt.Errorf("auto_pad %q is not supported", autoPad)
+		}
+		room := n + w.begin[i] + w.end[i] - w.span(i)
+		if room < 0 {
+			return fmt.Errorf("a kernel of %v does not fit an image of %v", w.kernel, w.in)
+		}
+		w.out[i] = room/w.stride[i] + 1
+		if ceil && room%w.stride[i] != 0 && w.out[i]*w.stride[i] < n+w.begin[i] {
+			w.out[i]++ // but no window may start beyond the image
+		}
+	}
+	return nil
+}
+
+func (w *window) samePad(i, total int, autoPad string) {
+	w.begin[i], w.end[i] = total/2, total-total/2
+	if autoPad == "SAME_LOWER" {
+		w.begin[i], w.end[i] = w.end[i], w.begin[i]
+	}
+}
+
+// convolution is a Conv whose shapes fit.
+type convolution struct {
+	*window
+	batch, groups, cin, cout int // channels per group
+}
+
+func planConv(c *call, x, k *Tensor) (*convolution, error) {
+	if len(x.Shape) < 3 || len(k.Shape) != len(x.Shape) {
+		return nil, fmt.Errorf("%v and kernel %v do not fit together", x, k)
+	}
+	g := c.int("group", 1)
+	if g < 1 || g > k.Shape[0] || k.Shape[0]%g != 0 || x.Shape[1] != k.Shape[1]*g {
+		return nil, fmt.Errorf("%v and kernel %v do not fit in %d groups", x, k, g)
+	}
+	w, err := c.windowOf(x.Shape[2:], k.Shape[2:])
+	if err != nil {
+		return nil, err
+	}
+	if err := w.slide(c.string("auto_pad", "NOTSET"), false); err != nil {
+		return nil, err
+	}
+	if _, err := volume(append([]int{k.Shape[1], product(k.Shape[2:])}, w.out...)); err != nil {
+		return nil, err
+	}
+	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g}, nil
+}
+
+func (v *convolution) shape() []int {
+	return append([]int{v.batch, v.groups * v.cout}, v.out...)
+}
+
+func prepareConv(c *call) (func() error, error) {
+	if err := c.types(0, Float32); err != nil {
+		return nil, err
+	}
+	if err := c.sameType(0, 1, 2); err != nil {
+		return nil, err
+	}
+	v, err := planConv(c, c.in[0], c.in[1])
+	if err != nil {
+		return nil, err
+	}
+	if c.has(2) && c.in[2].Len() != v.groups*v.cout {
+		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[2], v.groups*v.cout)
+	}
+	if v.columnBytes() > c.limit {
+		return nil, fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
+	}
+	return func() error {
+		x, k, y := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
+		var bias []float32
+		if c.has(2) {
+			bias = Data[float32](c.in[2])
+		}
+		if v.cin == 1 && v.cout == 1 && len(v.in) == 2 {
+			v.depthwise(y, x, k, bias)
+			return nil
+		}
+		v.run(y, x, k, bias)
+		return nil
+	}, c.out(0, Float32, v.shape()...)
+}
+
+func (v *convolution) columnBytes() int {
+	if v.pointwise() {
+		return 0
+	}
+	return 4 * v.cin * product(v.kernel) * product(v.out)
+}
+
+// pointwise says that the image is its own columns.
+func (v *convolution) pointwise() bool {
+	for i := range v.in {
+		if v.kernel[i] != 1 || v.stride[i] != 1 || v.begin[i] != 0 || v.end[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// run lays the image out as columns (cin k.., out..) and multiplies with the
+// kernel (cout, cin k..), group by group.
+func (v *convolution) run(y, x, k, bias []float32) {
+	in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
+	var columns []float32
+	if !v.pointwise() {
+		columns = make([]float32, depth*out)
+	}
+	for b := range v.batch * v.groups {
+		g := b % v.groups
+		image := x[b*v.cin*in : (b+1)*v.cin*in]
+		if columns != nil {
+			parallel(v.cin, 1+(1<<14)/(1+out*product(v.kernel)), func(lo, hi int) { unfold(v.window, columns, image, lo, hi) })
+			image = columns
+		}
+		to := y[b*v.cout*out : (b+1)*v.cout*out]
+		gemmRows(false, false, v.cout, out, depth, k[g*v.cout*depth:], image, to)
+		if bias != nil {
+			addBias(to, bias[g*v.cout:(g+1)*v.cout], out)
+		}
+	}
+}
+
+func addBias(y, bias []float32, n int) {
+	for ch, b := range bias {
+		row := y[ch*n : (ch+1)*n]
+		for i := range row {
+			row[i] += b
+		}
+	}
+}
+
+// unfold writes, for channels lo to hi of the image, the rows of the column
+// matrix: for each place in the kernel what it meets at every place of the
+// output.
+func unfold[T number](w *window, columns, image []T, lo, hi int) {
+	in, out, kernel := product(w.in), product(w.out), product(w.kernel)
+	place := make([]int, len(w.kernel))
+	for ch := lo; ch < hi; ch++ {
+		clear(place)
+		for k := range kernel {
+			row := columns[(ch*kernel+k)*out : (ch*kernel+k+1)*out]
+			unfoldAxis(w, row, image[ch*in:(ch+1)*in], place, 0)
+			for i := len(place) - 1; i >= 0; i-- {
+				if place[i]++; place[i] < w.kernel[i] {
+					break
+				}
+				place[i] = 0
+			}
+		}
+	}
+}
+
+func unfoldAxis[T number](w *window, row, image []T, place []int, a int) {
+	n, outer := w.in[a], w.out[a]
+	shift := place[a]*w.dilation[a] - w.begin[a]
+	if a == len(w.in)-1 {
+		for o := range outer {
+			if at := o*w.stride[a] + shift; at >= 0 && at < n {
+				row[o] = image[at]
+			} else {
+				row[o] = 0
+			}
+		}
+		return
+	}
+	part, size := len(row)/max(outer, 1), len(image)/max(n, 1)
+	for o := range outer {
+		at := o*w.stride[a] + shift
+		if at < 0 || at >= n {
+			clear(row[o*part : (o+1)*part])
+			continue
+		}
+		unfoldAxis(w, row[o*part:(o+1)*part], image[at*size:(at+1)*size], place, a+1)
+	}
+}
+
+// depthwise convolves each channel with its own kernel, row by row.
+func (v *convolution) depthwise(y, x, k, bias []float32) {
+	in, out, kernel := product(v.in), product(v.out), product(v.kernel)
+	parallel(v.batch*v.groups, 1+(1<<16)/(1+out*kernel), func(lo, hi int) {
+		for b := lo; b < hi; b++ {
+			g := b % v.groups
+			to := y[b*out : (b+1)*out]
+			start := float32(0)
+			if bias != nil {
+				start = bias[g]
+			}
+			for i := range to {
+				to[i] = start
+			}
+			v.plane(to, x[b*in:(b+1)*in], k[g*kernel:(g+1)*kernel])
+		}
+	})
+}
+
+// plane adds the convolution of one image with one kernel to y.
+func (v *convolution) plane(y, x, k []float32) {
+	for ky := range v.kernel[0] {
+		for kx := range v.kernel[1] {
+			weight := k[ky*v.kernel[1]+kx]
+			shift := kx*v.dilation[1] - v.begin[1]
+			// Places of the output whose input column lies in the image.
+			s := v.stride[1]
+			lo := max(0, (s-1-shift)/s)
+			if shift >= 0 {
+				lo = 0
+			}
+			hi := 0
+			if v.in[1]-1-shift >= 0 {
+				hi = min(v.out[1], (v.in[1]-1-shift)/s+1)
+			}
+			for oy := range v.out[0] {
+				iy := oy*v.stride[0] + ky*v.dilation[0] - v.begin[0]
+				if iy < 0 || iy >= v.in[0] || lo >= hi {
+					continue
+				}
+				row := y[oy*v.out[1]+lo : oy*v.out[1]+hi]
+				from := x[iy*v.in[1]+lo*s+shift:]
+				if s == 1 {
+					nn.Axpy(row, weight, from[:len(row)])
+					continue
+				}
+				for i := range row {
+					row[i] += weight * from[i*s]
+				}
+			}
+		}
+	}
+}
+
+// prepareConvTranspose spreads each input element over the output: columns =
+// kernelT image, folded back.
+func prepareConvTranspose(c *call) (func() error, error) {
+	if err := c.types(0, Float32); err != nil {
+		return nil, err
+	}
+	if err := c.sameType(0, 1, 2); err != nil {
+		return nil, err
+	}
+	v, err := planTransposed(c, c.in[0], c.in[1])
+	if err != nil {
+		return nil, err
+	}
+	if c.has(2) && c.in[2].Len() != v.groups*v.cin {
+		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[2], v.groups*v.cin)
+	}
+	shape := append([]int{v.batch, v.groups * v.cin}, v.in...)
+	return func() error {
+		x, k, y := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
+		clear(y)
+		in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
+		columns := make([]float32, depth*out)
+		for b := range v.batch * v.groups {
+			g := b % v.groups
+			gemmRows(true, false, depth, out, v.cout, k[g*v.cout*depth:(g+1)*v.cout*depth], x[b*v.cout*out:(b+1)*v.cout*out], columns)
+			to := y[b*v.cin*in : (b+1)*v.cin*in]
+			refold(v.window, to, columns, v.cin)
+			if c.has(2) {
+				addBias(to, Data[float32](c.in[2])[g*v.cin:(g+1)*v.cin], in)
+			}
+		}
+		return nil
+	}, c.out(0, Float32, shape...)
+}
+
+// planTransposed describes the convolution whose transpose this is: its input
+// is our output.
+func planTransposed(c *call, x, k *Tensor) (*convolution, error) {
+	g := c.int("group", 1)
+	if len(x.Shape) < 3 || len(k.Shape) != len(x.Shape) || g < 1 || x.Shape[1] != k.Shape[0] || k.Shape[0]%g != 0 {
+		return nil, fmt.Errorf("%v and kernel %v do not fit together in %d groups", x, k, g)
+	}
+	rank := len(x.Shape) - 2
+	w, err := c.windowOf(make([]int, rank), k.Shape[2:])
+	if err != nil {
+		return nil, err
+	}
+	w.out = x.Shape[2:]
+	extra, want := clampInts(c.ints("output_padding")), clampInts(c.ints("output_shape"))
+	if len(extra) == 0 {
+		extra = make([]int, rank)
+	}
+	if len(want) == rank+2 {
+		want = want[2:]
+	}
+	if len(extra) != rank || len(want) != 0 && len(want) != rank {
+		return nil, fmt.Errorf("output_padding or output_shape do not fit %d spatial axes", rank)
+	}
+	auto := c.string("auto_pad", "NOTSET")
+	for i := range rank {
+		full := (w.out[i]-1)*w.stride[i] + extra[i] + w.span(i)
+		same := auto == "SAME_UPPER" || auto == "SAME_LOWER"
+		switch {
+		case len(want) > 0:
+			w.in[i] = want[i]
+			w.samePad(i, max(0, full-want[i]), map[bool]string{true: "SAME_UPPER", false: "SAME_LOWER"}[auto == "SAME_UPPER"])
+		case same:
+			w.in[i] = w.out[i] * w.stride[i]
+			w.samePad(i, max(0, full-w.in[i]), auto)
+		default:
+			if auto == "VALID" {
+				w.begin[i], w.end[i] = 0, 0
+			}
+			w.in[i] = full - w.begin[i] - w.end[i]
+		}
+		if w.in[i] < 0 || extra[i] < 0 || extra[i] > 1<<24 {
+			return nil, fmt.Errorf("the padding leaves no output")
+		}
+	}
+	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g}
+	n, err := volume(append([]int{v.cin, product(v.kernel)}, w.out...))
+	if err == nil && n > c.limit/4 {
+		err = fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
+	}
+	return v, err
+}
+
+// refold adds columns back to the image that they would have come from.
+func refold(w *window, image, columns []float32, channels int) {
+	in, out, kernel := product(w.in), product(w.out), product(w.kernel)
+	place := make([]int, len(w.kernel))
+	for ch := range channels {
+		clear(place)
+		for k := range kernel {
+			refoldAxis(w, columns[(ch*kernel+k)*out:(ch*kernel+k+1)*out], image[ch*in:(ch+1)*in], place, 0)
+			for i := len(place) - 1; i >= 0; i-- {
+				if place[i]++; place[i] < w.kernel[i] {
+					break
+				}
+				place[i] = 0
+			}
+		}
+	}
+}
+
+func refoldAxis(w *window, row, image []float32, place []int, a int) {
+	n, outer := w.in[a], w.out[a]
+	shift := place[a]*w.dilation[a] - w.begin[a]
+	part, size := len(row)/max(outer, 1), len(image)/max(n, 1)
+	for o := range outer {
+		at := o*w.stride[a] + shift
+		if at < 0 || at >= n {
+			continue
+		}
+		if a == len(w.in)-1 {
+			image[at] += row[o]
+			continue
+		}
+		refoldAxis(w, row[o*part:(o+1)*part], image[at*size:(at+1)*size], place, a+1)
+	}
+}
+
+// prepareConvInteger convolves 8-bit images less their zero points in int32.
+func prepareConvInteger(c *call) (func() error, error) {
+	for i := range 2 {
+		if err := c.types(i, Uint8, Int8); err != nil {
+			return nil, err
+		}
+	}
+	v, err := planConv(c, c.in[0], c.in[1])
+	if err != nil {
+		return nil, err
+	}
+	if v.columnBytes() > c.limit {
+		return nil, fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
+	}
+	return func() error {
+		x, err := lessZero(c, 0, 2, -1)
+		if err != nil {
+			return err
+		}
+		k, err := lessZero(c, 1, 3, 0)
+		if err != nil {
+			return err
+		}
+		v.integers(Data[int32](c.result[0]), x, k)
+		return nil
+	}, c.out(0, Int32, v.shape()...)
+}
+
+func (v *convolution) integers(y, x, k []int32) {
+	in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
+	columns := make([]int32, depth*out)
+	for b := range v.batch * v.groups {
+		g := b % v.groups
+		unfold(v.window, columns, x[b*v.cin*in:(b+1)*v.cin*in], 0, v.cin)
+		mulMatrix(y[b*v.cout*out:(b+1)*v.cout*out], k[g*v.cout*depth:(g+1)*v.cout*depth], columns, v.cout, out, depth)
+	}
+}

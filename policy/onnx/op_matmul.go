@@ -1,0 +1,282 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+
+	"arfm/policy/nn"
+)
+
+func init() {
+	register(
+		operator{"MatMul", 6, 2, 2, half, prepareMatMul},
+		operator{"Gemm", 6, 2, 3, only32, prepareGemm},
+		operator{"MatMulInteger", 10, 2, 4, asIs, prepareMatMulInteger},
+	)
+}
+
+// product of two stacks of matrices: shapes and, per pair, where they lie.
+type matmul struct {
+	m, n, k int
+	shape   []int // of the result
+	stack   []int
+	a, b    []int // strides of the stacks
+}
+
+func planMatMul(as, bs []int) (*matmul, error) {
+	if len(as) == 0 || len(bs) == 0 {
+		return nil, fmt.Errorf("shapes %v and %v have no product", as, bs)
+	}
+	row, column := len(as) == 1, len(bs) == 1
+	if row {
+		as = []int{1, as[0]}
+	}
+	if column {
+		bs = []int{bs[0], 1}
+	}
+	ra, rb := len(as)-2, len(bs)-2
+	p := &matmul{m: as[ra], k: as[ra+1], n: bs[rb+1]}
+	if bs[rb] != p.k {
+		return nil, fmt.Errorf("shapes %v and %v have no product", as, bs)
+	}
+	if rb == 0 && !column { // one matrix for all rows
+		p.m *= product(as[:ra])
+		p.stack, p.a, p.b = []int{}, []int{}, []int{}
+		p.shape = slices.Concat(as[:ra+1], bs[1:])
+	} else {
+		var err error
+		if p.stack, err = broadcastShape(as[:ra], bs[:rb]); err != nil {
+			return nil, err
+		}
+		p.a, p.b = stretch(as[:ra], p.stack), stretch(bs[:rb], p.stack)
+		p.shape = append(slices.Clone(p.stack), p.m, p.n)
+	}
+	if row {
+		p.shape = slices.Delete(p.shape, len(p.shape)-2, len(p.shape)-1)
+	}
+	if column {
+		p.shape = p.shape[:len(p.shape)-1]
+	}
+	return p, nil
+}
+
+// each visits the pairs of the stack with the offsets of a, b and the result.
+func (p *matmul) each(visit func(a, b, c int)) {
+	i := 0
+	walkRows(p.stack, [][]int{p.a, p.b}, func(at int, from []int, n int, step []int) {
+		for k := range n {
+			visit((from[0]+k*step[0])*p.m*p.k, (from[1]+k*step[1])*p.k*p.n, i*p.m*p.n)
+			i++
+		}
+	})
+}
+
+func prepareMatMul(c *call) (func() error, error) {
+	if err := c.sameType(0, 1); err != nil {
+		return nil, err
+	}
+	p, err := planMatMul(c.in[0].Shape, c.in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.out(0, c.in[0].Type, p.shape...); err != nil {
+		return nil, err
+	}
+	switch c.in[0].Type {
+	case Float32:
+		return func() error { p.float32(c); return nil }, nil
+	case Float64:
+		return plainMatMul[float64](c, p), nil
+	case Int32:
+		return plainMatMul[int32](c, p), nil
+	case Int64:
+		return plainMatMul[int64](c, p), nil
+	case Uint32:
+		return plainMatMul[uint32](c, p), nil
+	case Uint64:
+		return plainMatMul[uint64](c, p), nil
+	}
+	return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+}
+
+// float32 multiplies with the policy's Gemm, the stack's pairs or the rows of
+// one pair on all cores.
+func (p *matmul) float32(c *call) {
+	x, y, z := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
+	if p.k == 0 {
+		clear(z)
+		return
+	}
+	type pair struct{ a, b, c int }
+	var pairs []pair
+	p.each(func(a, b, c int) { pairs = append(pairs, pair{a, b, c}) })
+	if len(pairs) == 1 {
+		at := pairs[0]
+		gemmRows(false, false, p.m, p.n, p.k, x[at.a:], y[at.b:], z[at.c:])
+		return
+	}
+	parallel(len(pairs), 1+gemmGrain/(1+p.m*p.n*p.k), func(lo, hi int) {
+		for _, at := range pairs[lo:hi] {
+			nn.Gemm(false, false, p.m, p.n, p.k, 1, x[at.a:], p.k, y[at.b:], p.n, 0, z[at.c:], p.n)
+		}
+	})
+}
+
+// gemmGrain is the number of multiplications below which a second core does not
+// pay.
+const gemmGrain = 1 << 17
+
+// gemmRows computes c = op(a) op(b), rows or, where these are few, columns of c
+// on all cores.
+func gemmRows(ta, tb bool, m, n, k int, a, b, c []float32) {
+	lda, ldb := k, n
+	if ta {
+		lda = m
+	}
+	if tb {
+		ldb = k
+	}
+	if m >= 8 {
+		parallel(m, 1+gemmGrain/(1+n*k), func(lo, hi int) {
+			from := lo * lda
+			if ta {
+				from = lo
+			}
+			nn.Gemm(ta, tb, hi-lo, n, k, 1, a[from:], lda, b, ldb, 0, c[lo*n:], n)
+		})
+		return
+	}
+	parallel(n, 1+gemmGrain/(1+m*k), func(lo, hi int) {
+		from := lo
+		if tb {
+			from = lo * ldb
+		}
+		nn.Gemm(ta, tb, m, hi-lo, k, 1, a, lda, b[from:], ldb, 0, c[lo:], n)
+	})
+}
+
+func plainMatMul[T number](c *call, p *matmul) func() error {
+	return func() error {
+		x, y, z := Data[T](c.in[0]), Data[T](c.in[1]), Data[T](c.result[0])
+		p.each(func(a, b, c int) { mulMatrix(z[c:c+p.m*p.n], x[a:a+p.m*p.k], y[b:b+p.k*p.n], p.m, p.n, p.k) })
+		return nil
+	}
+}
+
+func mulMatrix[T number](z, x, y []T, m, n, k int) {
+	clear(z)
+	for i := range m {
+		row := z[i*n : (i+1)*n]
+		for l, v := range x[i*k : (i+1)*k] {
+			for j, w := range y[l*n : (l+1)*n] {
+				row[j] += v * w
+			}
+		}
+	}
+}
+
+// prepareGemm is alpha A B + beta C, of matrices that may be transposed.
+func prepareGemm(c *call) (func() error, error) {
+	integer := c.in[0].Type == Int32 || c.in[0].Type == Int64
+	if integer || c.in[0].Type != Float32 {
+		return nil, fmt.Errorf("%v is not supported here", c.in[0].Type)
+	}
+	if err := c.sameType(0, 1, 2); err != nil {
+		return nil, err
+	}
+	a, b := c.in[0], c.in[1]
+	ta, tb := c.int("transA", 0) != 0, c.int("transB", 0) != 0
+	if len(a.Shape) != 2 || len(b.Shape) != 2 {
+		return nil, fmt.Errorf("%v and %v are not matrices", a, b)
+	}
+	m, k, k2, n := a.Shape[0], a.Shape[1], b.Shape[0], b.Shape[1]
+	if ta {
+		m, k = k, m
+	}
+	if tb {
+		k2, n = n, k2
+	}
+	if k != k2 {
+		return nil, fmt.Errorf("%v and %v have no product", a, b)
+	}
+	shape := []int{m, n}
+	if c.has(2) {
+		if s, err := broadcastShape(c.in[2].Shape, shape); err != nil || !slices.Equal(s, shape) {
+			return nil, fmt.Errorf("%v does not stretch to %v", c.in[2], shape)
+		}
+	}
+	alpha, beta := c.float("alpha", 1), c.float("beta", 1)
+	return func() error {
+		y := Data[float32](c.result[0])
+		clear(y)
+		if k > 0 {
+			gemmRows(ta, tb, m, n, k, Data[float32](a), Data[float32](b), y)
+		}
+		if alpha != 1 {
+			for i := range y {
+				y[i] *= alpha
+			}
+		}
+		if c.has(2) {
+			z := Data[float32](c.in[2])
+			combine(y, shape, y, shape, z, c.in[2].Shape, func(p, q float32) float32 { return p + beta*q })
+		}
+		return nil
+	}, c.out(0, Float32, shape...)
+}
+
+// prepareMatMulInteger multiplies 8-bit matrices less their zero points in
+// int32.
+func prepareMatMulInteger(c *call) (func() error, error) {
+	p, err := planMatMul(c.in[0].Shape, c.in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	for i := range 2 {
+		if err := c.types(i, Uint8, Int8); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		a, err := lessZero(c, 0, 2, len(c.in[0].Shape)-2)
+		if err != nil {
+			return err
+		}
+		b, err := lessZero(c, 1, 3, len(c.in[1].Shape)-1)
+		if err != nil {
+			return err
+		}
+		z := Data[int32](c.result[0])
+		p.each(func(i, j, k int) { mulMatrix(z[k:k+p.m*p.n], a[i:i+p.m*p.k], b[j:j+p.k*p.n], p.m, p.n, p.k) })
+		return nil
+	}, c.out(0, Int32, p.shape...)
+}
+
+// lessZero reads input i less the zero point of input z, one number or one for
+// each index of an axis.
+func lessZero(c *call, i, z, a int) ([]int32, error) {
+	x, err := c.input(i)
+	if err != nil {
+		return nil, err
+	}
+	zero, err := c.input(z)
+	if err != nil {
+		return nil, err
+	}
+	out := convert[int32](x)
+	switch {
+	case len(zero) == 0:
+	case len(zero) == 1:
+		for k := range out {
+			out[k] -= int32(zero[0])
+		}
+	case a >= 0 && len(zero) == c.in[i].Shape[a]:
+		_, n, inner := alongAxis(c.in[i].Shape, a)
+		for k := range out {
+			out[k] -= int32(zero[k/inner%n])
+		}
+	default:
+		return nil, fmt.Errorf("%d zero points do not fit %v", len(zero), c.in[i])
+	}
+	return out, nil
+}

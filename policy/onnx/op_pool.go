@@ -1,0 +1,246 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+)
+
+func init() {
+	register(
+		operator{"MaxPool", 6, 1, 1, asIs, preparePool},
+		operator{"AveragePool", 6, 1, 1, only32, preparePool},
+		operator{"LpPool", 6, 1, 1, only32, preparePool},
+		operator{"GlobalMaxPool", 6, 1, 1, only32, prepareGlobalPool},
+		operator{"GlobalAveragePool", 6, 1, 1, only32, prepareGlobalPool},
+		operator{"GlobalLpPool", 6, 1, 1, only32, prepareGlobalPool},
+	)
+}
+
+func preparePool(c *call) (func() error, error) {
+	x := c.in[0]
+	kernel := clampInts(c.ints("kernel_shape"))
+	if len(x.Shape) < 3 || len(kernel) != len(x.Shape)-2 {
+		return nil, fmt.Errorf("a kernel of %v does not fit %v", kernel, x)
+	}
+	w, err := c.windowOf(x.Shape[2:], kernel)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.slide(c.string("auto_pad", "NOTSET"), c.int("ceil_mode", 0) != 0); err != nil {
+		return nil, err
+	}
+	shape := append([]int{x.Shape[0], x.Shape[1]}, w.out...)
+	if err := c.out(0, x.Type, shape...); err != nil {
+		return nil, err
+	}
+	if c.op == "MaxPool" {
+		if err := c.out(1, Int64, shape...); err != nil {
+			return nil, err
+		}
+		switch x.Type {
+		case Float32:
+			return maxPool(c, w, func(v float32) float32 { return v }), nil
+		case Float64:
+			return maxPool(c, w, func(v float64) float64 { return v }), nil
+		case Int8:
+			return maxPool(c, w, func(v int8) int8 { return v }), nil
+		case Uint8:
+			return maxPool(c, w, func(v uint8) uint8 { return v }), nil
+		case Float16:
+			return maxPool(c, w, fromFloat16), nil
+		case BFloat16:
+			return maxPool(c, w, fromBFloat16), nil
+		}
+	}
+	if x.Type != Float32 {
+		return nil, fmt.Errorf("%v is not supported here", x.Type)
+	}
+	return sumPool(c, w), nil
+}
+
+// visitWindows calls visit for every place of the output with the elements of
+// the image under the kernel, as indices.
+func (w *window) visitWindows(visit func(o int, under []int)) {
+	place := make([]int, len(w.out))
+	own := strides(w.in)
+	under := []int{}
+	var gather func(a, at int)
+	gather = func(a, at int) {
+		if a == len(w.in) {
+			under = append(under, at)
+			return
+		}
+		i := place[a]*w.stride[a] - w.begin[a]
+		for range w.kernel[a] {
+			if i >= 0 && i < w.in[a] {
+				gather(a+1, at+i*own[a])
+			}
+			i += w.dilation[a]
+			if i >= w.in[a] {
+				break
+			}
+		}
+	}
+	for o := range product(w.out) {
+		under = under[:0]
+		gather(0, 0)
+		visit(o, under)
+		for i := len(place) - 1; i >= 0; i-- {
+			if place[i]++; place[i] < w.out[i] {
+				break
+			}
+			place[i] = 0
+		}
+	}
+}
+
+func maxPool[T number, V float32 | float64 | int8 | uint8](c *call, w *window, value func(T) V) func() error {
+	return func() error {
+		x, y := Data[T](c.in[0]), Data[T](c.result[0])
+		var index []int64
+		if c.wants(1) {
+			index = Data[int64](c.result[1])
+		}
+		in, out := product(w.in), product(w.out)
+		planes := c.in[0].Shape[0] * c.in[0].Shape[1]
+		number := func(at int) int { return at }
+		if c.int("storage_order", 0) != 0 {
+			number = func(at int) int { return columnMajor(at, w.in) }
+		}
+		w.visitWindows(func(o int, under []int) {
+			for p := range planes {
+				image, best := x[p*in:(p+1)*in], -1
+				for _, at := range under {
+					if best < 0 || value(image[at]) > value(image[best]) {
+						best = at
+					}
+				}
+				if best < 0 {
+					y[p*out+o] = lowest[T](c.in[0].Type)
+					best = 0
+				} else {
+					y[p*out+o] = image[best]
+				}
+				if index != nil {
+					index[p*out+o] = int64(p*in + number(best))
+				}
+			}
+		})
+		return nil
+	}
+}
+
+// lowest is what a window over padding only gives.
+func lowest[T number](t Type) T {
+	switch t {
+	case Float16:
+		v := 0xfc00
+		return T(v)
+	case BFloat16:
+		v := 0xff80
+		return T(v)
+	}
+	return extreme[T](false)
+}
+
+// columnMajor numbers an element of an image with the first axis fastest.
+func columnMajor(at int, shape []int) int {
+	own := strides(shape)
+	n, to := 1, 0
+	for i, d := range shape {
+		to += at / own[i] % d * n
+		n *= d
+	}
+	return to
+}
+
+// sumPool is AveragePool and LpPool.
+func sumPool(c *call, w *window) func() error {
+	p := float64(c.int("p", 2))
+	average := c.op == "AveragePool"
+	whole := average && c.int("count_include_pad", 0) != 0
+	return func() error {
+		x, y := Data[float32](c.in[0]), Data[float32](c.result[0])
+		in, out := product(w.in), product(w.out)
+		planes := c.in[0].Shape[0] * c.in[0].Shape[1]
+		covered := w.covered()
+		w.visitWindows(func(o int, under []int) {
+			count := len(under)
+			if whole {
+				count = covered(o)
+			}
+			for q := range planes {
+				image, sum := x[q*in:(q+1)*in], 0.0
+				for _, at := range under {
+					if average {
+						sum += float64(image[at])
+					} else {
+						sum += math.Pow(math.Abs(float64(image[at])), p)
+					}
+				}
+				switch {
+				case !average:
+					sum = math.Pow(sum, 1/p)
+				case count > 0:
+					sum /= float64(count)
+				}
+				y[q*out+o] = float32(sum)
+			}
+		})
+		return nil
+	}
+}
+
+// covered counts the kernel's places that lie on the image or its padding; in
+// the last window that ceil_mode adds, some lie beyond.
+func (w *window) covered() func(o int) int {
+	own := strides(w.out)
+	return func(o int) int {
+		count := 1
+		for i := range w.out {
+			start := o/own[i]%w.out[i]*w.stride[i] - w.begin[i]
+			n := (w.in[i] + w.end[i] - 1 - start) / w.dilation[i]
+			count *= min(n+1, w.kernel[i])
+		}
+		return count
+	}
+}
+
+func prepareGlobalPool(c *call) (func() error, error) {
+	x := c.in[0]
+	if len(x.Shape) < 2 || x.Type != Float32 {
+		return nil, fmt.Errorf("%v is not supported here", x)
+	}
+	shape := []int{x.Shape[0], x.Shape[1]}
+	for range x.Shape[2:] {
+		shape = append(shape, 1)
+	}
+	p := float64(c.int("p", 2))
+	return func() error {
+		src, n := Data[float32](x), product(x.Shape[2:])
+		for i := range Data[float32](c.result[0]) {
+			plane := src[i*n : (i+1)*n]
+			top, sum := math.Inf(-1), 0.0
+			for _, v := range plane {
+				switch c.op {
+				case "GlobalMaxPool":
+					top = max(top, float64(v))
+				case "GlobalAveragePool":
+					sum += float64(v)
+				default:
+					sum += math.Pow(math.Abs(float64(v)), p)
+				}
+			}
+			switch c.op {
+			case "GlobalMaxPool":
+				sum = top
+			case "GlobalAveragePool":
+				sum /= float64(n)
+			default:
+				sum = math.Pow(sum, 1/p)
+			}
+			Data[float32](c.result[0])[i] = float32(sum)
+		}
+		return nil
+	}, c.out(0, Float32, shape...)
+}

@@ -1,0 +1,229 @@
+package onnx
+
+import (
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// pool keeps the memory of results that are no longer read for those to come,
+// by powers of two. It bounds what is in use at a time.
+type pool struct {
+	free  [48][][]byte
+	used  int
+	limit int
+}
+
+func (p *pool) get(n int) ([]byte, error) {
+	if n == 0 {
+		return []byte{}, nil
+	}
+	if n > p.limit-p.used {
+		return nil, fmt.Errorf("the results need more than the limit of %d bytes: %w", p.limit, ErrTooLarge)
+	}
+	p.used += n
+	class := bits.Len(uint(n - 1))
+	if list := p.free[class]; len(list) > 0 {
+		b := list[len(list)-1]
+		p.free[class] = list[:len(list)-1]
+		return b[:n], nil
+	}
+	return alignedBytes(1 << class)[:n], nil
+}
+
+func (p *pool) put(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	p.used -= len(b)
+	class := bits.Len(uint(len(b) - 1))
+	p.free[class] = append(p.free[class], b[:0])
+}
+
+// fill gives t memory, whose bytes may be anything.
+func (p *pool) fill(t *Tensor) (err error) {
+	t.data, err = p.get(t.Len() * t.Type.Size())
+	t.pooled = true
+	return err
+}
+
+// drop takes back the memory that fill gave.
+func (p *pool) drop(t *Tensor) {
+	if t != nil && t.pooled {
+		p.put(t.data)
+		t.data, t.pooled = nil, false
+	}
+}
+
+// Run computes the outputs, in their order, from the inputs by name. Shapes may
+// differ from call to call where the file leaves them open. The results belong
+// to the caller.
+func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
+	m.live = make([]*Tensor, len(m.names.text))
+	for i, v := range m.Inputs {
+		t := inputs[v.Name]
+		if err := v.fits(t); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", m.label, ErrInput, err)
+		}
+		m.live[m.inputIDs[i]] = t
+	}
+	err := m.engine.Run()
+	defer func() { m.live = nil }()
+	if err != nil {
+		for _, t := range m.live {
+			m.pool.drop(t)
+		}
+		return nil, fmt.Errorf("%s: %w", m.label, err)
+	}
+	var out []*Tensor
+	for _, id := range m.outputIDs {
+		t := *m.value(id)
+		if t.pooled { // it leaves the pool for good
+			m.pool.used -= len(t.data)
+			m.live[id].pooled, t.pooled = false, false
+		} else {
+			t.data = realign(slices.Clone(t.data))
+		}
+		out = append(out, &t)
+	}
+	return out, nil
+}
+
+// fits checks a tensor against an input's description.
+func (v Value) fits(t *Tensor) error {
+	if t == nil || t.data == nil {
+		return fmt.Errorf("input %s is missing", v)
+	}
+	if t.Type != v.Type {
+		return fmt.Errorf("input %s got %v", v, t.Type)
+	}
+	ok := v.Dims == nil || len(v.Dims) == len(t.Shape)
+	for i := 0; ok && i < len(v.Dims); i++ {
+		ok = v.Dims[i].Symbol != "" || v.Dims[i].Size == t.Shape[i]
+	}
+	if !ok {
+		return fmt.Errorf("input %s got shape %v", v, t.Shape)
+	}
+	return nil
+}
+
+func (m *Model) value(id int) *Tensor {
+	if t := m.constants[id]; t != nil {
+		return t
+	}
+	return m.live[id]
+}
+
+// compute runs every node that is not folded away.
+func (m *Model) compute() error {
+	left := slices.Clone(m.uses)
+	for _, n := range m.engine.nodes {
+		results, err := m.apply(n, &m.pool, m.limit)
+		if err != nil {
+			return err
+		}
+		for i, id := range n.outputs {
+			m.live[id] = results[i]
+			if left[id] == 0 {
+				m.pool.drop(results[i])
+			}
+		}
+		for _, id := range n.inputs {
+			if left[id]--; left[id] == 0 {
+				m.pool.drop(m.live[id])
+			}
+		}
+	}
+	return nil
+}
+
+// apply computes one node from the values at hand.
+func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
+	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: limit}
+	var made []*Tensor
+	defer func() {
+		for _, t := range made {
+			p.drop(t)
+		}
+	}()
+	narrow := Type(0)
+	for i, id := range n.inputs {
+		t := m.value(id)
+		if t != nil && n.operator.wide.widens(t.Type) {
+			if narrow == 0 {
+				narrow = t.Type
+			}
+			w := &Tensor{Type: Float32, Shape: t.Shape}
+			if err := p.fill(w); err != nil {
+				return nil, m.failed(n, err)
+			}
+			made = append(made, w)
+			if err := castInto(w, t); err != nil {
+				return nil, m.failed(n, err)
+			}
+			t = w
+		}
+		c.in[i] = t
+	}
+	if err := c.run(p); err != nil {
+		for _, t := range c.result {
+			p.drop(t)
+		}
+		return nil, m.failed(n, err)
+	}
+	for i, t := range c.result {
+		if narrow == 0 || t.Type != Float32 {
+			continue
+		}
+		s := &Tensor{Type: narrow, Shape: t.Shape}
+		if err := p.fill(s); err != nil {
+			return nil, m.failed(n, err)
+		}
+		if err := castInto(s, t); err != nil {
+			return nil, m.failed(n, err)
+		}
+		made = append(made, t)
+		c.result[i] = s
+	}
+	return c.result, nil
+}
+
+// run prepares the call, takes memory for the results and computes them.
+func (c *call) run(p *pool) error {
+	compute, err := c.operator.prepare(c)
+	if err != nil {
+		return err
+	}
+	for i, t := range c.result {
+		if t == nil {
+			return fmt.Errorf("output %d is not supported", i)
+		}
+		if err := p.fill(t); err != nil {
+			return err
+		}
+	}
+	return compute()
+}
+
+func (m *Model) failed(n *node, err error) error { return fmt.Errorf("%s: %w", m.describe(n), err) }
+
+func (w wide) widens(t Type) bool {
+	return w != asIs && t.isHalf() || w == only32 && t == Float64
+}
+
+// parallel calls f for parts of 0..n that together cover it, on all cores when
+// a part holds at least grain.
+func parallel(n, grain int, f func(lo, hi int)) {
+	workers := min(runtime.GOMAXPROCS(0), n/max(grain, 1))
+	if workers < 2 {
+		f(0, n)
+		return
+	}
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() { f(n*w/workers, n*(w+1)/workers) })
+	}
+	wait.Wait()
+}
