@@ -82,6 +82,9 @@ func readProto(b []byte) (*proto, error) {
 		case 2:
 			p.producer, err = f.text()
 		case 7:
+			if graph != nil {
+				return fmt.Errorf("it holds two graphs")
+			}
 			graph = f.bytes
 		case 8:
 			err = p.readOpset(f.bytes)

@@ -51,6 +51,20 @@ var reductions = map[string]reduction{
 	"ReduceLogSumExp": {0, func(acc, v float64) float64 { return acc + math.Exp(v) }, ln},
 }
 
+// exactly folds those reductions of integers that stay integers, where float64
+// would round.
+var exactly = map[string]struct {
+	start int64
+	add   func(acc, v int64) int64
+}{
+	"ReduceSum":       {0, func(acc, v int64) int64 { return acc + v }},
+	"ReduceProd":      {1, func(acc, v int64) int64 { return acc * v }},
+	"ReduceMax":       {math.MinInt64, func(acc, v int64) int64 { return max(acc, v) }},
+	"ReduceMin":       {math.MaxInt64, func(acc, v int64) int64 { return min(acc, v) }},
+	"ReduceL1":        {0, func(acc, v int64) int64 { return acc + max(v, -v) }},
+	"ReduceSumSquare": {0, func(acc, v int64) int64 { return acc + v*v }},
+}
+
 // axesInput is the opset from which the axes are an input.
 func axesInput(op string) int64 {
 	if op == "ReduceSum" {
@@ -96,9 +110,9 @@ func reduceTyped(c *call, set []bool) (func() error, error) {
 	case Float64:
 		return reduce[float64](c, set), nil
 	case Int32:
-		return reduce[int32](c, set), nil
+		return reduceInts[int32](c, set), nil
 	case Int64:
-		return reduce[int64](c, set), nil
+		return reduceInts[int64](c, set), nil
 	case Int8:
 		return reduce[int8](c, set), nil
 	case Uint8, Bool:
@@ -167,6 +181,28 @@ func reduce[T number](c *call, set []bool) func() error {
 			}
 			y[i] = whole[T](v)
 		}
+		return nil
+	}
+}
+
+func reduceInts[T int32 | int64](c *call, set []bool) func() error {
+	r, ok := exactly[c.op]
+	if !ok || slices.Contains(c.in[0].Shape, 0) {
+		return reduce[T](c, set)
+	}
+	return func() error {
+		acc := make([]int64, c.result[0].Len())
+		for i := range acc {
+			acc[i] = r.start
+		}
+		x := Data[T](c.in[0])
+		walkRows(c.in[0].Shape, [][]int{reducedStrides(c.in[0].Shape, set)}, func(at int, from []int, n int, step []int) {
+			for i, v := range x[at : at+n] {
+				j := from[0] + i*step[0]
+				acc[j] = r.add(acc[j], int64(v))
+			}
+		})
+		castTo(Data[T](c.result[0]), acc)
 		return nil
 	}
 }

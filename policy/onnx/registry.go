@@ -84,6 +84,11 @@ func (m *Model) bind(p *proto) error {
 		case len(n.inputs) < op.min || len(n.inputs) > op.max:
 			return fmt.Errorf("%s has %d inputs", m.describe(n), len(n.inputs))
 		}
+		for i, v := range n.inputs[:op.min] {
+			if v == 0 {
+				return fmt.Errorf("%s lacks input %d", m.describe(n), i)
+			}
+		}
 		n.version, n.operator = version, op
 	}
 	return nil

@@ -72,9 +72,7 @@ func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
 	err := m.engine.Run()
 	defer func() { m.live = nil }()
 	if err != nil {
-		for _, t := range m.live {
-			m.pool.drop(t)
-		}
+		m.pool = pool{limit: m.pool.limit} // what was in use is left to the collector
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
 	var out []*Tensor

@@ -1,0 +1,167 @@
+package onnx
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestRefused: each bad file is one sentence that names what is wrong.
+func TestRefused(t *testing.T) {
+	one := floats([]float32{1}, 1)
+	good := func() *file {
+		return &file{opset: 17, nodes: []string{"Relu a -> y"}, inputs: []*Tensor{one}, outputs: []string{"y"}}
+	}
+	if _, err := Decode(good().bytes()); err != nil {
+		t.Fatal(err)
+	}
+	with := func(change func(f *file)) []byte {
+		f := good()
+		change(f)
+		return f.bytes()
+	}
+	wrongSize := floats([]float32{1, 2}, 2)
+	wrongSize.Shape = []int{3}
+	huge := floats([]float32{1}, 1)
+	huge.Shape = []int{1 << 31, 1 << 31, 1 << 31}
+	kind := floats([]float32{1}, 1)
+	kind.Type = 8
+	for _, tc := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"nothing", nil, "holds no graph"},
+		{"truncated", good().bytes()[:40], "damaged"},
+		{"noise", []byte("solid teapot"), "protobuf"},
+		{"cycle", with(func(f *file) { f.nodes = []string{"Add a z -> y", "Relu y -> z"} }), "cycle"},
+		{"reads itself", with(func(f *file) { f.nodes = []string{"Add a y -> y"} }), "cycle"},
+		{"made twice", with(func(f *file) { f.nodes = []string{"Relu a -> y", "Abs a -> y"} }), "made twice"},
+		{"made twice by one", with(func(f *file) { f.nodes = []string{"Split a -> y y"} }), "made twice"},
+		{"overwrites an input", with(func(f *file) { f.nodes = []string{"Relu a -> a"} }), "made twice"},
+		{"reads nothing", with(func(f *file) { f.nodes = []string{"Add a q -> y"} }), `"q", which nothing makes`},
+		{"no output", with(func(f *file) { f.outputs = []string{"q"} }), `"q" is made by nothing`},
+		{"unknown operator", with(func(f *file) { f.nodes = []string{"Frob a -> y"} }),
+			`the node that makes "y" (Frob): unsupported operator Frob of domain ai.onnx, opset 17`},
+		{"unknown domain", with(func(f *file) { f.domain = "com.example" }), "unsupported operator Relu of domain com.example, opset 17"},
+		{"old opset", with(func(f *file) { f.opset = 5 }), "supported from opset 6 on"},
+		{"opset of the future", with(func(f *file) { f.opset = 999 }), "opset 999"},
+		{"input left out", with(func(f *file) { f.nodes = []string{"Add a _ -> y"} }), "has 1 inputs"},
+		{"first input left out", with(func(f *file) { f.nodes = []string{"Add _ a -> y"} }), "lacks input 0"},
+		{"wrong size", with(func(f *file) { f.initializers = map[string]*Tensor{"w": wrongSize} }), "3 elements of float32 need 12"},
+		{"huge dimensions", with(func(f *file) { f.initializers = map[string]*Tensor{"w": huge} }), "too large"},
+		{"type", with(func(f *file) { f.initializers = map[string]*Tensor{"w": kind} }), "string, which is not supported"},
+	} {
+		t.Run(strings.ReplaceAll(tc.name, " ", "_"), func(t *testing.T) {
+			_, err := Decode(tc.file)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %q, expected a sentence with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestLimits: a small file cannot ask for much memory, at load or in a run.
+func TestLimits(t *testing.T) {
+	for _, f := range []*file{
+		{opset: 17, nodes: []string{"ConstantOfShape s -> y"}, initializers: map[string]*Tensor{"s": ints(1<<20, 1<<19)}, outputs: []string{"y"}},
+		{opset: 17, nodes: []string{"Expand a s -> y"}, inputs: []*Tensor{floats([]float32{1}, 1)}, initializers: map[string]*Tensor{"s": ints(1<<20, 1<<19)}, outputs: []string{"y"}},
+		{opset: 17, nodes: []string{"Tile a s -> y"}, inputs: []*Tensor{floats([]float32{1}, 1)}, initializers: map[string]*Tensor{"s": ints(1 << 40)}, outputs: []string{"y"}},
+		{opset: 17, nodes: []string{"Range a b c -> y"}, inputs: []*Tensor{scalar(0), scalar(1e30), scalar(1)}, outputs: []string{"y"}},
+		{opset: 17, nodes: []string{"Pad a p -> y"}, inputs: []*Tensor{floats([]float32{1}, 1)}, initializers: map[string]*Tensor{"p": ints(1<<39, 1<<62)}, outputs: []string{"y"}},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m, err := Decode(f.bytes())
+		if err != nil {
+			t.Fatalf("%s: %v", f.nodes[0], err)
+		}
+		in := map[string]*Tensor{}
+		for i, x := range f.inputs {
+			in[string(rune('a'+i))] = x
+		}
+		_, err = m.Run(in)
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: no error", f.nodes[0])
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 1<<20 {
+			t.Errorf("%s took %d bytes before it was refused", f.nodes[0], taken)
+		}
+	}
+	f := &file{opset: 17, nodes: []string{"Expand a s -> y"}, inputs: []*Tensor{floats([]float32{1}, 1)}, initializers: map[string]*Tensor{"s": ints(1 << 20)}, outputs: []string{"y"}}
+	m, err := Decode(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetLimit(1 << 20)
+	if _, err := m.Run(map[string]*Tensor{"a": f.inputs[0]}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("above the limit: %v", err)
+	}
+}
+
+func scalar(v float32) *Tensor { return floats([]float32{v}) }
+
+// TestExternalData: weights beside the model are read, from its folder only.
+func TestExternalData(t *testing.T) {
+	dir := t.TempDir()
+	w := floats([]float32{1, 2, 3}, 3)
+	model := func(location, offset, length string) string {
+		entry := func(k, v string) []byte { return appendText(appendText(nil, 1, k), 2, v) }
+		tensor := appendText(varint(varint(nil, 1, 3), 2, int64(Float32)), 8, "w")
+		for _, kv := range [][2]string{{"location", location}, {"offset", offset}, {"length", length}} {
+			tensor = appendMessage(tensor, 13, entry(kv[0], kv[1]))
+		}
+		tensor = varint(tensor, 14, 1)
+		f := &file{opset: 17, nodes: []string{"Add a w -> y"}, inputs: []*Tensor{w}, outputs: []string{"y"}}
+		f.more = appendMessage(nil, 5, tensor)
+		path := filepath.Join(dir, "m.onnx")
+		if err := os.WriteFile(path, f.bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if err := os.WriteFile(filepath.Join(dir, "w.bin"), append([]byte("0123"), w.data...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(model("w.bin", "4", "12"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.Run(map[string]*Tensor{"a": w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := near(out[0], floats([]float32{2, 4, 6}, 3)); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range [][4]string{
+		{"../w.bin", "4", "12", "outside"}, {"/etc/passwd", "0", "12", "outside"}, {"w.bin", "8", "12", "which has 16"},
+		{"w.bin", "9223372036854775807", "12", "which has 16"}, {"w.bin", "-4", "12", "not a count"}, {"w.bin", "0", "16", "need 12"},
+		{"gone.bin", "0", "12", "no such file"}, {".", "0", "12", "not a regular file"},
+	} {
+		if _, err := Open(model(bad[0], bad[1], bad[2])); err == nil || !strings.Contains(err.Error(), bad[3]) {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+}
+
+// TestInputs: a run says which input does not fit.
+func TestInputs(t *testing.T) {
+	f := &file{opset: 17, nodes: []string{"Relu a -> y"}, inputs: []*Tensor{floats([]float32{1, 2}, 2)}, outputs: []string{"y"}}
+	m, err := Decode(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []*Tensor{nil, ints(1, 2), floats([]float32{1, 2, 3}, 3)} {
+		if _, err := m.Run(map[string]*Tensor{"a": in}); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "a: float32[2]") {
+			t.Errorf("%v: %v", in, err)
+		}
+	}
+}
