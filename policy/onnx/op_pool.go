@@ -70,15 +70,14 @@ func (w *window) visitWindows(visit func(o int, under []int)) {
 			under = append(under, at)
 			return
 		}
-		i := place[a]*w.stride[a] - w.begin[a]
-		for range w.kernel[a] {
-			if i >= 0 && i < w.in[a] {
-				gather(a+1, at+i*own[a])
-			}
+		i, k := place[a]*w.stride[a]-w.begin[a], 0
+		if i < 0 { // skip the padding
+			k = (-i + w.dilation[a] - 1) / w.dilation[a]
+			i += k * w.dilation[a]
+		}
+		for ; k < w.kernel[a] && i < w.in[a]; k++ {
+			gather(a+1, at+i*own[a])
 			i += w.dilation[a]
-			if i >= w.in[a] {
-				break
-			}
 		}
 	}
 	for o := range product(w.out) {

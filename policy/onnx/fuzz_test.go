@@ -1,0 +1,98 @@
+package onnx
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzFront feeds the front and onnx-go with damaged files.
+func FuzzFront(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil && (strings.Contains(err.Error(), "\n") || err.Error() == "") {
+			t.Errorf("the error is not a sentence: %q", err)
+		}
+		if err == nil && len(m.outputIDs) == 0 {
+			t.Error("a model without outputs was taken")
+		}
+	})
+}
+
+// FuzzRun runs whatever decodes, with inputs as the file describes them.
+func FuzzRun(f *testing.F) {
+	for _, b := range seeds(f) {
+		f.Add(b, uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, fill uint8) {
+		m, err := Decode(b)
+		if err != nil {
+			return
+		}
+		m.SetLimit(1 << 20)
+		in := map[string]*Tensor{}
+		for _, v := range m.Inputs {
+			x := &Tensor{Type: v.Type}
+			for _, d := range v.Dims {
+				if d.Symbol != "" {
+					d.Size = int(fill % 4)
+				}
+				x.Shape = append(x.Shape, d.Size)
+			}
+			n, err := volume(x.Shape)
+			if err != nil || n > 1<<12 || v.Type.Size() == 0 {
+				return
+			}
+			x.data = alignedBytes(n * v.Type.Size())
+			for i := range x.data {
+				if i%v.Type.Size() == 0 {
+					x.data[i] = byte(i) % (fill + 1)
+				}
+			}
+			if v.Type == Bool {
+				for i := range x.data {
+					x.data[i] &= 1
+				}
+			}
+			in[v.Name] = x
+		}
+		for range 2 { // the second run finds the memory of the first
+			if _, err := m.Run(in); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// seeds are small models of our own and, where they are at hand, those of the
+// node tests that pass.
+func seeds(f *testing.F) [][]byte {
+	image := floats(make([]float32, 1*2*4*4), 1, 2, 4, 4)
+	kernel := floats(make([]float32, 2*1*3*3), 2, 1, 3, 3)
+	list := [][]byte{
+		(&file{opset: 17, nodes: []string{"Conv a w -> c", "Relu c -> r", "MaxPool r -> y"}, inputs: []*Tensor{image},
+			attrs:        map[string]map[string]any{"Conv": {"group": 2, "pads": []int{1, 1, 1, 1}}, "MaxPool": {"kernel_shape": []int{2, 2}}},
+			initializers: map[string]*Tensor{"w": kernel}, outputs: []string{"y"}}).bytes(),
+		(&file{opset: 17, nodes: []string{"Shape a -> s", "Gather s i -> d", "Unsqueeze d z -> u", "Concat u m -> t", "Reshape a t -> r", "Softmax r -> y"},
+			attrs: map[string]map[string]any{"Concat": {"axis": 0}}, inputs: []*Tensor{image}, open: true,
+			initializers: map[string]*Tensor{"i": must(New(Int64, []int64{0})), "z": ints(0), "m": ints(-1)}, outputs: []string{"y"}}).bytes(),
+	}
+	for _, name := range sharedArchives {
+		path := filepath.Join("..", "..", "..", "shared", "data", "onnx", name)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		for _, files := range readArchive(f, path) {
+			if b := files["model.onnx"]; len(b) > 0 && len(b) < 4096 {
+				if _, err := Decode(b); err == nil {
+					list = append(list, b)
+				}
+			}
+		}
+	}
+	return list
+}
