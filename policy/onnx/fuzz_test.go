@@ -50,7 +50,7 @@ func FuzzRun(f *testing.F) {
 			x.data = alignedBytes(n * v.Type.Size())
 			for i := range x.data {
 				if i%v.Type.Size() == 0 {
-					x.data[i] = byte(i) % (fill + 1)
+					x.data[i] = byte(i) % (fill%16 + 1)
 				}
 			}
 			if v.Type == Bool {
