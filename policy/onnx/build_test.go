@@ -13,7 +13,7 @@ type file struct {
 	opset        int
 	domain       string // of the nodes
 	nodes        []string
-	attrs        map[string]map[string]any // by node's operator
+	attrs        map[string]map[string]any // by the node's operator, or its last output
 	inputs       []*Tensor                 // called a, b, c, ...
 	open         bool                      // inputs of any shape
 	initializers map[string]*Tensor
@@ -113,8 +113,10 @@ func (f *file) node(line string) []byte {
 		}
 	}
 	b = appendText(b, 4, words[0])
-	for name, v := range f.attrs[words[0]] {
-		b = appendMessage(b, 5, attrMessage(name, v))
+	for _, key := range []string{words[0], words[len(words)-1]} {
+		for name, v := range f.attrs[key] {
+			b = appendMessage(b, 5, attrMessage(name, v))
+		}
 	}
 	return appendText(b, 7, f.domain)
 }

@@ -194,6 +194,13 @@ func prepareSoftmax(c *call) (func() error, error) {
 		if n == 0 {
 			return nil
 		}
+		if inner == 1 && c.op == "Softmax" {
+			parallel(outer, 1+(1<<13)/n, func(lo, hi int) {
+				copy(dst[lo*n:hi*n], src[lo*n:hi*n])
+				nn.Softmax(dst[lo*n:hi*n], hi-lo, n)
+			})
+			return nil
+		}
 		parallel(outer*inner, 1+(1<<13)/n, func(lo, hi int) {
 			for r := lo; r < hi; r++ {
 				from := r/inner*n*inner + r%inner
