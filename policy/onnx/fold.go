@@ -32,7 +32,7 @@ func (m *Model) fold() error {
 			return fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		for i, id := range n.outputs {
-			results[i].pooled = false
+			results[i].memory = nil
 			m.constants[id] = results[i]
 		}
 		for _, id := range n.inputs {

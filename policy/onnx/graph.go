@@ -8,7 +8,7 @@ import (
 )
 
 // load takes a model from its bytes to where it may run.
-func load(data []byte, files outer, label string) (*Model, error) {
+func load(data []byte, files outer, label string, optimise bool) (*Model, error) {
 	bad := func(err error) error {
 		if errors.Is(err, ErrUnsupported) {
 			return fmt.Errorf("%s: %w", label, err)
@@ -41,6 +41,9 @@ func load(data []byte, files outer, label string) (*Model, error) {
 	}
 	if err := m.fold(); err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
+	}
+	if optimise {
+		m.fuse()
 	}
 	return m, nil
 }

@@ -12,6 +12,7 @@
 //	     -> graph.go                   checks the graph, binds operators, orders
 //	                                   the nodes
 //	     -> fold.go                    computes what depends on constants only
+//	     -> fuse.go                    joins nodes into fewer passes over memory
 //	     -> run.go                     computes the outputs from the inputs
 //
 // An operator (registry.go, op_*.go) looks at types and shapes first, says what
@@ -54,6 +55,7 @@ type Model struct {
 	Opsets map[string]int64
 
 	engine    *engine
+	maker     map[int]*node // of each value, while nodes are fused
 	names     *names
 	constants map[int]*Tensor
 	inputIDs  []int
@@ -89,7 +91,7 @@ func Open(path string) (*Model, error) {
 		return nil, err
 	}
 	files.mapped[name] = m
-	model, err := load(m.data, files, path)
+	model, err := load(m.data, files, path, true)
 	if err != nil {
 		files.Close()
 		return nil, err
@@ -100,7 +102,7 @@ func Open(path string) (*Model, error) {
 
 // Decode makes the model in data ready. data must stay unchanged while the
 // model is used. External data is out of reach.
-func Decode(data []byte) (*Model, error) { return load(data, nil, "model") }
+func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true) }
 
 // SetLimit changes DefaultLimit for this model.
 func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }

@@ -9,20 +9,20 @@ import (
 
 func init() {
 	register(
-		operator{"Relu", 6, 1, 1, half, prepareClip},
-		operator{"Clip", 6, 1, 3, half, prepareClip},
-		operator{"LeakyRelu", 6, 1, 1, half, prepareActivation},
-		operator{"Elu", 6, 1, 1, half, prepareActivation},
-		operator{"Selu", 6, 1, 1, half, prepareActivation},
-		operator{"Celu", 12, 1, 1, half, prepareActivation},
-		operator{"HardSigmoid", 6, 1, 1, half, prepareActivation},
-		operator{"ThresholdedRelu", 10, 1, 1, half, prepareActivation},
-		operator{"Shrink", 9, 1, 1, half, prepareActivation},
-		operator{"Swish", 24, 1, 1, half, prepareActivation},
-		operator{"Gelu", 20, 1, 1, half, prepareActivation},
-		operator{"Softmax", 6, 1, 1, only32, prepareSoftmax},
-		operator{"LogSoftmax", 6, 1, 1, only32, prepareSoftmax},
-		operator{"Hardmax", 6, 1, 1, only32, prepareSoftmax},
+		operator{"Relu", 6, 1, 1, half, prepareClip, false},
+		operator{"Clip", 6, 1, 3, half, prepareClip, false},
+		operator{"LeakyRelu", 6, 1, 1, half, prepareActivation, false},
+		operator{"Elu", 6, 1, 1, half, prepareActivation, false},
+		operator{"Selu", 6, 1, 1, half, prepareActivation, false},
+		operator{"Celu", 12, 1, 1, half, prepareActivation, false},
+		operator{"HardSigmoid", 6, 1, 1, half, prepareActivation, false},
+		operator{"ThresholdedRelu", 10, 1, 1, half, prepareActivation, false},
+		operator{"Shrink", 9, 1, 1, half, prepareActivation, false},
+		operator{"Swish", 24, 1, 1, half, prepareActivation, false},
+		operator{"Gelu", 20, 1, 1, half, prepareActivation, false},
+		operator{"Softmax", 6, 1, 1, only32, prepareSoftmax, false},
+		operator{"LogSoftmax", 6, 1, 1, only32, prepareSoftmax, false},
+		operator{"Hardmax", 6, 1, 1, only32, prepareSoftmax, false},
 	)
 }
 

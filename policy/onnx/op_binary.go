@@ -8,16 +8,16 @@ import (
 
 func init() {
 	for _, name := range []string{"Add", "Sub", "Mul", "Div"} {
-		register(operator{name, 6, 2, 2, half, prepareArith})
+		register(operator{name, 6, 2, 2, half, prepareArith, false})
 	}
 	for _, name := range []string{"Mod", "Max", "Min", "Sum", "Mean", "PRelu"} {
 		least, most := 1, many
 		if name == "Mod" || name == "PRelu" {
 			least, most = 2, 2
 		}
-		register(operator{name, 6, least, most, half, prepareArith})
+		register(operator{name, 6, least, most, half, prepareArith, false})
 	}
-	register(operator{"Pow", 6, 2, 2, half, preparePow})
+	register(operator{"Pow", 6, 2, 2, half, preparePow, false})
 }
 
 // prepareArith folds f over two or more inputs of one type.

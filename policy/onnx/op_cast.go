@@ -7,9 +7,9 @@ import (
 
 func init() {
 	register(
-		operator{"Cast", 6, 1, 1, asIs, prepareCast},
-		operator{"CastLike", 15, 2, 2, asIs, prepareCast},
-		operator{"BitCast", 26, 1, 1, asIs, prepareBitCast},
+		operator{"Cast", 6, 1, 1, asIs, prepareCast, false},
+		operator{"CastLike", 15, 2, 2, asIs, prepareCast, false},
+		operator{"BitCast", 26, 1, 1, asIs, prepareBitCast, false},
 	)
 }
 

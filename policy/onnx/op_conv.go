@@ -8,8 +8,8 @@ import (
 
 func init() {
 	register(
-		operator{"Conv", 6, 2, 3, only32, prepareConv},
-		operator{"ConvInteger", 10, 2, 4, asIs, prepareConvInteger},
+		operator{"Conv", 6, 2, 3, only32, prepareConv, false},
+		operator{"ConvInteger", 10, 2, 4, asIs, prepareConvInteger, false},
 	)
 }
 
@@ -201,7 +201,7 @@ func (v *convolution) run(y, x, k, bias []float32) {
 			image = columns
 		}
 		to := y[b*v.cout*out : (b+1)*v.cout*out]
-		gemmRows(false, false, v.cout, out, depth, k[g*v.cout*depth:], image, to)
+		gemmRows(false, false, v.cout, out, depth, k[g*v.cout*depth:], image, to, nil)
 		if bias != nil {
 			addBias(to, bias[g*v.cout:(g+1)*v.cout], out)
 		}

@@ -3,7 +3,7 @@ package onnx
 import "fmt"
 
 func init() {
-	register(operator{"ConvTranspose", 6, 2, 3, only32, prepareConvTranspose})
+	register(operator{"ConvTranspose", 6, 2, 3, only32, prepareConvTranspose, false})
 }
 
 // prepareConvTranspose spreads each input element over the output: columns =
@@ -30,7 +30,7 @@ func prepareConvTranspose(c *call) (func() error, error) {
 		columns := make([]float32, depth*out)
 		for b := range v.batch * v.groups {
 			g := b % v.groups
-			gemmRows(true, false, depth, out, v.cout, k[g*v.cout*depth:(g+1)*v.cout*depth], x[b*v.cout*out:(b+1)*v.cout*out], columns)
+			gemmRows(true, false, depth, out, v.cout, k[g*v.cout*depth:(g+1)*v.cout*depth], x[b*v.cout*out:(b+1)*v.cout*out], columns, nil)
 			to := y[b*v.cin*in : (b+1)*v.cin*in]
 			refold(v.window, to, columns, v.cin)
 			if c.has(2) {

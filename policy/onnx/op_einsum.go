@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	register(operator{"Einsum", 12, 1, many, half, prepareEinsum})
+	register(operator{"Einsum", 12, 1, many, half, prepareEinsum, false})
 }
 
 // einsum is an equation with its axes numbered: those of the result first, then

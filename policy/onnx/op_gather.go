@@ -7,13 +7,13 @@ import (
 
 func init() {
 	register(
-		operator{"Gather", 6, 2, 2, asIs, prepareGather},
-		operator{"GatherElements", 11, 2, 2, asIs, prepareGatherElements},
-		operator{"GatherND", 11, 2, 2, asIs, prepareGatherND},
-		operator{"ScatterElements", 11, 3, 3, asIs, prepareScatterElements},
-		operator{"Scatter", 9, 3, 3, asIs, prepareScatterElements},
-		operator{"ScatterND", 11, 3, 3, asIs, prepareScatterND},
-		operator{"Compress", 9, 2, 2, asIs, prepareCompress},
+		operator{"Gather", 6, 2, 2, asIs, prepareGather, false},
+		operator{"GatherElements", 11, 2, 2, asIs, prepareGatherElements, false},
+		operator{"GatherND", 11, 2, 2, asIs, prepareGatherND, false},
+		operator{"ScatterElements", 11, 3, 3, asIs, prepareScatterElements, false},
+		operator{"Scatter", 9, 3, 3, asIs, prepareScatterElements, false},
+		operator{"ScatterND", 11, 3, 3, asIs, prepareScatterND, false},
+		operator{"Compress", 9, 2, 2, asIs, prepareCompress, false},
 	)
 }
 

@@ -4,15 +4,15 @@ import "fmt"
 
 func init() {
 	for _, name := range []string{"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"} {
-		register(operator{name, 7, 2, 2, half, prepareCompare})
+		register(operator{name, 7, 2, 2, half, prepareCompare, false})
 	}
 	for _, name := range []string{"And", "Or", "Xor"} {
-		register(operator{name, 7, 2, 2, asIs, prepareLogic})
+		register(operator{name, 7, 2, 2, asIs, prepareLogic, false})
 	}
 	for _, name := range []string{"BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift"} {
-		register(operator{name, 11, 2, 2, asIs, prepareBits})
+		register(operator{name, 11, 2, 2, asIs, prepareBits, false})
 	}
-	register(operator{"Where", 9, 3, 3, asIs, prepareWhere})
+	register(operator{"Where", 9, 3, 3, asIs, prepareWhere, false})
 }
 
 func prepareCompare(c *call) (func() error, error) {

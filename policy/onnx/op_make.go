@@ -7,13 +7,13 @@ import (
 
 func init() {
 	register(
-		operator{"Constant", 6, 0, 0, asIs, prepareConstant},
-		operator{"ConstantOfShape", 9, 1, 1, asIs, prepareConstantOfShape},
-		operator{"Range", 11, 3, 3, half, prepareRange},
-		operator{"Trilu", 14, 1, 2, asIs, prepareTrilu},
-		operator{"EyeLike", 9, 1, 1, asIs, prepareEye},
-		operator{"OneHot", 9, 3, 3, asIs, prepareOneHot},
-		operator{"NonZero", 9, 1, 1, asIs, prepareNonZero},
+		operator{"Constant", 6, 0, 0, asIs, prepareConstant, false},
+		operator{"ConstantOfShape", 9, 1, 1, asIs, prepareConstantOfShape, false},
+		operator{"Range", 11, 3, 3, half, prepareRange, false},
+		operator{"Trilu", 14, 1, 2, asIs, prepareTrilu, false},
+		operator{"EyeLike", 9, 1, 1, asIs, prepareEye, false},
+		operator{"OneHot", 9, 3, 3, asIs, prepareOneHot, false},
+		operator{"NonZero", 9, 1, 1, asIs, prepareNonZero, false},
 	)
 }
 

@@ -9,9 +9,9 @@ import (
 
 func init() {
 	register(
-		operator{"MatMul", 6, 2, 2, half, prepareMatMul},
-		operator{"Gemm", 6, 2, 3, only32, prepareGemm},
-		operator{"MatMulInteger", 10, 2, 4, asIs, prepareMatMulInteger},
+		operator{"MatMul", 6, 2, 2, half, prepareMatMul, false},
+		operator{"Gemm", 6, 2, 3, only32, prepareGemm, false},
+		operator{"MatMulInteger", 10, 2, 4, asIs, prepareMatMulInteger, false},
 	)
 }
 
@@ -112,7 +112,7 @@ func (p *matmul) float32(c *call) {
 	p.each(func(a, b, c int) { pairs = append(pairs, pair{a, b, c}) })
 	if len(pairs) == 1 {
 		at := pairs[0]
-		gemmRows(false, false, p.m, p.n, p.k, x[at.a:], y[at.b:], z[at.c:])
+		gemmRows(false, false, p.m, p.n, p.k, x[at.a:], y[at.b:], z[at.c:], c.floatsAt(2))
 		return
 	}
 	parallel(len(pairs), 1+gemmGrain/(1+p.m*p.n*p.k), func(lo, hi int) {
@@ -126,10 +126,14 @@ func (p *matmul) float32(c *call) {
 // pay.
 const gemmGrain = 1 << 17
 
-// gemmRows computes c = op(a) op(b), rows or, where these are few, columns of c
-// on all cores.
-func gemmRows(ta, tb bool, m, n, k int, a, b, c []float32) {
+// gemmRows computes c = op(a) op(b), plus bias (n) in every row where there is
+// one; rows or, where these are few, columns of c on all cores.
+func gemmRows(ta, tb bool, m, n, k int, a, b, c, bias []float32) {
 	lda, ldb := k, n
+	beta := float32(0)
+	if bias != nil {
+		beta = 1
+	}
 	if ta {
 		lda = m
 	}
@@ -142,7 +146,10 @@ func gemmRows(ta, tb bool, m, n, k int, a, b, c []float32) {
 			if ta {
 				from = lo
 			}
-			nn.Gemm(ta, tb, hi-lo, n, k, 1, a[from:], lda, b, ldb, 0, c[lo*n:], n)
+			for i := lo; bias != nil && i < hi; i++ {
+				copy(c[i*n:(i+1)*n], bias)
+			}
+			nn.Gemm(ta, tb, hi-lo, n, k, 1, a[from:], lda, b, ldb, beta, c[lo*n:], n)
 		})
 		return
 	}
@@ -151,7 +158,10 @@ func gemmRows(ta, tb bool, m, n, k int, a, b, c []float32) {
 		if tb {
 			from = lo * ldb
 		}
-		nn.Gemm(ta, tb, m, hi-lo, k, 1, a, lda, b[from:], ldb, 0, c[lo:], n)
+		for i := 0; bias != nil && i < m; i++ {
+			copy(c[i*n+lo:i*n+hi], bias[lo:hi])
+		}
+		nn.Gemm(ta, tb, m, hi-lo, k, 1, a, lda, b[from:], ldb, beta, c[lo:], n)
 	})
 }
 
@@ -210,7 +220,7 @@ func prepareGemm(c *call) (func() error, error) {
 		y := Data[float32](c.result[0])
 		clear(y)
 		if k > 0 {
-			gemmRows(ta, tb, m, n, k, Data[float32](a), Data[float32](b), y)
+			gemmRows(ta, tb, m, n, k, Data[float32](a), Data[float32](b), y, nil)
 		}
 		if alpha != 1 {
 			for i := range y {

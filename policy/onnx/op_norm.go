@@ -7,14 +7,14 @@ import (
 
 func init() {
 	register(
-		operator{"BatchNormalization", 6, 5, 5, only32, prepareBatchNorm},
-		operator{"InstanceNormalization", 6, 3, 3, only32, prepareGroupNorm},
-		operator{"GroupNormalization", 18, 3, 3, only32, prepareGroupNorm},
-		operator{"LayerNormalization", 17, 2, 3, only32, prepareLayerNorm},
-		operator{"RMSNormalization", 23, 2, 2, only32, prepareLayerNorm},
-		operator{"MeanVarianceNormalization", 9, 1, 1, only32, prepareMeanVariance},
-		operator{"LpNormalization", 6, 1, 1, only32, prepareLpNorm},
-		operator{"LRN", 6, 1, 1, only32, prepareLRN},
+		operator{"BatchNormalization", 6, 5, 5, only32, prepareBatchNorm, false},
+		operator{"InstanceNormalization", 6, 3, 3, only32, prepareGroupNorm, false},
+		operator{"GroupNormalization", 18, 3, 3, only32, prepareGroupNorm, false},
+		operator{"LayerNormalization", 17, 2, 3, only32, prepareLayerNorm, false},
+		operator{"RMSNormalization", 23, 2, 2, only32, prepareLayerNorm, false},
+		operator{"MeanVarianceNormalization", 9, 1, 1, only32, prepareMeanVariance, false},
+		operator{"LpNormalization", 6, 1, 1, only32, prepareLpNorm, false},
+		operator{"LRN", 6, 1, 1, only32, prepareLRN, false},
 	)
 }
 

@@ -7,11 +7,11 @@ import (
 
 func init() {
 	register(
-		operator{"ArgMax", 6, 1, 1, half, prepareArg},
-		operator{"ArgMin", 6, 1, 1, half, prepareArg},
-		operator{"CumSum", 11, 2, 2, half, prepareCum},
-		operator{"CumProd", 26, 2, 2, half, prepareCum},
-		operator{"TopK", 6, 1, 2, half, prepareTopK},
+		operator{"ArgMax", 6, 1, 1, half, prepareArg, false},
+		operator{"ArgMin", 6, 1, 1, half, prepareArg, false},
+		operator{"CumSum", 11, 2, 2, half, prepareCum, false},
+		operator{"CumProd", 26, 2, 2, half, prepareCum, false},
+		operator{"TopK", 6, 1, 2, half, prepareTopK, false},
 	)
 }
 

@@ -7,12 +7,12 @@ import (
 
 func init() {
 	register(
-		operator{"MaxPool", 6, 1, 1, asIs, preparePool},
-		operator{"AveragePool", 6, 1, 1, only32, preparePool},
-		operator{"LpPool", 6, 1, 1, only32, preparePool},
-		operator{"GlobalMaxPool", 6, 1, 1, only32, prepareGlobalPool},
-		operator{"GlobalAveragePool", 6, 1, 1, only32, prepareGlobalPool},
-		operator{"GlobalLpPool", 6, 1, 1, only32, prepareGlobalPool},
+		operator{"MaxPool", 6, 1, 1, asIs, preparePool, false},
+		operator{"AveragePool", 6, 1, 1, only32, preparePool, false},
+		operator{"LpPool", 6, 1, 1, only32, preparePool, false},
+		operator{"GlobalMaxPool", 6, 1, 1, only32, prepareGlobalPool, false},
+		operator{"GlobalAveragePool", 6, 1, 1, only32, prepareGlobalPool, false},
+		operator{"GlobalLpPool", 6, 1, 1, only32, prepareGlobalPool, false},
 	)
 }
 

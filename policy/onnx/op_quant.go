@@ -7,11 +7,11 @@ import (
 
 func init() {
 	register(
-		operator{"QuantizeLinear", 10, 2, 3, half, prepareQuantize},
-		operator{"DequantizeLinear", 10, 2, 3, half, prepareDequantize},
-		operator{"DynamicQuantizeLinear", 11, 1, 1, asIs, prepareDynamicQuantize},
-		operator{"QLinearMatMul", 10, 8, 8, half, prepareQLinearMatMul},
-		operator{"QLinearConv", 10, 8, 9, asIs, prepareQLinearConv},
+		operator{"QuantizeLinear", 10, 2, 3, half, prepareQuantize, false},
+		operator{"DequantizeLinear", 10, 2, 3, half, prepareDequantize, false},
+		operator{"DynamicQuantizeLinear", 11, 1, 1, asIs, prepareDynamicQuantize, false},
+		operator{"QLinearMatMul", 10, 8, 8, half, prepareQLinearMatMul, false},
+		operator{"QLinearConv", 10, 8, 9, asIs, prepareQLinearConv, false},
 	)
 }
 

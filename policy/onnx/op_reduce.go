@@ -8,7 +8,7 @@ import (
 
 func init() {
 	for name := range reductions {
-		register(operator{name, 6, 1, 2, half, prepareReduce})
+		register(operator{name, 6, 1, 2, half, prepareReduce, false})
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 func init() {
 	register(
-		operator{"Resize", 10, 1, 4, only32, prepareResize},
-		operator{"Upsample", 7, 1, 2, only32, prepareResize},
+		operator{"Resize", 10, 1, 4, only32, prepareResize, false},
+		operator{"Upsample", 7, 1, 2, only32, prepareResize, false},
 	)
 }
 

@@ -6,17 +6,17 @@ import (
 
 func init() {
 	register(
-		operator{"Shape", 6, 1, 1, asIs, prepareShape},
-		operator{"Size", 6, 1, 1, asIs, prepareShape},
-		operator{"Reshape", 5, 1, 2, asIs, prepareReshape},
-		operator{"Flatten", 6, 1, 1, asIs, prepareFlatten},
-		operator{"Squeeze", 6, 1, 2, asIs, prepareSqueeze},
-		operator{"Unsqueeze", 6, 1, 2, asIs, prepareUnsqueeze},
-		operator{"Transpose", 6, 1, 1, asIs, prepareTranspose},
-		operator{"Expand", 8, 2, 2, asIs, prepareExpand},
-		operator{"Tile", 6, 2, 2, asIs, prepareTile},
-		operator{"DepthToSpace", 6, 1, 1, asIs, prepareBlocks},
-		operator{"SpaceToDepth", 6, 1, 1, asIs, prepareBlocks},
+		operator{"Shape", 6, 1, 1, asIs, prepareShape, false},
+		operator{"Size", 6, 1, 1, asIs, prepareShape, false},
+		viewOf("Reshape", 5, 1, 2, prepareReshape),
+		viewOf("Flatten", 6, 1, 1, prepareFlatten),
+		viewOf("Squeeze", 6, 1, 2, prepareSqueeze),
+		viewOf("Unsqueeze", 6, 1, 2, prepareUnsqueeze),
+		operator{"Transpose", 6, 1, 1, asIs, prepareTranspose, false},
+		operator{"Expand", 8, 2, 2, asIs, prepareExpand, false},
+		operator{"Tile", 6, 2, 2, asIs, prepareTile, false},
+		operator{"DepthToSpace", 6, 1, 1, asIs, prepareBlocks, false},
+		operator{"SpaceToDepth", 6, 1, 1, asIs, prepareBlocks, false},
 	)
 }
 
@@ -51,7 +51,7 @@ func reshaped(c *call, shape []int) (func() error, error) {
 	if n != c.in[0].Len() {
 		return nil, fmt.Errorf("%v cannot be shaped to %v", c.in[0], shape)
 	}
-	return func() error { copy(c.result[0].data, c.in[0].data); return nil }, c.out(0, c.in[0].Type, shape...)
+	return func() error { return nil }, c.out(0, c.in[0].Type, shape...)
 }
 
 func prepareReshape(c *call) (func() error, error) {

@@ -8,11 +8,11 @@ import (
 
 func init() {
 	register(
-		operator{"Concat", 6, 1, many, asIs, prepareConcat},
-		operator{"Split", 6, 1, 2, asIs, prepareSplit},
-		operator{"Slice", 6, 1, 5, asIs, prepareSlice},
-		operator{"Pad", 6, 1, 4, asIs, preparePad},
-		operator{"ReverseSequence", 10, 2, 2, asIs, prepareReverse},
+		operator{"Concat", 6, 1, many, asIs, prepareConcat, false},
+		operator{"Split", 6, 1, 2, asIs, prepareSplit, false},
+		operator{"Slice", 6, 1, 5, asIs, prepareSlice, false},
+		operator{"Pad", 6, 1, 4, asIs, preparePad, false},
+		operator{"ReverseSequence", 10, 2, 2, asIs, prepareReverse, false},
 	)
 }
 

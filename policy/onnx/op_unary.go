@@ -7,19 +7,19 @@ import (
 
 func init() {
 	for name := range mathFunctions {
-		register(operator{name, 6, 1, 1, half, prepareMath})
+		register(operator{name, 6, 1, 1, half, prepareMath, false})
 	}
 	for _, name := range []string{"Abs", "Neg", "Sign"} {
-		register(operator{name, 6, 1, 1, half, prepareSigned})
+		register(operator{name, 6, 1, 1, half, prepareSigned, false})
 	}
 	for _, name := range []string{"Not", "BitwiseNot"} {
-		register(operator{name, 1, 1, 1, asIs, prepareNot})
+		register(operator{name, 1, 1, 1, asIs, prepareNot, false})
 	}
 	for _, name := range []string{"IsNaN", "IsInf"} {
-		register(operator{name, 9, 1, 1, half, prepareIs})
+		register(operator{name, 9, 1, 1, half, prepareIs, false})
 	}
 	for _, name := range []string{"Identity", "Dropout"} {
-		register(operator{name, 6, 1, 3, asIs, prepareIdentity})
+		register(viewOf(name, 6, 1, 3, prepareIdentity))
 	}
 }
 
@@ -200,7 +200,6 @@ func prepareIdentity(c *call) (func() error, error) {
 		mask = x.Type
 	}
 	return func() error {
-		copy(c.result[0].data, x.data)
 		if c.wants(1) {
 			one := &Tensor{Type: Bool, data: []byte{1}}
 			return fillWith(c.result[1], one)

@@ -13,6 +13,7 @@ type operator struct {
 	min, max int   // number of inputs, counted to the last that is there
 	wide     wide
 	prepare  prepare
+	view     bool // the first output is the first input's data under another shape
 }
 
 // wide says which inputs the executor turns into float32 before an operator
@@ -45,6 +46,11 @@ const newestOpset = 28
 const many = math.MaxInt32
 
 var operators = map[string]*operator{}
+
+// viewOf is an operator whose first output is its first input's data.
+func viewOf(name string, from int64, least, most int, p prepare) operator {
+	return operator{name, from, least, most, asIs, p, true}
+}
 
 func register(list ...operator) {
 	for i := range list {

@@ -42,19 +42,47 @@ func (p *pool) put(b []byte) {
 	p.free[class] = append(p.free[class], b[:0])
 }
 
+// memory is a piece of the pool that one or more tensors share.
+type memory struct{ tensors int }
+
 // fill gives t memory, whose bytes may be anything.
 func (p *pool) fill(t *Tensor) (err error) {
 	t.data, err = p.get(t.Len() * t.Type.Size())
-	t.pooled = true
+	t.memory = &memory{1}
 	return err
 }
 
-// drop takes back the memory that fill gave.
-func (p *pool) drop(t *Tensor) {
-	if t != nil && t.pooled {
-		p.put(t.data)
-		t.data, t.pooled = nil, false
+// share lets t read what from holds.
+func (t *Tensor) share(from *Tensor) {
+	t.data, t.memory = from.data, from.memory
+	if t.memory != nil {
+		t.memory.tensors++
 	}
+}
+
+// drop lets go of a tensor's memory, which goes back when no other has it.
+func (p *pool) drop(t *Tensor) {
+	if t == nil || t.memory == nil {
+		return
+	}
+	if t.memory.tensors--; t.memory.tensors == 0 {
+		p.put(t.data)
+	}
+	t.data, t.memory = nil, nil
+}
+
+// take gives a copy of t that owns its memory: t's own where no other shares it.
+func (p *pool) take(t *Tensor) *Tensor {
+	own := &Tensor{Type: t.Type, Shape: t.Shape}
+	if t.memory != nil && t.memory.tensors == 1 {
+		p.used -= len(t.data)
+		own.data, t.memory = t.data, nil
+		return own
+	}
+	own.data = alignedBytes(len(t.data))
+	copy(own.data, t.data)
+	p.drop(t)
+	return own
 }
 
 // Run computes the outputs, in their order, from the inputs by name. Shapes may
@@ -77,14 +105,7 @@ func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
 	}
 	var out []*Tensor
 	for _, id := range m.outputIDs {
-		t := *m.value(id)
-		if t.pooled { // it leaves the pool for good
-			m.pool.used -= len(t.data)
-			m.live[id].pooled, t.pooled = false, false
-		} else {
-			t.data = realign(slices.Clone(t.data))
-		}
-		out = append(out, &t)
+		out = append(out, m.pool.take(m.value(id)))
 	}
 	return out, nil
 }
@@ -197,6 +218,10 @@ func (c *call) run(p *pool) error {
 	for i, t := range c.result {
 		if t == nil {
 			return fmt.Errorf("output %d is not supported", i)
+		}
+		if i == 0 && c.operator.view {
+			t.share(c.in[0])
+			continue
 		}
 		if err := p.fill(t); err != nil {
 			return err

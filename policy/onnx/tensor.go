@@ -67,8 +67,8 @@ type Tensor struct {
 	Type  Type
 	Shape []int
 
-	data   []byte // aligned to its elements, or nil
-	pooled bool   // data goes back to the pool when nothing reads it any more
+	data   []byte  // aligned to its elements, or nil
+	memory *memory // that data lies in, nil for constants and callers' tensors
 }
 
 // number lists the Go types that hold elements. A bool is a byte, 0 or 1, and a

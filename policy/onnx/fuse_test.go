@@ -1,0 +1,51 @@
+package onnx
+
+import (
+	"maps"
+	"math"
+	"testing"
+)
+
+// TestFusion: the joined nodes give what the single ones give, and the patterns
+// are found.
+func TestFusion(t *testing.T) {
+	for name, tc := range map[string]struct {
+		net  *network
+		want map[string]int
+	}{
+		"vit of opset 17": {vit(17, 32, 8, 24, 2, 3), map[string]int{"attention": 2, "Gelu": 2, "MatMul": 12, "LayerNormalization": 5, "Add": 5, "Reshape": 9, "Transpose": 1, "Conv": 1}},
+		"vit of opset 13": {vit(13, 32, 8, 24, 2, 3), map[string]int{"attention": 2, "Gelu": 2, "MatMul": 12, "LayerNormalization": 5, "Add": 5, "Reshape": 9, "Transpose": 1, "Conv": 1}},
+		"resnet":          {resnet(64, 4), map[string]int{"Conv": 20, "Relu": 17, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1, "Flatten": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out [2]*Tensor
+			for i, optimise := range []bool{false, true} {
+				m, err := load(tc.net.bytes(), nil, "model", optimise)
+				if err != nil {
+					t.Fatal(err)
+				}
+				y, err := m.Run(map[string]*Tensor{"a": tc.net.inputs[0]})
+				if err != nil {
+					t.Fatal(err)
+				}
+				out[i] = y[0]
+				got := map[string]int{}
+				for _, n := range m.engine.nodes {
+					got[n.op]++
+				}
+				if optimise && !maps.Equal(got, tc.want) {
+					t.Errorf("nodes %v, expected %v", got, tc.want)
+				}
+			}
+			a, b := Data[float32](out[0]), Data[float32](out[1])
+			worst, size := 0.0, 0.0
+			for i := range a {
+				worst = max(worst, math.Abs(float64(a[i]-b[i])))
+				size = max(size, math.Abs(float64(a[i])))
+			}
+			if !(worst <= 1e-5*size) || size == 0 {
+				t.Errorf("differs by %g of %g", worst, size)
+			}
+		})
+	}
+}
