@@ -13,6 +13,7 @@
 //	                                   the nodes
 //	     -> fold.go                    computes what depends on constants only
 //	     -> fuse.go                    joins nodes into fewer passes over memory
+//	     -> plan.go                    fixes shapes, places results in one arena
 //	     -> run.go                     computes the outputs from the inputs
 //
 // An operator (registry.go, op_*.go) looks at types and shapes first, says what
@@ -62,6 +63,7 @@ type Model struct {
 	outputIDs []int
 	uses      []int     // how many nodes and outputs read a value
 	live      []*Tensor // the values of a run
+	plan      *plan     // where results lie, once the shapes are fixed
 	pool      pool
 	limit     int
 	files     *folder

@@ -186,7 +186,13 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 		}
 		c.in[i] = t
 	}
-	if err := c.run(p); err != nil {
+	fill := func(i int, t *Tensor) error {
+		if narrow != 0 && t.Type == Float32 {
+			return p.fill(t) // for as long as it takes to narrow it
+		}
+		return m.place(p, n.outputs[i], t)
+	}
+	if err := c.run(fill); err != nil {
 		for _, t := range c.result {
 			p.drop(t)
 		}
@@ -197,7 +203,7 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 			continue
 		}
 		s := &Tensor{Type: narrow, Shape: t.Shape}
-		if err := p.fill(s); err != nil {
+		if err := m.place(p, n.outputs[i], s); err != nil {
 			return nil, m.failed(n, err)
 		}
 		if err := castInto(s, t); err != nil {
@@ -210,7 +216,7 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 }
 
 // run prepares the call, takes memory for the results and computes them.
-func (c *call) run(p *pool) error {
+func (c *call) run(fill func(i int, t *Tensor) error) error {
 	compute, err := c.operator.prepare(c)
 	if err != nil {
 		return err
@@ -223,7 +229,7 @@ func (c *call) run(p *pool) error {
 			t.share(c.in[0])
 			continue
 		}
-		if err := p.fill(t); err != nil {
+		if err := fill(i, t); err != nil {
 			return err
 		}
 	}

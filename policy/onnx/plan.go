@@ -1,0 +1,250 @@
+package onnx
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// plan is what is known of a model whose inputs' shapes are fixed: the type and
+// shape of every value, and for each result that needs memory of its own a
+// place in one arena. Results that live at different times share bytes.
+type plan struct {
+	shape  map[int]*Tensor // without data; a value that is missing depends on data
+	offset map[int]int
+	arena  []byte
+	bytes  int // of the arena
+}
+
+// Fix sets the inputs' open dimensions by their names ("batch": 1), finds every
+// shape, computes what depends on shapes only, and lays out memory for the
+// results. Models whose shapes depend on data stay partly unplanned, and run.
+func (m *Model) Fix(dims map[string]int) error {
+	inputs := make([]Value, len(m.Inputs))
+	for i, v := range m.Inputs {
+		v.Dims = slices.Clone(v.Dims)
+		for k, d := range v.Dims {
+			if d.Symbol == "" {
+				continue
+			}
+			size, ok := dims[d.Symbol]
+			if !ok || size < 0 {
+				return fmt.Errorf("%s: %w: dimension %q of input %s is not given", m.label, ErrInput, d.Symbol, v)
+			}
+			v.Dims[k] = Dim{Size: size}
+		}
+		if v.Dims == nil || v.Type.Size() == 0 {
+			return fmt.Errorf("%s: %w: the file gives no shape of input %s", m.label, ErrInput, v)
+		}
+		inputs[i] = v
+	}
+	m.plan = nil
+	shape, err := m.inferAll(inputs)
+	if err != nil {
+		return err
+	}
+	m.Inputs = inputs
+	m.fuse()
+	m.plan = &plan{shape: shape, offset: map[int]int{}}
+	return m.layOut()
+}
+
+// inferAll finds the types and shapes of all values. Nodes whose results are
+// known for these shapes become constants.
+func (m *Model) inferAll(inputs []Value) (map[int]*Tensor, error) {
+	m.live = make([]*Tensor, len(m.names.text))
+	defer func() { m.live = nil }()
+	shape := map[int]*Tensor{}
+	for i, v := range inputs {
+		t := &Tensor{Type: v.Type}
+		for _, d := range v.Dims {
+			t.Shape = append(t.Shape, d.Size)
+		}
+		if _, err := volume(t.Shape); err != nil {
+			return nil, fmt.Errorf("%s: %w: input %s: %w", m.label, ErrInput, v, err)
+		}
+		m.live[m.inputIDs[i]] = t
+	}
+	room := &pool{limit: foldRoom}
+	var kept []*node
+	for _, n := range m.engine.nodes {
+		results, err := m.infer(n, room)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.label, err)
+		}
+		if results == nil {
+			kept = append(kept, n)
+			continue
+		}
+		known := true
+		for i, id := range n.outputs {
+			m.live[id] = results[i]
+			known = known && results[i].data != nil
+		}
+		if !known {
+			kept = append(kept, n)
+			continue
+		}
+		for i, id := range n.outputs {
+			results[i].memory = nil
+			m.constants[id] = results[i]
+		}
+	}
+	m.engine.nodes = kept
+	for id, t := range m.live {
+		if t != nil {
+			shape[id] = &Tensor{Type: t.Type, Shape: t.Shape}
+		}
+	}
+	return shape, nil
+}
+
+// infer prepares one node. It computes it where all inputs are known, and where
+// only their shapes matter. No results: they depend on data.
+func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
+	known := true
+	for _, id := range n.inputs {
+		if id == 0 {
+			continue
+		}
+		t := m.value(id)
+		if t == nil {
+			return nil, nil
+		}
+		known = known && t.data != nil
+	}
+	if known || n.op == "Shape" || n.op == "Size" {
+		results, err := m.apply(n, room, room.limit-room.used)
+		if !errors.Is(err, ErrTooLarge) {
+			return results, err
+		}
+	}
+	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: m.limit}
+	narrow := Type(0)
+	for i, id := range n.inputs {
+		t := m.value(id)
+		if t != nil && n.operator.wide.widens(t.Type) {
+			if narrow == 0 {
+				narrow = t.Type
+			}
+			t = &Tensor{Type: Float32, Shape: t.Shape}
+		}
+		c.in[i] = t
+	}
+	if _, err := n.operator.prepare(c); err != nil {
+		if errors.Is(err, errNoData) {
+			return nil, nil
+		}
+		return nil, m.failed(n, err)
+	}
+	for i, t := range c.result {
+		if t == nil {
+			return nil, m.failed(n, fmt.Errorf("output %d is not supported", i))
+		}
+		if narrow != 0 && t.Type == Float32 {
+			t.Type = narrow
+		}
+	}
+	return c.result, nil
+}
+
+// span is the time that a piece of memory is in use, from the node that makes
+// it to the last that reads it, and its place.
+type span struct {
+	value, from, to, size, offset int
+}
+
+// layOut gives every result a place: the largest first, each as low as it does
+// not meet another that lives at the same time.
+func (m *Model) layOut() error {
+	spans := m.spans()
+	slices.SortFunc(spans, func(a, b *span) int {
+		return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.from, b.from))
+	})
+	var placed []*span // by offset
+	for _, s := range spans {
+		s.offset = 0
+		at := 0
+		for i, p := range placed {
+			if p.to < s.from || s.to < p.from {
+				continue
+			}
+			if p.offset >= s.offset+s.size {
+				break
+			}
+			s.offset, at = max(s.offset, p.offset+p.size), i+1
+		}
+		for at < len(placed) && placed[at].offset < s.offset {
+			at++
+		}
+		placed = slices.Insert(placed, at, s)
+		m.plan.offset[s.value] = s.offset
+		m.plan.bytes = max(m.plan.bytes, s.offset+s.size)
+	}
+	if m.plan.bytes > m.limit {
+		return fmt.Errorf("%s: the results need %d bytes, the limit is %d: %w", m.label, m.plan.bytes, m.limit, ErrTooLarge)
+	}
+	return nil
+}
+
+// spans lists the results that need memory. A view keeps its source alive.
+func (m *Model) spans() []*span {
+	by := map[int]*span{}
+	var list []*span
+	for i, n := range m.engine.nodes {
+		for k, id := range n.outputs {
+			t := m.plan.shape[id]
+			switch {
+			case k == 0 && n.operator.view:
+				if s := by[n.inputs[0]]; s != nil {
+					by[id] = s
+				}
+			case t != nil:
+				size := (t.Len()*t.Type.Size() + 63) &^ 63
+				if size > 0 {
+					by[id] = &span{value: id, from: i, to: i, size: size}
+					list = append(list, by[id])
+				}
+			}
+		}
+		for _, id := range n.inputs {
+			if s := by[id]; s != nil {
+				s.to = i
+			}
+		}
+	}
+	for _, id := range m.outputIDs {
+		if s := by[id]; s != nil {
+			s.to = len(m.engine.nodes)
+		}
+	}
+	return list
+}
+
+// place gives a result its memory: where the plan says, or from the pool.
+func (m *Model) place(p *pool, id int, t *Tensor) error {
+	if m.plan == nil || p != &m.pool {
+		return p.fill(t)
+	}
+	offset, ok := m.plan.offset[id]
+	n := t.Len() * t.Type.Size()
+	want := m.plan.shape[id]
+	if !ok || want == nil || n != want.Len()*want.Type.Size() {
+		return p.fill(t)
+	}
+	if m.plan.arena == nil {
+		m.plan.arena = alignedBytes(m.plan.bytes)
+	}
+	t.data = m.plan.arena[offset : offset+n : offset+n]
+	return nil
+}
+
+// Bytes is the memory that the results of a fixed model take while it runs; 0
+// before Fix.
+func (m *Model) Bytes() int {
+	if m.plan == nil {
+		return 0
+	}
+	return m.plan.bytes
+}
