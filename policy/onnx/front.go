@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 
@@ -362,6 +361,3 @@ func appendText(b []byte, num protowire.Number, s string) []byte {
 func appendMessage(b []byte, num protowire.Number, m []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), m)
 }
-
-// domains lists the opsets for messages, in a fixed order.
-func (p *proto) domains() []string { return slices.Sorted(maps.Keys(p.opsets)) }

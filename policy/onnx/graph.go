@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	decoder "github.com/owulveryck/onnx-go"
 )
@@ -99,9 +100,18 @@ func (m *Model) checkNames(p *proto) error {
 
 func (n *nodeProto) String() string { return describe(n.op, n.name, n.outputs) }
 
+// plain is a name of the file as messages may show it.
+func plain(s string) string {
+	if q := strconv.Quote(s); q != `"`+s+`"` || s == "" {
+		return q
+	}
+	return s
+}
+
 // describe names a node for messages: by its name or, without one, by its
 // first output.
 func describe(op, name string, outputs []string) string {
+	op = plain(op)
 	if name != "" {
 		return fmt.Sprintf("node %q (%s)", name, op)
 	}

@@ -46,6 +46,7 @@ func TestRefused(t *testing.T) {
 		{"no output", with(func(f *file) { f.outputs = []string{"q"} }), `"q" is made by nothing`},
 		{"unknown operator", with(func(f *file) { f.nodes = []string{"Frob a -> y"} }),
 			`the node that makes "y" (Frob): unsupported operator Frob of domain ai.onnx, opset 17`},
+		{"operator with a line break", with(func(f *file) { f.nodes = []string{"Fr\u0001b a -> y"} }), `unsupported operator "Fr\x01b" of`},
 		{"unknown domain", with(func(f *file) { f.domain = "com.example" }), "unsupported operator Relu of domain com.example, opset 17"},
 		{"old opset", with(func(f *file) { f.opset = 5 }), "supported from opset 6 on"},
 		{"opset of the future", with(func(f *file) { f.opset = 999 }), "opset 999"},

@@ -130,7 +130,7 @@ func (m *Model) Parameters() int {
 func (v Value) String() string {
 	dims := make([]string, len(v.Dims))
 	for i, d := range v.Dims {
-		dims[i] = d.String()
+		dims[i] = plain(d.String())
 	}
-	return fmt.Sprintf("%s: %v[%s]", v.Name, v.Type, strings.Join(dims, " "))
+	return fmt.Sprintf("%s: %v[%s]", plain(v.Name), v.Type, strings.Join(dims, " "))
 }

@@ -189,7 +189,7 @@ func prepareIdentity(c *call) (func() error, error) {
 			}
 		}
 		if len(training) == 1 && training[0] != 0 && ratio != 0 {
-			return nil, fmt.Errorf("Dropout in training mode is random, which is not supported")
+			return nil, fmt.Errorf("training mode is random, which is not supported")
 		}
 	}
 	if err := c.out(0, x.Type, x.Shape...); err != nil {

@@ -105,7 +105,7 @@ func (m *Model) unsupported(n *node, version int64, more string) error {
 	if domain == "" {
 		domain = "ai.onnx"
 	}
-	return fmt.Errorf("%s: %w %s of domain %s, opset %d%s", m.describe(n), ErrUnsupported, n.op, domain, version, more)
+	return fmt.Errorf("%s: %w %s of domain %s, opset %d%s", m.describe(n), ErrUnsupported, plain(n.op), plain(domain), version, more)
 }
 
 // out declares output i, if the node has it.

@@ -52,11 +52,14 @@ func walk(b []byte, visit func(field) error) error {
 	return nil
 }
 
+// maxText bounds names, which messages repeat.
+const maxText = 4096
+
 // text is a string field; names that are not UTF-8 are refused, because they
 // would not survive the way through the decoder.
 func (f field) text() (string, error) {
-	if f.kind != protowire.BytesType || !utf8.Valid(f.bytes) {
-		return "", fmt.Errorf("field %d should be UTF-8 text", f.num)
+	if f.kind != protowire.BytesType || !utf8.Valid(f.bytes) || len(f.bytes) > maxText {
+		return "", fmt.Errorf("field %d should be UTF-8 text of at most %d bytes", f.num, maxText)
 	}
 	return string(f.bytes), nil
 }
