@@ -16,7 +16,7 @@ func (m *Model) fuse() {
 			m.maker[o] = n
 		}
 	}
-	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.joinedAttention, m.attention, m.linear} {
+	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convRelu, m.joinedAttention, m.attention, m.linear} {
 		for i, n := range m.engine.nodes {
 			if f := pattern(n); f != nil {
 				f.name, f.outputs, f.version, f.number = n.name, n.outputs[:1], newestOpset, n.number
@@ -279,6 +279,22 @@ func (m *Model) batchNorm(n *node) *node {
 	f := fused(conv.operator, conv.attrs, conv.inputs[0], m.constant(folded), m.constant(shift))
 	return f
 }
+
+// convRelu joins a Relu to the Conv before it, when nothing else reads that.
+func (m *Model) convRelu(n *node) *node {
+	if n.op != "Relu" {
+		return nil
+	}
+	conv := m.from(n.inputs[0], "Conv")
+	if conv == nil || conv.operator == convRelu || m.uses[conv.outputs[0]] != 1 {
+		return nil
+	}
+	return fused(convRelu, conv.attrs, conv.inputs...)
+}
+
+var convRelu = &operator{name: "Conv", wide: only32}
+
+func init() { convRelu.prepare = prepareConv } // which asks for convRelu
 
 // constant adds a value of our own.
 func (m *Model) constant(t *Tensor) int {

@@ -2,6 +2,9 @@ package onnx
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
 
 	"arfm/policy/nn"
 )
@@ -108,7 +111,8 @@ func (w *window) samePad(i, total int, autoPad string) {
 // convolution is a Conv whose shapes fit.
 type convolution struct {
 	*window
-	batch, groups, cin, cout int // channels per group
+	batch, groups, cin, cout int  // channels per group
+	relu                     bool // of the result
 }
 
 func planConv(c *call, x, k *Tensor) (*convolution, error) {
@@ -129,7 +133,7 @@ func planConv(c *call, x, k *Tensor) (*convolution, error) {
 	if _, err := volume(append([]int{k.Shape[1], product(k.Shape[2:])}, w.out...)); err != nil {
 		return nil, err
 	}
-	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g}, nil
+	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, c.operator == convRelu}, nil
 }
 
 func (v *convolution) shape() []int {
@@ -150,9 +154,6 @@ func prepareConv(c *call) (func() error, error) {
 	if c.has(2) && c.in[2].Len() != v.groups*v.cout {
 		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[2], v.groups*v.cout)
 	}
-	if v.columnBytes() > c.limit {
-		return nil, fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
-	}
 	return func() error {
 		x, k, y := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
 		var bias []float32
@@ -163,8 +164,7 @@ func prepareConv(c *call) (func() error, error) {
 			v.depthwise(y, x, k, bias)
 			return nil
 		}
-		v.run(y, x, k, bias)
-		return nil
+		return v.run(c, y, x, k, bias)
 	}, c.out(0, Float32, v.shape()...)
 }
 
@@ -185,25 +185,127 @@ func (v *convolution) pointwise() bool {
 	return true
 }
 
-// run lays the image out as columns (cin k.., out..) and multiplies with the
-// kernel (cout, cin k..), group by group.
-func (v *convolution) run(y, x, k, bias []float32) {
-	in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
-	var columns []float32
-	if !v.pointwise() {
-		columns = make([]float32, depth*out)
+// run multiplies the kernel (cout, cin k..) with the image laid out as columns
+// (cin k.., out..), tile by tile of the output's rows, so that a tile's columns
+// stay in the cache.
+func (v *convolution) run(c *call, y, x, k, bias []float32) error {
+	if v.pointwise() {
+		v.multiply(y, x, k, bias)
+		return nil
 	}
+	out, depth := product(v.out), v.cin*product(v.kernel)
+	if out == 0 || depth == 0 {
+		clear(y)
+		for i := range len(y) / max(out, 1) {
+			v.finish(y[i*out:(i+1)*out], bias, i%(v.groups*v.cout))
+		}
+		return nil
+	}
+	perRow := out / v.out[0]
+	rows := min(max(1, tileFloats/depth/perRow), v.out[0])
+	tiles := (v.out[0] + rows - 1) / rows
+	jobs, cores := v.batch*v.groups*tiles, runtime.GOMAXPROCS(0)
+	size := depth * rows * perRow
+	memory, err := c.pool.get(4 * size * min(cores, jobs))
+	if err != nil {
+		return err
+	}
+	defer c.pool.put(memory)
+	buffers := viewAs[float32](memory)
+	if jobs < cores { // the cores share each tile
+		for job := range jobs {
+			t := v.tile(job, tiles, rows)
+			parallel(v.cin, 1+(1<<14)/(1+size/v.cin), func(lo, hi int) { unfold(&t.window, buffers, t.image(v, x), lo, hi) })
+			parallel(v.cout, 1+gemmGrain/(1+size), func(lo, hi int) { t.multiply(v, y, buffers, k, bias, lo, hi) })
+		}
+		return nil
+	}
+	var worker atomic.Int32
+	parallel(jobs, 1, func(lo, hi int) {
+		columns := buffers[int(worker.Add(1)-1)*size:][:size]
+		for job := lo; job < hi; job++ {
+			t := v.tile(job, tiles, rows)
+			unfold(&t.window, columns, t.image(v, x), 0, v.cin)
+			t.multiply(v, y, columns, k, bias, 0, v.cout)
+		}
+	})
+	return nil
+}
+
+// tileFloats is how many numbers of columns a tile has: half of a usual
+// second-level cache.
+const tileFloats = 1 << 17
+
+// tile is some rows of the output of one group of one image.
+type tile struct {
+	window     // as if the image were cut for these rows
+	index  int // of image and group
+	group  int
+	at, n  int // where in the output, and how many elements
+}
+
+func (v *convolution) tile(job, tiles, rows int) *tile {
+	t := &tile{window: *v.window, index: job / tiles}
+	t.group = t.index % v.groups
+	first := job % tiles * rows
+	t.out, t.begin = slices.Clone(v.out), slices.Clone(v.begin)
+	t.out[0] = min(rows, v.out[0]-first)
+	t.begin[0] -= first * v.stride[0]
+	perRow := product(v.out[1:])
+	t.at, t.n = first*perRow, t.out[0]*perRow
+	return t
+}
+
+func (t *tile) image(v *convolution, x []float32) []float32 {
+	in := v.cin * product(v.in)
+	return x[t.index*in : (t.index+1)*in]
+}
+
+// multiply computes channels lo to hi of the tile.
+func (t *tile) multiply(v *convolution, y, columns, k, bias []float32, lo, hi int) {
+	out, depth := product(v.out), v.cin*product(v.kernel)
+	to := y[(t.index*v.cout+lo)*out+t.at:]
+	weights := k[(t.group*v.cout+lo)*depth:]
+	nn.Gemm(false, false, hi-lo, t.n, depth, 1, weights, depth, columns, t.n, 0, to, out)
+	for ch := range hi - lo {
+		v.finish(to[ch*out:ch*out+t.n], bias, t.group*v.cout+lo+ch)
+	}
+}
+
+// finish adds a channel's bias and, where it is joined, applies Relu.
+func (v *convolution) finish(y, bias []float32, ch int) {
+	b := float32(0)
+	if bias != nil {
+		b = bias[ch]
+	}
+	switch {
+	case v.relu:
+		for i, x := range y {
+			if x += b; x < 0 {
+				x = 0
+			}
+			y[i] = x
+		}
+	case bias != nil:
+		for i := range y {
+			y[i] += b
+		}
+	}
+}
+
+// multiply is run for an image that is its own columns.
+func (v *convolution) multiply(y, x, k, bias []float32) {
+	n := product(v.in)
 	for b := range v.batch * v.groups {
 		g := b % v.groups
-		image := x[b*v.cin*in : (b+1)*v.cin*in]
-		if columns != nil {
-			parallel(v.cin, 1+(1<<14)/(1+out*product(v.kernel)), func(lo, hi int) { unfold(v.window, columns, image, lo, hi) })
-			image = columns
+		to, image, weights := y[b*v.cout*n:(b+1)*v.cout*n], x[b*v.cin*n:(b+1)*v.cin*n], k[g*v.cout*v.cin:(g+1)*v.cout*v.cin]
+		if v.cin == 0 {
+			clear(to)
+		} else {
+			gemmRows(false, false, v.cout, n, v.cin, weights, image, to, nil)
 		}
-		to := y[b*v.cout*out : (b+1)*v.cout*out]
-		gemmRows(false, false, v.cout, out, depth, k[g*v.cout*depth:], image, to, nil)
-		if bias != nil {
-			addBias(to, bias[g*v.cout:(g+1)*v.cout], out)
+		for ch := range v.cout {
+			v.finish(to[ch*n:(ch+1)*n], bias, g*v.cout+ch)
 		}
 	}
 }
@@ -277,6 +379,7 @@ func (v *convolution) depthwise(y, x, k, bias []float32) {
 				to[i] = start
 			}
 			v.plane(to, x[b*in:(b+1)*in], k[g*kernel:(g+1)*kernel])
+			v.finish(to, nil, g)
 		}
 	})
 }

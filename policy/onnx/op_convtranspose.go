@@ -85,7 +85,7 @@ func planTransposed(c *call, x, k *Tensor) (*convolution, error) {
 			return nil, fmt.Errorf("the padding leaves no output")
 		}
 	}
-	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g}
+	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, false}
 	n, err := volume(append([]int{v.cin, product(v.kernel)}, w.out...))
 	if err == nil && n > c.limit/4 {
 		err = fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)

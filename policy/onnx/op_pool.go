@@ -58,16 +58,35 @@ func preparePool(c *call) (func() error, error) {
 	return sumPool(c, w), nil
 }
 
-// visitWindows calls visit for every place of the output with the elements of
-// the image under the kernel, as indices.
-func (w *window) visitWindows(visit func(o int, under []int)) {
+// windows are some places of the output: place first+i sees the elements
+// under[end[i-1]:end[i]] of the image.
+type windows struct {
+	first int
+	under []int
+	end   []int
+}
+
+// elements lists what place i sees.
+func (s *windows) elements(i int) []int {
+	from := 0
+	if i > 0 {
+		from = s.end[i-1]
+	}
+	return s.under[from:s.end[i]]
+}
+
+// enough is when a list of windows is handed over.
+const enough = 1 << 15
+
+// visitWindows calls visit with the places of the output, some at a time.
+func (w *window) visitWindows(visit func(*windows)) {
 	place := make([]int, len(w.out))
 	own := strides(w.in)
-	under := []int{}
+	s := &windows{}
 	var gather func(a, at int)
 	gather = func(a, at int) {
 		if a == len(w.in) {
-			under = append(under, at)
+			s.under = append(s.under, at)
 			return
 		}
 		i, k := place[a]*w.stride[a]-w.begin[a], 0
@@ -80,10 +99,14 @@ func (w *window) visitWindows(visit func(o int, under []int)) {
 			i += w.dilation[a]
 		}
 	}
-	for o := range product(w.out) {
-		under = under[:0]
+	total := product(w.out)
+	for o := range total {
 		gather(0, 0)
-		visit(o, under)
+		s.end = append(s.end, len(s.under))
+		if len(s.under) > enough || len(s.end) > enough || o == total-1 {
+			visit(s)
+			s.first, s.under, s.end = o+1, s.under[:0], s.end[:0]
+		}
 		for i := len(place) - 1; i >= 0; i-- {
 			if place[i]++; place[i] < w.out[i] {
 				break
@@ -91,6 +114,15 @@ func (w *window) visitWindows(visit func(o int, under []int)) {
 			place[i] = 0
 		}
 	}
+}
+
+// planes calls f for every plane, a channel of an image, on all cores.
+func (s *windows) planes(n int, f func(p int)) {
+	parallel(n, 1+enough/(1+len(s.under)), func(lo, hi int) {
+		for p := lo; p < hi; p++ {
+			f(p)
+		}
+	})
 }
 
 func maxPool[T number, V float32 | float64 | int8 | uint8](c *call, w *window, value func(T) V) func() error {
@@ -106,27 +138,39 @@ func maxPool[T number, V float32 | float64 | int8 | uint8](c *call, w *window, v
 		if c.int("storage_order", 0) != 0 {
 			number = func(at int) int { return columnMajor(at, w.in) }
 		}
-		w.visitWindows(func(o int, under []int) {
-			for p := range planes {
-				image, best := x[p*in:(p+1)*in], -1
-				for _, at := range under {
-					if best < 0 || value(image[at]) > value(image[best]) {
-						best = at
+		w.visitWindows(func(s *windows) {
+			s.planes(planes, func(p int) {
+				image := x[p*in : (p+1)*in]
+				for i := range s.end {
+					o, at := p*out+s.first+i, largest(image, s.elements(i), value)
+					if at < 0 {
+						y[o], at = lowest[T](c.in[0].Type), 0
+					} else {
+						y[o] = image[at]
+					}
+					if index != nil {
+						index[o] = int64(p*in + number(at))
 					}
 				}
-				if best < 0 {
-					y[p*out+o] = lowest[T](c.in[0].Type)
-					best = 0
-				} else {
-					y[p*out+o] = image[best]
-				}
-				if index != nil {
-					index[p*out+o] = int64(p*in + number(best))
-				}
-			}
+			})
 		})
 		return nil
 	}
+}
+
+// largest finds the largest of some elements, -1 of none.
+func largest[T number, V float32 | float64 | int8 | uint8](image []T, under []int, value func(T) V) int {
+	if len(under) == 0 {
+		return -1
+	}
+	best := under[0]
+	top := value(image[best])
+	for _, at := range under[1:] {
+		if v := value(image[at]); v > top {
+			best, top = at, v
+		}
+	}
+	return best
 }
 
 // lowest is what a window over padding only gives.
@@ -163,31 +207,40 @@ func sumPool(c *call, w *window) func() error {
 		in, out := product(w.in), product(w.out)
 		planes := c.in[0].Shape[0] * c.in[0].Shape[1]
 		covered := w.covered()
-		w.visitWindows(func(o int, under []int) {
-			count := len(under)
-			if whole {
-				count = covered(o)
-			}
-			for q := range planes {
-				image, sum := x[q*in:(q+1)*in], 0.0
-				for _, at := range under {
-					if average {
-						sum += float64(image[at])
-					} else {
-						sum += math.Pow(math.Abs(float64(image[at])), p)
+		w.visitWindows(func(s *windows) {
+			s.planes(planes, func(q int) {
+				image := x[q*in : (q+1)*in]
+				for i := range s.end {
+					under, o := s.elements(i), s.first+i
+					count := len(under)
+					if whole {
+						count = covered(o)
 					}
+					y[q*out+o] = poolSum(image, under, count, average, p)
 				}
-				switch {
-				case !average:
-					sum = math.Pow(sum, 1/p)
-				case count > 0:
-					sum /= float64(count)
-				}
-				y[q*out+o] = float32(sum)
-			}
+			})
 		})
 		return nil
 	}
+}
+
+// poolSum is the mean of elements, over count, or their p-norm.
+func poolSum(image []float32, under []int, count int, average bool, p float64) float32 {
+	sum := 0.0
+	for _, at := range under {
+		if average {
+			sum += float64(image[at])
+		} else {
+			sum += math.Pow(math.Abs(float64(image[at])), p)
+		}
+	}
+	switch {
+	case !average:
+		sum = math.Pow(sum, 1/p)
+	case count > 0:
+		sum /= float64(count)
+	}
+	return float32(sum)
 }
 
 // covered counts the kernel's places that lie on the image or its padding; in

@@ -37,6 +37,7 @@ type call struct {
 	in     []*Tensor // nil where left out
 	result []*Tensor // one per output of the node
 	limit  int
+	pool   *pool // for what a kernel needs while it computes
 }
 
 // newestOpset is the last version of the default domain whose changes to the
