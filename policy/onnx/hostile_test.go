@@ -104,6 +104,30 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestEmpty: dimensions of zero beside huge ones neither take memory nor time.
+func TestEmpty(t *testing.T) {
+	none := floats(nil, 1<<38, 0)
+	flat := floats(nil, 0, 1, 1<<30)
+	for _, f := range []*file{
+		{nodes: []string{"Relu a -> y"}, inputs: []*Tensor{none}},
+		{nodes: []string{"Softmax a -> y"}, inputs: []*Tensor{none}},
+		{nodes: []string{"CumSum a x -> y"}, inputs: []*Tensor{none}, initializers: map[string]*Tensor{"x": ints(1)}},
+		{nodes: []string{"Pad a p -> y"}, inputs: []*Tensor{none}, initializers: map[string]*Tensor{"p": ints(0, 0, 0, 0)}},
+		{nodes: []string{"Resize a _ s -> y"}, inputs: []*Tensor{none}, initializers: map[string]*Tensor{"s": floats([]float32{2, 1}, 2)}},
+		{nodes: []string{"Resize a _ _ s -> y"}, inputs: []*Tensor{scalar(1)}, attrs: map[string]map[string]any{"Resize": {"keep_aspect_ratio_policy": "not_larger"}},
+			initializers: map[string]*Tensor{"s": ints()}},
+		{nodes: []string{"MaxPool a -> y"}, inputs: []*Tensor{flat}, attrs: map[string]map[string]any{"MaxPool": {"kernel_shape": []int{2}}}},
+		{nodes: []string{"Conv a w -> y"}, inputs: []*Tensor{flat}, initializers: map[string]*Tensor{"w": floats([]float32{1, 2}, 1, 1, 2)}},
+		{nodes: []string{"TopK a k -> y i"}, inputs: []*Tensor{none}, initializers: map[string]*Tensor{"k": ints(0)}},
+		{nodes: []string{"Transpose a -> y"}, inputs: []*Tensor{none}},
+	} {
+		f.opset, f.outputs = 18, []string{"y"}
+		if y := f.run(t)[0]; y.Len() > 1 {
+			t.Errorf("%s gives %v", f.nodes[0], y)
+		}
+	}
+}
+
 func scalar(v float32) *Tensor { return floats([]float32{v}) }
 
 // TestExternalData: weights beside the model are read, from its folder only.

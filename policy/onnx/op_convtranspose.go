@@ -27,7 +27,11 @@ func prepareConvTranspose(c *call) (func() error, error) {
 		x, k, y := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
 		clear(y)
 		in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
-		columns := make([]float32, depth*out)
+		columns, done, err := scratch[float32](c, depth*out)
+		if err != nil {
+			return err
+		}
+		defer done()
 		for b := range v.batch * v.groups {
 			g := b % v.groups
 			gemmRows(true, false, depth, out, v.cout, k[g*v.cout*depth:(g+1)*v.cout*depth], x[b*v.cout*out:(b+1)*v.cout*out], columns, nil)
@@ -86,10 +90,7 @@ func planTransposed(c *call, x, k *Tensor) (*convolution, error) {
 		}
 	}
 	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, false}
-	n, err := volume(append([]int{v.cin, product(v.kernel)}, w.out...))
-	if err == nil && n > c.limit/4 {
-		err = fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
-	}
+	_, err = volume(append([]int{v.cin, product(v.kernel)}, w.out...))
 	return v, err
 }
 
@@ -125,5 +126,14 @@ func refoldAxis(w *window, row, image []float32, place []int, a int) {
 			continue
 		}
 		refoldAxis(w, row[o*part:(o+1)*part], image[at*size:(at+1)*size], place, a+1)
+	}
+}
+
+func addBias(y, bias []float32, n int) {
+	for ch, b := range bias {
+		row := y[ch*n : (ch+1)*n]
+		for i := range row {
+			row[i] += b
+		}
 	}
 }

@@ -173,7 +173,7 @@ func prepareOneHot(c *call) (func() error, error) {
 		return nil, err
 	}
 	index, values := c.in[0], c.in[2]
-	if d < 0 || d > maxVolume || values.Len() != 2 {
+	if !(d >= 0 && d <= maxVolume) || values.Len() != 2 {
 		return nil, fmt.Errorf("a depth of %g with values %v is not supported", d, values)
 	}
 	depth := int(d)

@@ -248,9 +248,6 @@ func prepareQLinearConv(c *call) (func() error, error) {
 	if c.has(8) && (c.in[8].Type != Int32 || c.in[8].Len() != channels) {
 		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[8], channels)
 	}
-	if v.columnBytes() > c.limit {
-		return nil, fmt.Errorf("its columns take more than the limit of %d bytes: %w", c.limit, ErrTooLarge)
-	}
 	return func() error {
 		x, err := lessZero(c, 0, 2, -1)
 		if err != nil {
@@ -261,7 +258,9 @@ func prepareQLinearConv(c *call) (func() error, error) {
 			return err
 		}
 		sums := make([]int32, c.result[0].Len())
-		v.integers(sums, x, k)
+		if err := v.integers(c, sums, x, k); err != nil {
+			return err
+		}
 		if c.has(8) {
 			bias := Data[int32](c.in[8])
 			for i := range sums {

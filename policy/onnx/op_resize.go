@@ -42,9 +42,12 @@ func prepareResize(c *call) (func() error, error) {
 	if err := c.out(0, x.Type, shape...); err != nil {
 		return nil, err
 	}
+	if product(shape) == 0 {
+		return func() error { return nil }, nil
+	}
 	table := make([][]tap, len(axes))
 	for i, a := range axes {
-		if a.in == 0 && a.out > 0 {
+		if a.in == 0 {
 			return nil, fmt.Errorf("an empty axis cannot be resized")
 		}
 		table[i] = make([]tap, a.out)
@@ -147,7 +150,7 @@ func (c *call) resizePlan() ([]resampling, error) {
 // keepAspect makes the sizes' axes share one scale when the policy asks for it.
 func (c *call) keepAspect(plan []resampling, chosen []int, sizes bool) error {
 	policy := c.string("keep_aspect_ratio_policy", "stretch")
-	if policy == "stretch" || !sizes {
+	if policy == "stretch" || !sizes || len(chosen) == 0 {
 		return nil
 	}
 	var scales []float64

@@ -208,6 +208,9 @@ func preparePad(c *call) (func() error, error) {
 	if err := c.out(0, x.Type, shape...); err != nil {
 		return nil, err
 	}
+	if product(shape) == 0 {
+		return func() error { return nil }, nil
+	}
 	// source lists, per axis, where each index comes from; -1 is the value.
 	source := make([][]int, len(shape))
 	for k, d := range shape {

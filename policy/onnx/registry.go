@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 )
 
 // operator is an entry of the registry.
@@ -125,6 +126,13 @@ func (c *call) out(i int, t Type, shape ...int) error {
 		c.result[i] = &Tensor{Type: t, Shape: slices.Clone(shape)}
 	}
 	return nil
+}
+
+// scratch lends n elements until done is called; their values may be anything.
+func scratch[T number](c *call, n int) (s []T, done func(), err error) {
+	var zero T
+	b, err := c.pool.get(n * int(unsafe.Sizeof(zero)))
+	return viewAs[T](b), func() { c.pool.put(b) }, err
 }
 
 // has says that input i is there.
