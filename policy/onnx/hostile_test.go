@@ -121,7 +121,7 @@ func TestEmpty(t *testing.T) {
 		{nodes: []string{"TopK a k -> y i"}, inputs: []*Tensor{none}, initializers: map[string]*Tensor{"k": ints(0)}},
 		{nodes: []string{"Transpose a -> y"}, inputs: []*Tensor{none}},
 	} {
-		f.opset, f.outputs = 18, []string{"y"}
+		f.opset, f.open, f.outputs = 18, true, []string{"y"}
 		if y := f.run(t)[0]; y.Len() > 1 {
 			t.Errorf("%s gives %v", f.nodes[0], y)
 		}
