@@ -196,16 +196,36 @@ func unfold[T number](w *window, columns, image []T, lo, hi int) {
 	}
 }
 
+// inside gives the places of the output along an axis, lo to hi, whose input
+// place*stride + shift lies in the image.
+func (w *window) inside(a, shift int) (lo, hi int) {
+	s := w.stride[a]
+	if shift < 0 {
+		lo = min((s-1-shift)/s, w.out[a])
+	}
+	if last := w.in[a] - 1 - shift; last >= 0 {
+		hi = min(last/s+1, w.out[a])
+	}
+	return lo, max(lo, hi)
+}
+
 func unfoldAxis[T number](w *window, row, image []T, place []int, a int) {
 	n, outer := w.in[a], w.out[a]
 	shift := place[a]*w.dilation[a] - w.begin[a]
 	if a == len(w.in)-1 {
-		for o := range outer {
-			if at := o*w.stride[a] + shift; at >= 0 && at < n {
-				row[o] = image[at]
-			} else {
-				row[o] = 0
-			}
+		s := w.stride[a]
+		lo, hi := w.inside(a, shift)
+		clear(row[:lo])
+		clear(row[hi:])
+		if lo == hi {
+			return
+		}
+		if s == 1 {
+			copy(row[lo:hi], image[lo+shift:])
+			return
+		}
+		for o := lo; o < hi; o++ {
+			row[o] = image[o*s+shift]
 		}
 		return
 	}
@@ -246,16 +266,8 @@ func (v *convolution) plane(y, x, k []float32) {
 		for kx := range v.kernel[1] {
 			weight := k[ky*v.kernel[1]+kx]
 			shift := kx*v.dilation[1] - v.begin[1]
-			// Places of the output whose input column lies in the image.
 			s := v.stride[1]
-			lo := max(0, (s-1-shift)/s)
-			if shift >= 0 {
-				lo = 0
-			}
-			hi := 0
-			if v.in[1]-1-shift >= 0 {
-				hi = min(v.out[1], (v.in[1]-1-shift)/s+1)
-			}
+			lo, hi := v.inside(1, shift)
 			for oy := range v.out[0] {
 				iy := oy*v.stride[0] + ky*v.dilation[0] - v.begin[0]
 				if iy < 0 || iy >= v.in[0] || lo >= hi {
