@@ -120,8 +120,8 @@ func TestBackend(t *testing.T) {
 		t.Errorf("%d tests pass, expected at least 1000", passed)
 	}
 	for name := range operators {
-		if !seen[name] {
-			t.Logf("no passing test has the operator %s", name)
+		if !seen[name] && name != "GlobalLpPool" { // of which the archives have no test
+			t.Errorf("no passing test has the operator %s", name)
 		}
 	}
 }

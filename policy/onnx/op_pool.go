@@ -39,6 +39,9 @@ func preparePool(c *call) (func() error, error) {
 		}
 		switch x.Type {
 		case Float32:
+			if len(w.in) == 2 && !c.wants(1) {
+				return func() error { w.maxImages(Data[float32](c.result[0]), Data[float32](x)); return nil }, nil
+			}
 			return maxPool(c, w, func(v float32) float32 { return v }), nil
 		case Float64:
 			return maxPool(c, w, func(v float64) float64 { return v }), nil
@@ -89,14 +92,10 @@ func (w *window) visitWindows(visit func(*windows)) {
 			s.under = append(s.under, at)
 			return
 		}
-		i, k := place[a]*w.stride[a]-w.begin[a], 0
-		if i < 0 { // skip the padding
-			k = (-i + w.dilation[a] - 1) / w.dilation[a]
-			i += k * w.dilation[a]
-		}
-		for ; k < w.kernel[a] && i < w.in[a]; k++ {
-			gather(a+1, at+i*own[a])
-			i += w.dilation[a]
+		base := place[a]*w.stride[a] - w.begin[a]
+		lo, hi := w.meets(a, base, w.in[a])
+		for k := lo; k < hi; k++ {
+			gather(a+1, at+(base+k*w.dilation[a])*own[a])
 		}
 	}
 	total := product(w.out)
@@ -114,6 +113,19 @@ func (w *window) visitWindows(visit func(*windows)) {
 			place[i] = 0
 		}
 	}
+}
+
+// meets gives the places k of the kernel along an axis, lo to hi, for which
+// base + k*dilation lies in 0..n: a kernel over much padding costs nothing.
+func (w *window) meets(a, base, n int) (lo, hi int) {
+	d := w.dilation[a]
+	if base < 0 {
+		lo = min((d-1-base)/d, w.kernel[a])
+	}
+	if base < n {
+		hi = min((n-1-base)/d+1, w.kernel[a])
+	}
+	return lo, max(lo, hi)
 }
 
 // planes calls f for every plane, a channel of an image, on all cores.
@@ -171,6 +183,47 @@ func largest[T number, V float32 | float64 | int8 | uint8](image []T, under []in
 		}
 	}
 	return best
+}
+
+// maxImages is MaxPool of images, without indices: each place of the kernel in
+// turn raises the rows of the output.
+func (w *window) maxImages(y, x []float32) {
+	in, out := product(w.in), product(w.out)
+	least := lowest[float32](Float32)
+	parallel(len(y)/max(out, 1), 1+enough/(1+out*product(w.kernel)), func(from, to int) {
+		for p := from; p < to; p++ {
+			image, plane := x[p*in:(p+1)*in], y[p*out:(p+1)*out]
+			for i := range plane {
+				plane[i] = least
+			}
+			for oy := range w.out[0] {
+				row := plane[oy*w.out[1] : (oy+1)*w.out[1]]
+				base := oy*w.stride[0] - w.begin[0]
+				lo, hi := w.meets(0, base, w.in[0])
+				for ky := lo; ky < hi; ky++ {
+					iy := base + ky*w.dilation[0]
+					w.raise(row, image[iy*w.in[1]:(iy+1)*w.in[1]])
+				}
+			}
+		}
+	})
+}
+
+// raise lifts a row of the output to what a row of the image shows it.
+func (w *window) raise(row, image []float32) {
+	reach := (w.out[1] - 1) * w.stride[1]
+	first, last := w.meets(1, reach-w.begin[1], w.in[1]+reach)
+	for kx := first; kx < last; kx++ {
+		shift := kx*w.dilation[1] - w.begin[1]
+		lo, hi := w.inside(1, shift)
+		at := lo*w.stride[1] + shift
+		for o := lo; o < hi; o++ {
+			if v := image[at]; v > row[o] {
+				row[o] = v
+			}
+			at += w.stride[1]
+		}
+	}
 }
 
 // lowest is what a window over padding only gives.
