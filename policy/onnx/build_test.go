@@ -121,17 +121,22 @@ func (f *file) node(line string) []byte {
 	return appendText(b, 7, f.domain)
 }
 
+// feed gives the inputs by name.
+func (f *file) feed() map[string]*Tensor {
+	in := map[string]*Tensor{}
+	for i, x := range f.inputs {
+		in[string(rune('a'+i))] = x
+	}
+	return in
+}
+
 func (f *file) run(t *testing.T) []*Tensor {
 	t.Helper()
 	m, err := Decode(f.bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := map[string]*Tensor{}
-	for i, x := range f.inputs {
-		in[string(rune('a'+i))] = x
-	}
-	out, err := m.Run(in)
+	out, err := m.Run(f.feed())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,11 @@ func TestFusion(t *testing.T) {
 	}{
 		"vit of opset 17": {vit(17, 32, 8, 24, 2, 3), map[string]int{"attention": 2, "Gelu": 2, "MatMul": 12, "LayerNormalization": 5, "Add": 5, "Reshape": 9, "Transpose": 1, "Conv": 1}},
 		"vit of opset 13": {vit(13, 32, 8, 24, 2, 3), map[string]int{"attention": 2, "Gelu": 2, "MatMul": 12, "LayerNormalization": 5, "Add": 5, "Reshape": 9, "Transpose": 1, "Conv": 1}},
-		"resnet":          {resnet(64, 4), map[string]int{"Conv": 20, "Relu": 8, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1, "Flatten": 1}},
+		"packed heads":    {packed(10, 24, 3), map[string]int{"attention": 1, "Gather": 3, "MatMul": 1, "Reshape": 2, "Transpose": 1}},
+		"text encoder": {bert(7, 24, 2, 3), map[string]int{"attention": 2, "Gelu": 2, "MatMul": 13, "LayerNormalization": 5, "Add": 5, "Reshape": 8,
+			"Gather": 2, "Cast": 1, "Unsqueeze": 1, "Sub": 1, "Mul": 1, "Tanh": 1}},
+		"mobilenet": {mobilenet(32, 4), map[string]int{"Conv": 10, "Clip": 7, "Add": 2, "ReduceMean": 1}},
+		"resnet":    {resnet(64, 4), map[string]int{"Conv": 20, "Relu": 8, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1, "Flatten": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out [2]*Tensor
@@ -24,7 +28,7 @@ func TestFusion(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				y, err := m.Run(map[string]*Tensor{"a": tc.net.inputs[0]})
+				y, err := m.Run(tc.net.feed())
 				if err != nil {
 					t.Fatal(err)
 				}

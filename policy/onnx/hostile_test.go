@@ -80,11 +80,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", f.nodes[0], err)
 		}
-		in := map[string]*Tensor{}
-		for i, x := range f.inputs {
-			in[string(rune('a'+i))] = x
-		}
-		_, err = m.Run(in)
+		_, err = m.Run(f.feed())
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%s: no error", f.nodes[0])

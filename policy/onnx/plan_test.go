@@ -10,10 +10,10 @@ import (
 // TestFix: a fixed model gives the same bits, from one arena that is smaller
 // than the sum of its results, and without new memory from run to run.
 func TestFix(t *testing.T) {
-	for name, n := range map[string]*network{"vit": vit(13, 32, 8, 24, 2, 3), "resnet": resnet(64, 4)} {
+	for name, n := range map[string]*network{"vit": vit(13, 32, 8, 24, 2, 3), "resnet": resnet(64, 4), "text encoder": bert(7, 24, 2, 3), "mobilenet": mobilenet(32, 4)} {
 		t.Run(name, func(t *testing.T) {
 			run := func(m *Model) []float32 {
-				out, err := m.Run(map[string]*Tensor{"a": n.inputs[0]})
+				out, err := m.Run(n.feed())
 				if err != nil {
 					t.Fatal(err)
 				}
