@@ -55,6 +55,9 @@ type Model struct {
 	// Opsets maps domains to versions; the default domain is "".
 	Opsets map[string]int64
 
+	// Trace, where it is set, is called after each node of a run.
+	Trace func(Step)
+
 	engine    *engine
 	maker     map[int]*node // of each value, while nodes are fused
 	names     *names

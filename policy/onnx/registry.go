@@ -77,19 +77,11 @@ func Operators() []string {
 // shapes.
 func (m *Model) bind(p *proto) error {
 	for _, n := range m.engine.nodes {
-		version, ok := p.opsets[n.domain]
-		if !ok && n.domain == "" && p.irVersion < 3 {
-			version, ok = 1, true // IR versions before 3 state no opset
+		op, version, err := p.find(n.op, n.domain)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.describe(n), err)
 		}
-		op := operators[n.op]
-		switch {
-		case op == nil || n.domain != "" || !ok:
-			return m.unsupported(n, version, "")
-		case version > newestOpset:
-			return m.unsupported(n, version, fmt.Sprintf("; opsets up to %d are known", newestOpset))
-		case version < op.from:
-			return m.unsupported(n, version, fmt.Sprintf("; it is supported from opset %d on", op.from))
-		case len(n.inputs) < op.min || len(n.inputs) > op.max:
+		if len(n.inputs) < op.min || len(n.inputs) > op.max {
 			return fmt.Errorf("%s has %d inputs", m.describe(n), len(n.inputs))
 		}
 		for i, v := range n.inputs[:op.min] {
@@ -102,12 +94,26 @@ func (m *Model) bind(p *proto) error {
 	return nil
 }
 
-func (m *Model) unsupported(n *node, version int64, more string) error {
-	domain := n.domain
+// find gives the operator of that name in the opset that the file states.
+func (p *proto) find(name, domain string) (*operator, int64, error) {
+	version, ok := p.opsets[domain]
+	if !ok && domain == "" && p.irVersion < 3 {
+		version, ok = 1, true // IR versions before 3 state no opset
+	}
+	op, more := operators[name], ""
+	switch {
+	case op == nil || domain != "" || !ok:
+	case version > newestOpset:
+		more = fmt.Sprintf("; opsets up to %d are known", newestOpset)
+	case version < op.from:
+		more = fmt.Sprintf("; it is supported from opset %d on", op.from)
+	default:
+		return op, version, nil
+	}
 	if domain == "" {
 		domain = "ai.onnx"
 	}
-	return fmt.Errorf("%s: %w %s of domain %s, opset %d%s", m.describe(n), ErrUnsupported, plain(n.op), plain(domain), version, more)
+	return nil, version, fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, plain(name), plain(domain), version, more)
 }
 
 // out declares output i, if the node has it.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 )
 
 // pool keeps the memory of results that are no longer read for those to come,
@@ -139,9 +140,13 @@ func (m *Model) value(id int) *Tensor {
 func (m *Model) compute() error {
 	left := slices.Clone(m.uses)
 	for _, n := range m.engine.nodes {
+		start := time.Now()
 		results, err := m.apply(n, &m.pool, m.limit)
 		if err != nil {
 			return err
+		}
+		if m.Trace != nil {
+			m.Trace(Step{m.describe(n), n.op, results, time.Since(start)})
 		}
 		for i, id := range n.outputs {
 			m.live[id] = results[i]
