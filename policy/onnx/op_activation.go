@@ -147,15 +147,17 @@ func clip[T number](c *call) func() error {
 			return err
 		}
 		x, y := Data[T](c.in[0]), Data[T](c.result[0])
-		for i, v := range x {
-			if hasLo && v < lo {
-				v = lo
+		parallel(len(x), 1<<14, func(from, to int) {
+			for i, v := range x[from:to] {
+				if hasLo && v < lo {
+					v = lo
+				}
+				if hasHi && v > hi {
+					v = hi
+				}
+				y[from+i] = v
 			}
-			if hasHi && v > hi {
-				v = hi
-			}
-			y[i] = v
-		}
+		})
 		return nil
 	}
 }

@@ -204,11 +204,11 @@ func fastArith(op string, out, a, b *Tensor, shapes [][]int) {
 	walkRows(out.Shape, operand, func(at int, from []int, n int, step []int) {
 		d, i, j := dst[at:at+n], from[0], from[1]
 		if step[0] == 1 && step[1] == 1 {
-			rowArith(op, d, x[i:i+n], y[j:j+n])
+			parallel(n, 1<<14, func(lo, hi int) { rowArith(op, d[lo:hi], x[i+lo:i+hi], y[j+lo:j+hi]) })
 			return
 		}
 		if step[0] == 1 && step[1] == 0 {
-			scalarArith(op, d, x[i:i+n], y[j])
+			parallel(n, 1<<14, func(lo, hi int) { scalarArith(op, d[lo:hi], x[i+lo:i+hi], y[j]) })
 			return
 		}
 		f := floatArith[float32](op, false)
