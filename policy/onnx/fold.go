@@ -9,6 +9,10 @@ import (
 // constants.
 const foldRoom = 16 << 20
 
+// foldWork bounds the multiplications of one node that is folded: loading a
+// small file must not take long.
+const foldWork = 1 << 30
+
 // fold computes the nodes that depend on constants only, once, and takes them
 // out of the graph. A result that would take too much stays in the graph.
 func (m *Model) fold() error {

@@ -100,6 +100,22 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLoadIsShort: constants that take long to compute are left for the run.
+func TestLoadIsShort(t *testing.T) {
+	big := map[string]*Tensor{"s": ints(1 << 19), "sq": ints(1, 1, 1<<21)}
+	for _, node := range []string{"Einsum v v -> y", "MaxPool w -> y"} {
+		f := &file{opset: 17, nodes: []string{"ConstantOfShape s -> v", "ConstantOfShape sq -> w", node}, initializers: big, outputs: []string{"y"},
+			attrs: map[string]map[string]any{"Einsum": {"equation": "i,j->"}, "MaxPool": {"kernel_shape": []int{1 << 20}}}}
+		m, err := Decode(f.bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Steps() != 1 {
+			t.Errorf("%s: %d nodes are left, expected 1", node, m.Steps())
+		}
+	}
+}
+
 // TestEmpty: dimensions of zero beside huge ones, and huge padding, take neither
 // memory nor time.
 func TestEmpty(t *testing.T) {

@@ -130,6 +130,9 @@ func planConv(c *call, x, k *Tensor) (*convolution, error) {
 	if _, err := volume(append([]int{k.Shape[1], product(k.Shape[2:])}, w.out...)); err != nil {
 		return nil, err
 	}
+	if err := c.costs(x.Shape[0], k.Len(), product(w.out)); err != nil {
+		return nil, err
+	}
 	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, c.operator == convRelu}, nil
 }
 

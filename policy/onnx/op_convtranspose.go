@@ -90,8 +90,10 @@ func planTransposed(c *call, x, k *Tensor) (*convolution, error) {
 		}
 	}
 	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, false}
-	_, err = volume(append([]int{v.cin, product(v.kernel)}, w.out...))
-	return v, err
+	if _, err = volume(append([]int{v.cin, product(v.kernel)}, w.out...)); err != nil {
+		return nil, err
+	}
+	return v, c.costs(v.batch, k.Len(), product(w.out))
 }
 
 // refold adds columns back to the image that they would have come from.

@@ -79,6 +79,9 @@ func prepareMatMul(c *call) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.costs(append([]int{p.m, p.n, p.k}, p.stack...)...); err != nil {
+		return nil, err
+	}
 	if err := c.out(0, c.in[0].Type, p.shape...); err != nil {
 		return nil, err
 	}
@@ -215,6 +218,9 @@ func prepareGemm(c *call) (func() error, error) {
 			return nil, fmt.Errorf("%v does not stretch to %v", c.in[2], shape)
 		}
 	}
+	if err := c.costs(m, n, k); err != nil {
+		return nil, err
+	}
 	alpha, beta := c.float("alpha", 1), c.float("beta", 1)
 	return func() error {
 		y := Data[float32](c.result[0])
@@ -240,6 +246,9 @@ func prepareGemm(c *call) (func() error, error) {
 func prepareMatMulInteger(c *call) (func() error, error) {
 	p, err := planMatMul(c.in[0].Shape, c.in[1].Shape)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.costs(append([]int{p.m, p.n, p.k}, p.stack...)...); err != nil {
 		return nil, err
 	}
 	for i := range 2 {

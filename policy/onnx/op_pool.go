@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 func init() {
@@ -30,6 +31,13 @@ func preparePool(c *call) (func() error, error) {
 		return nil, err
 	}
 	shape := append([]int{x.Shape[0], x.Shape[1]}, w.out...)
+	cost := slices.Clone(shape)
+	for i, k := range kernel {
+		cost = append(cost, min(k, w.in[i]))
+	}
+	if err := c.costs(cost...); err != nil {
+		return nil, err
+	}
 	if err := c.out(0, x.Type, shape...); err != nil {
 		return nil, err
 	}

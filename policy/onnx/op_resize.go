@@ -46,6 +46,7 @@ func prepareResize(c *call) (func() error, error) {
 		return func() error { return nil }, nil
 	}
 	table := make([][]tap, len(axes))
+	most := 0
 	for i, a := range axes {
 		if a.in == 0 {
 			return nil, fmt.Errorf("an empty axis cannot be resized")
@@ -55,7 +56,15 @@ func prepareResize(c *call) (func() error, error) {
 			if table[i][o], err = c.taps(a, o); err != nil {
 				return nil, err
 			}
+			most = max(most, len(table[i][o].at))
 		}
+	}
+	cost := []int{most}
+	for _, a := range axes {
+		cost = append(cost, max(a.in, a.out))
+	}
+	if err := c.costs(cost...); err != nil {
+		return nil, err
 	}
 	switch x.Type {
 	case Float32:

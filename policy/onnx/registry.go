@@ -39,6 +39,7 @@ type call struct {
 	result []*Tensor // one per output of the node
 	limit  int
 	pool   *pool // for what a kernel needs while it computes
+	work   int   // bound on multiplications, 0 for none
 }
 
 // newestOpset is the last version of the default domain whose changes to the
@@ -130,6 +131,20 @@ func (c *call) out(i int, t Type, shape ...int) error {
 	}
 	if i < len(c.result) {
 		c.result[i] = &Tensor{Type: t, Shape: slices.Clone(shape)}
+	}
+	return nil
+}
+
+// costs refuses more multiplications, the product of all factors, than the call
+// may take.
+func (c *call) costs(factors ...int) error {
+	n := 1
+	for _, f := range factors {
+		if f = max(f, 1); c.work > 0 && n > c.work/f {
+			return fmt.Errorf("it needs more than %d multiplications: %w", c.work, ErrTooLarge)
+		} else if c.work > 0 {
+			n *= f
+		}
 	}
 	return nil
 }

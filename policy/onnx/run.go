@@ -166,6 +166,9 @@ func (m *Model) compute() error {
 // apply computes one node from the values at hand.
 func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: limit, pool: p}
+	if p != &m.pool {
+		c.work = foldWork
+	}
 	var made []*Tensor
 	defer func() {
 		for _, t := range made {
