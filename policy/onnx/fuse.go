@@ -8,7 +8,8 @@ import (
 
 // fuse replaces groups of nodes by one that computes the same in fewer passes
 // over memory. A pattern is looked for from its last node backwards; nodes of
-// it that others read too simply stay.
+// it that others read too simply stay, and patterns with a product are joined
+// only where no other reads it.
 func (m *Model) fuse() {
 	m.maker = map[int]*node{}
 	for _, n := range m.engine.nodes {
@@ -313,7 +314,7 @@ func (m *Model) linear(n *node) *node {
 	}
 	pair(n, func(product, bias int) bool {
 		mul, b := m.from(product, "MatMul"), m.constants[bias]
-		if mul == nil || mul.operator == biasedMatMul || b == nil || len(b.Shape) != 1 || b.Type != Float32 {
+		if mul == nil || m.uses[product] != 1 || mul.operator == biasedMatMul || b == nil || len(b.Shape) != 1 || b.Type != Float32 {
 			return false
 		}
 		w := m.constants[mul.inputs[1]]

@@ -23,7 +23,7 @@ func (m *Model) joinedAttention(n *node) *node {
 		return nil
 	}
 	mul := m.from(n.inputs[0], "MatMul")
-	if mul == nil {
+	if mul == nil || m.uses[mul.outputs[0]] != 1 {
 		return nil
 	}
 	f := m.attention(mul)
@@ -40,7 +40,7 @@ func (m *Model) attention(mul *node) *node {
 		return nil
 	}
 	soft := m.from(mul.inputs[0], "Softmax")
-	if soft == nil || soft.version < 13 || !lastAxis(soft) {
+	if soft == nil || m.uses[soft.outputs[0]] != 1 || soft.version < 13 || !lastAxis(soft) {
 		return nil
 	}
 	score, mask, scale := soft.inputs[0], 0, 1.0
@@ -58,7 +58,7 @@ func (m *Model) attention(mul *node) *node {
 			return nil
 		}
 	}
-	if product == nil || len(product.inputs) != 2 {
+	if product == nil || m.uses[product.outputs[0]] != 1 || len(product.inputs) != 2 {
 		return nil
 	}
 	q, sq := m.scaled(product.inputs[0])

@@ -53,3 +53,21 @@ func TestFusion(t *testing.T) {
 		})
 	}
 }
+
+// TestNoProductTwice: a product that others read is not joined to its bias, nor
+// scores that are an output to their attention.
+func TestNoProductTwice(t *testing.T) {
+	n := packed(10, 24, 3)
+	n.outputs = append(n.outputs, "v4", "v16") // the first product, and the scores
+	m, err := Decode(n.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, n := range m.engine.nodes {
+		got[n.op]++
+	}
+	if want := map[string]int{"MatMul": 3, "Add": 1, "Reshape": 2, "Transpose": 3, "Gather": 3, "Mul": 1, "Softmax": 1}; !maps.Equal(got, want) {
+		t.Errorf("nodes %v, expected %v", got, want)
+	}
+}

@@ -114,7 +114,7 @@ func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }
 
 // Close gives the mapped files back. The model must not run afterwards.
 func (m *Model) Close() error {
-	m.constants = nil
+	m.constants, m.plan, m.pool = nil, nil, pool{limit: m.limit}
 	if m.files == nil {
 		return nil
 	}
