@@ -42,8 +42,8 @@ type call struct {
 	work   int   // bound on multiplications, 0 for none
 }
 
-// newestOpset is the last version of the default domain whose changes to the
-// operators here were looked at.
+// newestOpset is the newest version of the default domain that the node tests
+// hold; what a later one changed is not known.
 const newestOpset = 28
 
 const many = math.MaxInt32
