@@ -94,17 +94,21 @@ func (t *tile) multiply(v *convolution, y, columns, k, bias []float32, lo, hi in
 	}
 }
 
-// finish adds a channel's bias and, where it is joined, applies Relu.
+// finish adds a channel's bias and, where that is joined, clips.
 func (v *convolution) finish(y, bias []float32, ch int) {
 	b := float32(0)
 	if bias != nil {
 		b = bias[ch]
 	}
 	switch {
-	case v.relu:
+	case v.clip:
+		low, high := v.low, v.high
 		for i, x := range y {
-			if x += b; x < 0 {
-				x = 0
+			if x += b; x < low {
+				x = low
+			}
+			if x > high {
+				x = high
 			}
 			y[i] = x
 		}

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -17,7 +18,7 @@ func (m *Model) fuse() {
 			m.maker[o] = n
 		}
 	}
-	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convRelu, m.joinedAttention, m.attention, m.linear} {
+	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convClip, m.joinedAttention, m.attention, m.linear} {
 		for i, n := range m.engine.nodes {
 			if f := pattern(n); f != nil {
 				f.name, f.outputs, f.version, f.number = n.name, n.outputs[:1], newestOpset, n.number
@@ -281,21 +282,37 @@ func (m *Model) batchNorm(n *node) *node {
 	return f
 }
 
-// convRelu joins a Relu to the Conv before it, when nothing else reads that.
-func (m *Model) convRelu(n *node) *node {
-	if n.op != "Relu" {
+// convClip joins a Relu, or a Clip by constants, to the Conv before it, when
+// nothing else reads that.
+func (m *Model) convClip(n *node) *node {
+	lo, hi := 0.0, math.Inf(1)
+	switch {
+	case n.op == "Relu":
+	case n.op == "Clip" && n.version >= 11 && len(n.inputs) == 3:
+		var okLo, okHi bool
+		lo, okLo = m.number(n.inputs[1])
+		hi, okHi = m.number(n.inputs[2])
+		if !okLo || !okHi {
+			return nil
+		}
+	default:
 		return nil
 	}
 	conv := m.from(n.inputs[0], "Conv")
-	if conv == nil || conv.operator == convRelu || m.uses[conv.outputs[0]] != 1 {
+	if conv == nil || conv.operator == clippedConv || m.uses[conv.outputs[0]] != 1 {
 		return nil
 	}
-	return fused(convRelu, conv.attrs, conv.inputs...)
+	attrs := maps.Clone(conv.attrs)
+	attrs[lowAttr], attrs[highAttr] = float32(lo), float32(hi)
+	return fused(clippedConv, attrs, conv.inputs...)
 }
 
-var convRelu = &operator{name: "Conv", wide: only32}
+var clippedConv = &operator{name: "Conv", wide: only32}
 
-func init() { convRelu.prepare = prepareConv } // which asks for convRelu
+func init() { clippedConv.prepare = prepareConv } // which asks for clippedConv
+
+// Attributes of our own, which no file's operator is asked for.
+const lowAttr, highAttr = "#low", "#high"
 
 // constant adds a value of our own.
 func (m *Model) constant(t *Tensor) int {

@@ -109,7 +109,8 @@ func (w *window) samePad(i, total int, autoPad string) {
 type convolution struct {
 	*window
 	batch, groups, cin, cout int  // channels per group
-	relu                     bool // of the result
+	clip                     bool // the result, to low..high
+	low, high                float32
 }
 
 func planConv(c *call, x, k *Tensor) (*convolution, error) {
@@ -133,7 +134,7 @@ func planConv(c *call, x, k *Tensor) (*convolution, error) {
 	if err := c.costs(x.Shape[0], k.Len(), product(w.out)); err != nil {
 		return nil, err
 	}
-	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, c.operator == convRelu}, nil
+	return &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, c.operator == clippedConv, c.float(lowAttr, 0), c.float(highAttr, 0)}, nil
 }
 
 func (v *convolution) shape() []int {

@@ -89,7 +89,7 @@ func planTransposed(c *call, x, k *Tensor) (*convolution, error) {
 			return nil, fmt.Errorf("the padding leaves no output")
 		}
 	}
-	v := &convolution{w, x.Shape[0], g, k.Shape[1], k.Shape[0] / g, false}
+	v := &convolution{window: w, batch: x.Shape[0], groups: g, cin: k.Shape[1], cout: k.Shape[0] / g}
 	if _, err = volume(append([]int{v.cin, product(v.kernel)}, w.out...)); err != nil {
 		return nil, err
 	}
