@@ -104,13 +104,7 @@ func (v *convolution) finish(y, bias []float32, ch int) {
 	case v.clip:
 		low, high := v.low, v.high
 		for i, x := range y {
-			if x += b; x < low {
-				x = low
-			}
-			if x > high {
-				x = high
-			}
-			y[i] = x
+			y[i] = min(max(x+b, low), high)
 		}
 	case bias != nil:
 		for i := range y {

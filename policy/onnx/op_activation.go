@@ -121,41 +121,40 @@ func prepareClip(c *call) (func() error, error) {
 }
 
 func clip[T number](c *call) func() error {
-	bound := func(i int, name string) (T, bool, error) {
+	bound := func(i int, name string, missing T) (T, error) {
 		if c.op == "Relu" {
-			return 0, i == 1, nil
+			if i == 1 {
+				return 0, nil
+			}
+			return missing, nil
 		}
 		if c.version < 11 {
-			v, ok := c.attrs[name].(float32)
-			return T(v), ok, nil
+			if v, ok := c.attrs[name].(float32); ok {
+				return T(v), nil
+			}
+			return missing, nil
 		}
 		if !c.has(i) {
-			return 0, false, nil
+			return missing, nil
 		}
 		if c.in[i].Type != c.in[0].Type || c.in[i].Len() != 1 {
-			return 0, false, fmt.Errorf("the bound %v does not fit %v", c.in[i], c.in[0])
+			return 0, fmt.Errorf("the bound %v does not fit %v", c.in[i], c.in[0])
 		}
-		return Data[T](c.in[i])[0], true, nil
+		return Data[T](c.in[i])[0], nil
 	}
 	return func() error {
-		lo, hasLo, err := bound(1, "min")
+		lo, err := bound(1, "min", extreme[T](false))
 		if err != nil {
 			return err
 		}
-		hi, hasHi, err := bound(2, "max")
+		hi, err := bound(2, "max", extreme[T](true))
 		if err != nil {
 			return err
 		}
 		x, y := Data[T](c.in[0]), Data[T](c.result[0])
 		parallel(len(x), 1<<14, func(from, to int) {
 			for i, v := range x[from:to] {
-				if hasLo && v < lo {
-					v = lo
-				}
-				if hasHi && v > hi {
-					v = hi
-				}
-				y[from+i] = v
+				y[from+i] = min(max(v, lo), hi)
 			}
 		})
 		return nil

@@ -226,9 +226,7 @@ func (w *window) raise(row, image []float32) {
 		lo, hi := w.inside(1, shift)
 		at := lo*w.stride[1] + shift
 		for o := lo; o < hi; o++ {
-			if v := image[at]; v > row[o] {
-				row[o] = v
-			}
+			row[o] = max(row[o], image[at])
 			at += w.stride[1]
 		}
 	}
