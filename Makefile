@@ -1,4 +1,4 @@
-# make demo      the whole story on this machine, in about four minutes
+# make demo      the whole story on this machine, in about three minutes
 # make test      formatting, vet, staticcheck, import table, builds, all tests
 # make test-ros  the ROS 2 package with colcon, and the tests that need ROS 2
 # make build     bin/arfm with every tag that this machine can carry
