@@ -199,9 +199,6 @@ func (r *Runner) Limits() Limits { return r.cfg.Limits }
 // Counters returns how often each intervention began and acted so far.
 func (r *Runner) Counters() Counters { return r.counters }
 
-// Executing returns the generation of the policy whose chunk was engaged last.
-func (r *Runner) Executing() uint64 { return r.took }
-
 // Step feeds one event and returns its effects, valid until the next Step.
 func (r *Runner) Step(ev Event) *Effects {
 	r.fx = Effects{Reports: r.fx.Reports[:0]}

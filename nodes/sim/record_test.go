@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"arfm/bags"
 	"arfm/bags/rosbag2"
-	"arfm/launch"
 	"arfm/nodes/demonstration"
 	"arfm/nodes/sim/mujoco"
 	"arfm/policy/contract"
@@ -42,11 +40,7 @@ func record(t testing.TB, suiteName string, o demonstration.Options) demonstrati
 
 func loadContract(t testing.TB, name string) *contract.Contract {
 	t.Helper()
-	text, err := fs.ReadFile(launch.Contracts, "contracts/"+name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := contract.Parse(text)
+	c, err := contract.Load("../../launch/contracts/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

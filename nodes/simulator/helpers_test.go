@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"arfm/bags/cdr"
-	"arfm/launch"
 	"arfm/nodes/sim"
 	"arfm/policy/contract"
 )
@@ -174,11 +172,7 @@ func near(a, b []float64, tolerance float64) bool {
 
 func loadContract(t testing.TB, name string) *contract.Contract {
 	t.Helper()
-	text, err := fs.ReadFile(launch.Contracts, "contracts/"+name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := contract.Parse(text)
+	c, err := contract.Load("../../launch/contracts/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

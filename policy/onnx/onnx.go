@@ -121,15 +121,6 @@ func (m *Model) Close() error {
 	return m.files.Close()
 }
 
-// Parameters is the number of elements of the model's constants.
-func (m *Model) Parameters() int {
-	n := 0
-	for _, t := range m.constants {
-		n += t.Len()
-	}
-	return n
-}
-
 func (v Value) String() string {
 	dims := make([]string, len(v.Dims))
 	for i, d := range v.Dims {

@@ -49,16 +49,21 @@ func prepareGather(c *call) (func() error, error) {
 		if err != nil {
 			return err
 		}
-		outer, n, inner := alongAxis(x.Shape, a)
-		part := inner * x.Type.Size()
-		for o := range outer {
-			for k, i := range index {
-				to := (o*len(index) + k) * part
-				copy(c.result[0].data[to:to+part], x.data[(o*n+i)*part:])
-			}
-		}
+		take(c.result[0], x, x.Shape, a, index)
 		return nil
 	}, c.out(0, x.Type, shape...)
+}
+
+// take copies the parts of x, seen in this shape, that lie at index along axis a.
+func take(dst, x *Tensor, shape []int, a int, index []int) {
+	outer, n, inner := alongAxis(shape, a)
+	part := inner * x.Type.Size()
+	for o := range outer {
+		for k, i := range index {
+			to := (o*len(index) + k) * part
+			copy(dst.data[to:to+part], x.data[(o*n+i)*part:])
+		}
+	}
 }
 
 // elementAt walks index tensors of GatherElements and ScatterElements: visit
@@ -272,14 +277,7 @@ func prepareCompress(c *call) (func() error, error) {
 	result := slices.Clone(shape)
 	result[a] = len(kept)
 	return func() error {
-		outer, n, inner := alongAxis(shape, a)
-		part := inner * x.Type.Size()
-		for o := range outer {
-			for k, i := range kept {
-				to := (o*len(kept) + k) * part
-				copy(c.result[0].data[to:to+part], x.data[(o*n+i)*part:])
-			}
-		}
+		take(c.result[0], x, shape, a, kept)
 		return nil
 	}, c.out(0, x.Type, result...)
 }

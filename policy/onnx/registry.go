@@ -64,16 +64,6 @@ func register(list ...operator) {
 	}
 }
 
-// Operators lists the supported operators by name.
-func Operators() []string {
-	var list []string
-	for name := range operators {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
-}
-
 // bind finds each node's operator and checks what can be checked without
 // shapes.
 func (m *Model) bind(p *proto) error {
