@@ -8,10 +8,12 @@ import (
 )
 
 // An operand of attention lies in memory as batch, head, token, width or, when
-// the transposition before it is left out, in another order.
+// the transposition before it is left out, in another order. The first and the
+// last of these may lack batch, or batch and head.
 const (
 	headsFirst  = "bhtd"
 	tokensFirst = "bthd"
+	noBatch     = "thd"  // tokens first, without a batch
 	keysLast    = "bhdt" // only for keys: as the product needs them
 )
 
@@ -19,7 +21,12 @@ var fusedAttention = &operator{name: "attention", wide: only32, prepare: prepare
 
 // joinedAttention finds attention whose heads are joined by a transposition.
 func (m *Model) joinedAttention(n *node) *node {
-	if !isPerm(n, 0, 2, 1, 3) {
+	out := tokensFirst
+	switch {
+	case isPerm(n, 0, 2, 1, 3):
+	case isPerm(n, 1, 0, 2):
+		out = noBatch
+	default:
 		return nil
 	}
 	mul := m.from(n.inputs[0], "MatMul")
@@ -28,7 +35,7 @@ func (m *Model) joinedAttention(n *node) *node {
 	}
 	f := m.attention(mul)
 	if f != nil {
-		f.attrs["out"] = tokensFirst
+		f.attrs["out"] = out
 	}
 	return f
 }
@@ -96,17 +103,21 @@ func (m *Model) untransposed(v int, layout string) (int, string) {
 			return v, layout
 		case layout == keysLast && isPerm(t, 0, 2, 3, 1):
 			return t.inputs[0], tokensFirst
-		case layout == keysLast && isPerm(t, 0, 1, 3, 2):
+		case layout == keysLast && isPerm(t, 1, 2, 0):
+			return t.inputs[0], noBatch
+		case layout == keysLast && (isPerm(t, 0, 1, 3, 2) || isPerm(t, 0, 2, 1)):
 			v, layout = t.inputs[0], headsFirst
 		case layout == headsFirst && isPerm(t, 0, 2, 1, 3):
 			return t.inputs[0], tokensFirst
+		case layout == headsFirst && isPerm(t, 1, 0, 2):
+			return t.inputs[0], noBatch
 		default:
 			return v, layout
 		}
 	}
 }
 
-// operand is a four-dimensional input, seen as batch, head, rows, columns.
+// operand is an input seen as batch, head, rows, columns.
 type operand struct {
 	data       []float32
 	b, h, r, c int
@@ -116,25 +127,38 @@ type operand struct {
 
 func (c *call) operand(i int, layout string) (*operand, error) {
 	t := c.in[i]
-	if t.Type != Float32 || len(t.Shape) != 4 {
-		return nil, fmt.Errorf("attention over %v is not supported", t)
-	}
-	s, d := strides(t.Shape), t.Shape
-	if layout == tokensFirst {
+	s, d, n := strides(t.Shape), t.Shape, len(t.Shape)
+	switch {
+	case t.Type != Float32:
+	case layout == tokensFirst && n == 4:
 		return &operand{b: d[0], h: d[2], r: d[1], c: d[3], batch: s[0], head: s[2], row: s[1]}, nil
+	case layout == noBatch && n == 3:
+		return &operand{b: 1, h: d[1], r: d[0], c: d[2], head: s[1], row: s[0]}, nil
+	case layout != tokensFirst && layout != noBatch && n >= 2 && n <= 4:
+		o := &operand{b: 1, h: 1, r: d[n-2], c: d[n-1], row: s[n-2]}
+		if n > 2 {
+			o.h, o.head = d[n-3], s[n-3]
+		}
+		if n > 3 {
+			o.b, o.batch = d[0], s[0]
+		}
+		return o, nil
 	}
-	return &operand{b: d[0], h: d[1], r: d[2], c: d[3], batch: s[0], head: s[1], row: s[2]}, nil
+	return nil, fmt.Errorf("attention over %v is not supported", t)
 }
 
 // prepareAttention: q (B, H, T, D), k (B, H, S, D), v (B, H, S, E) and a mask
-// that stretches to (B, H, T, S) give (B, H, T, E), each in its layout.
+// that stretches to (B, H, T, S) give (B, H, T, E), each in its layout. B and H
+// stretch as in a product of matrices.
 func prepareAttention(c *call) (func() error, error) {
 	var in [3]*operand
+	rank := 0
 	for i, name := range []string{"q", "k", "v"} {
 		var err error
 		if in[i], err = c.operand(i, c.string(name, "")); err != nil {
 			return nil, err
 		}
+		rank = max(rank, len(c.in[i].Shape))
 	}
 	q, k, v := in[0], in[1], in[2]
 	flat := c.string("k", "") == keysLast
@@ -142,24 +166,19 @@ func prepareAttention(c *call) (func() error, error) {
 	if flat {
 		keys, depth = k.c, k.r
 	}
-	if k.b != q.b || v.b != q.b || k.h != q.h || v.h != q.h || depth != q.c || keys != v.r || keys == 0 || depth == 0 {
+	if depth != q.c || keys != v.r || keys == 0 || depth == 0 {
 		return nil, fmt.Errorf("attention over %v, %v and %v is not supported", c.in[0], c.in[1], c.in[2])
 	}
-	score := []int{q.b, q.h, q.r, keys}
-	var mask []int
-	if c.has(3) {
-		if s, err := broadcastShape(score, c.in[3].Shape); err != nil || !slices.Equal(s, score) || c.in[3].Type != Float32 {
-			return nil, fmt.Errorf("the mask %v does not fit scores %v", c.in[3], score)
-		}
-		mask = stretch(c.in[3].Shape, score)
+	score, mask, err := c.scores(in[:], keys)
+	if err != nil {
+		return nil, err
 	}
-	y := &operand{batch: q.h * q.r * v.c, head: q.r * v.c, row: v.c}
-	shape := []int{q.b, q.h, q.r, v.c}
-	if c.string("out", "") == tokensFirst {
-		y.head, y.row = v.c, q.h*v.c
-		shape = []int{q.b, q.r, q.h, v.c}
+	if mask != nil {
+		rank = max(rank, len(c.in[3].Shape))
 	}
-	if err := c.out(0, Float32, shape...); err != nil {
+	batch, heads := score[0], score[1]
+	y, err := c.joined(score, rank, v.c)
+	if err != nil {
 		return nil, err
 	}
 	if n, err := volume([]int{q.r, keys}); err != nil || n > c.limit/4 {
@@ -174,10 +193,10 @@ func prepareAttention(c *call) (func() error, error) {
 		if len(y.data) == 0 {
 			return nil
 		}
-		parallel(q.b*q.h, 1+gemmGrain/(1+q.r*keys*depth), func(lo, hi int) {
+		parallel(batch*heads, 1+gemmGrain/(1+q.r*keys*depth), func(lo, hi int) {
 			w := make([]float32, q.r*keys)
 			for i := lo; i < hi; i++ {
-				b, h := i/q.h, i%q.h
+				b, h := i/heads, i%heads
 				nn.Gemm(false, !flat, q.r, keys, depth, scale, q.at(b, h), q.row, k.at(b, h), k.row, 0, w, keys)
 				if mask != nil {
 					addMask(w, Data[float32](c.in[3])[b*mask[0]+h*mask[1]:], score[2:], mask[2:])
@@ -188,6 +207,51 @@ func prepareAttention(c *call) (func() error, error) {
 		})
 		return nil
 	}, nil
+}
+
+// joined declares the output of that rank and width and says how it lies.
+func (c *call) joined(score []int, rank, width int) (*operand, error) {
+	batch, heads, rows := score[0], score[1], score[2]
+	y := &operand{batch: heads * rows * width, head: rows * width, row: width}
+	shape := []int{batch, heads, rows, width}
+	switch out := c.string("out", ""); {
+	case out == headsFirst:
+	case out == tokensFirst && rank == 4, out == noBatch && rank == 3:
+		y.head, y.row = width, heads*width
+		shape = []int{batch, rows, heads, width}
+	default:
+		return nil, fmt.Errorf("attention over %v with its heads joined is not supported", c.in[0])
+	}
+	return y, c.out(0, Float32, shape[4-rank:]...)
+}
+
+// scores gives the shape (B, H, T, S) of the scores, to which operands are
+// stretched, and the steps of the mask along it, nil without one.
+func (c *call) scores(in []*operand, keys int) (shape, mask []int, err error) {
+	shape = []int{1, 1, in[0].r, keys}
+	for _, o := range in {
+		if shape, err = broadcastShape(shape, []int{o.b, o.h, 1, 1}); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c.has(3) {
+		if shape, err = broadcastShape(shape, c.in[3].Shape); err != nil {
+			return nil, nil, err
+		}
+		if len(shape) != 4 || shape[2] != in[0].r || shape[3] != keys || c.in[3].Type != Float32 {
+			return nil, nil, fmt.Errorf("the mask %v does not fit scores of %d by %d", c.in[3], in[0].r, keys)
+		}
+		mask = stretch(c.in[3].Shape, shape)
+	}
+	for _, o := range in {
+		if o.b < shape[0] {
+			o.batch = 0
+		}
+		if o.h < shape[1] {
+			o.head = 0
+		}
+	}
+	return shape, mask, nil
 }
 
 func (o *operand) at(b, h int) []float32 { return o.data[b*o.batch+h*o.head:] }

@@ -3,6 +3,7 @@ package onnx
 import (
 	"maps"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -41,15 +42,81 @@ func TestFusion(t *testing.T) {
 					t.Errorf("nodes %v, expected %v", got, tc.want)
 				}
 			}
-			a, b := Data[float32](out[0]), Data[float32](out[1])
-			worst, size := 0.0, 0.0
-			for i := range a {
-				worst = max(worst, math.Abs(float64(a[i]-b[i])))
-				size = max(size, math.Abs(float64(a[i])))
+			equalEnough(t, out[0], out[1])
+		})
+	}
+}
+
+func equalEnough(t *testing.T, plain, joined *Tensor) {
+	t.Helper()
+	if !slices.Equal(plain.Shape, joined.Shape) {
+		t.Fatalf("shape %v, expected %v", joined.Shape, plain.Shape)
+	}
+	a, b := Data[float32](plain), Data[float32](joined)
+	worst, size := 0.0, 0.0
+	for i := range a {
+		worst = max(worst, math.Abs(float64(a[i]-b[i])))
+		size = max(size, math.Abs(float64(a[i])))
+	}
+	if !(worst <= 1e-5*size) || size == 0 {
+		t.Errorf("differs by %g of %g", worst, size)
+	}
+}
+
+// TestAttentionShapes: attention of two to four dimensions, with operands and
+// masks that are stretched, gives joined what it gives in single nodes.
+func TestAttentionShapes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		q, k, v, mask []int // k as the product needs it
+		perm          []int // of q and, where it has three dimensions, of the result
+		keys          []int // perm of k
+	}{
+		"two dimensions":         {q: []int{3, 4}, k: []int{4, 5}, v: []int{5, 2}},
+		"three":                  {q: []int{6, 3, 4}, k: []int{6, 4, 5}, v: []int{6, 5, 2}},
+		"three, tokens first":    {q: []int{3, 6, 4}, k: []int{5, 6, 4}, v: []int{6, 5, 2}, perm: []int{1, 0, 2}, keys: []int{1, 2, 0}},
+		"three, keys swapped":    {q: []int{6, 3, 4}, k: []int{6, 5, 4}, v: []int{6, 5, 2}, keys: []int{0, 2, 1}},
+		"three, a mask for each": {q: []int{6, 3, 4}, k: []int{6, 4, 5}, v: []int{6, 5, 2}, mask: []int{6, 1, 5}},
+		"one head of keys":       {q: []int{2, 6, 3, 4}, k: []int{2, 1, 4, 5}, v: []int{2, 1, 5, 2}},
+		"one batch of queries":   {q: []int{1, 2, 3, 4}, k: []int{3, 2, 4, 5}, v: []int{3, 2, 5, 2}, mask: []int{5}},
+		"keys without a batch":   {q: []int{2, 6, 3, 4}, k: []int{6, 4, 5}, v: []int{5, 2}},
+		"masks add a batch":      {q: []int{6, 3, 4}, k: []int{6, 4, 5}, v: []int{6, 5, 2}, mask: []int{2, 1, 3, 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(13)
+			input := func(shape []int, perm []int) string {
+				n.inputs = append(n.inputs, n.initializers[n.weight(1, shape...)])
+				x := string(rune('a' + len(n.inputs) - 1))
+				if perm != nil {
+					x = n.add("Transpose", map[string]any{"perm": perm}, x)
+				}
+				return x
 			}
-			if !(worst <= 1e-5*size) || size == 0 {
-				t.Errorf("differs by %g of %g", worst, size)
+			score := n.add("MatMul", nil, input(tc.q, tc.perm), input(tc.k, tc.keys))
+			v := input(tc.v, nil)
+			if tc.mask != nil {
+				score = n.add("Add", nil, score, input(tc.mask, nil))
 			}
+			y := n.add("MatMul", nil, n.add("Softmax", nil, score), v)
+			if tc.perm != nil {
+				y = n.add("Transpose", map[string]any{"perm": tc.perm}, y)
+			}
+			n.outputs = []string{y}
+			var out [2]*Tensor
+			for i, optimise := range []bool{false, true} {
+				m, err := load(n.bytes(), nil, "model", optimise)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if optimise && (m.Steps() != 1 || m.engine.nodes[0].op != "attention") {
+					t.Fatalf("%d nodes are left, expected one", m.Steps())
+				}
+				y, err := m.Run(n.feed())
+				if err != nil {
+					t.Fatal(err)
+				}
+				out[i] = y[0]
+			}
+			equalEnough(t, out[0], out[1])
 		})
 	}
 }
