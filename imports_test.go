@@ -18,6 +18,7 @@ var rules = []struct {
 }{
 	{"arfm/policy", []string{"arfm/policy"}, []string{"gorgonia.org", "gonum.org"}},
 	{"arfm/policy/onnx", []string{"arfm/policy"}, []string{"github.com/owulveryck/onnx-go", "gonum.org", "gorgonia.org"}},
+	{"arfm/policy/tokenizer", []string{"arfm/policy"}, []string{"github.com/dlclark/regexp2", "github.com/rivo/uniseg", "golang.org/x/text"}},
 	{"arfm/policy/hotswap", []string{"arfm/policy"}, []string{"github.com/fsnotify/fsnotify", "gonum.org", "gorgonia.org"}},
 	{"arfm/msgs", nil, nil},
 	{"arfm/launch", nil, nil},
@@ -36,6 +37,7 @@ var rules = []struct {
 var reserved = []string{
 	"gorgonia.org", "gonum.org", "github.com/fsnotify/fsnotify", "github.com/foxglove/mcap",
 	"modernc.org/sqlite", "github.com/tiiuae/rclgo", "github.com/owulveryck/onnx-go",
+	"github.com/dlclark/regexp2", "github.com/rivo/uniseg", "golang.org/x/text",
 }
 
 // never lists what must not come in by any way, through others' imports either.
