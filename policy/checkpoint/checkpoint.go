@@ -59,7 +59,7 @@ func Save(path string, ck *Checkpoint) (hash string, err error) {
 	if err != nil {
 		return "", named(path, err)
 	}
-	hash, err = writeTensors(path, weights(ck.Model), meta)
+	hash, err = writeTensors(path, Tensors(ck.Model), meta)
 	if err != nil {
 		return "", err
 	}
@@ -67,8 +67,8 @@ func Save(path string, ck *Checkpoint) (hash string, err error) {
 	return hash, nil
 }
 
-// weights lists a model's tensors, views, in the order of its vector.
-func weights(m *vla.Model) []Tensor {
+// Tensors lists a model's tensors, views, in the order of its vector.
+func Tensors(m *vla.Model) []Tensor {
 	names := m.Params.Names()
 	tensors := make([]Tensor, len(names))
 	for i, name := range names {

@@ -139,7 +139,7 @@ func TestStaleTemporaries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	past := time.Now().Add(-2 * staleAfter)
+	past := time.Now().Add(-2 * time.Hour)
 	for _, p := range []string{old, other} {
 		if err := os.Chtimes(p, past, past); err != nil {
 			t.Fatal(err)

@@ -7,14 +7,9 @@ import (
 	"errors"
 	"hash"
 	"io"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"arfm/policy/userfile"
 )
@@ -166,71 +161,16 @@ func metaSum(meta map[string]string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// staleAfter is the age at which a temporary file is taken to belong to a
-// writer that was killed.
-const staleAfter = time.Hour
-
-// replace writes a file so that path has either its old or its new contents,
-// whatever happens in between: a temporary file in the same folder, whose name
-// starts with a dot so that no watcher takes it up, fsync, rename, fsync of
-// the folder. When it fails nothing is left behind.
+// replace is userfile.Replace with this package's errors.
 func replace(path string, write func(io.Writer) error) error {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	prefix := "." + base + ".tmp-"
-	removeStale(dir, prefix)
-	temp := filepath.Join(dir, prefix+strconv.FormatUint(rand.Uint64(), 36))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return writeError(path, err)
-	}
-	if err = write(f); err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		os.Remove(temp)
-		return writeError(path, err)
-	}
-	if err := syncDir(dir); err != nil {
+	err := userfile.Replace(path, write)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, userfile.ErrNotDurable):
 		return fail(path, ErrNotDurable, "%v", cause(err))
 	}
-	return nil
-}
-
-func removeStale(dir, prefix string) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return // the write that follows says why
-	}
-	for _, d := range list {
-		if !strings.HasPrefix(d.Name(), prefix) {
-			continue
-		}
-		if info, err := d.Info(); err == nil && time.Since(info.ModTime()) > staleAfter {
-			os.Remove(filepath.Join(dir, d.Name()))
-		}
-	}
-}
-
-// syncDir makes a rename durable. Some file systems have no fsync for folders.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
+	return writeError(path, err)
 }
 
 // hashTensors returns the SHA-256 of the tensors' bytes in order, hex.

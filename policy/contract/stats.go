@@ -256,6 +256,25 @@ func (n *Normalizer) InverseAction(dst, src []float32) {
 	}
 }
 
+// Coefficients are the numbers of a Normalizer, for programs that are to
+// normalise as it does.
+type Coefficients struct {
+	StateOffset []float32 `json:"state_offset"` // (S): y = (x - offset) * scale
+	StateScale  []float32 `json:"state_scale"`
+	StateLimit  float32   `json:"state_limit"` // y is cut off at +-limit
+	// ActionOffset and ActionScale, (A), undo the normalisation: x = y * scale + offset.
+	ActionOffset []float32 `json:"action_offset"`
+	ActionScale  []float32 `json:"action_scale"`
+}
+
+// Coefficients returns what State and InverseAction compute with.
+func (n *Normalizer) Coefficients() Coefficients {
+	return Coefficients{
+		StateOffset: slices.Clone(n.state.offset), StateScale: slices.Clone(n.state.scale), StateLimit: maxState,
+		ActionOffset: slices.Clone(n.action.offset), ActionScale: slices.Clone(n.action.inverse),
+	}
+}
+
 func (a *affine) forward(dst, src []float32) {
 	for i := 0; i < len(src); i += len(a.offset) {
 		for k := range a.offset {

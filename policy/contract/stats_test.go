@@ -193,3 +193,32 @@ func TestSeldomMoves(t *testing.T) {
 		t.Errorf("the closed gripper comes back as %v", y[0])
 	}
 }
+
+// TestCoefficients: what they are said to compute is what a Normalizer does.
+func TestCoefficients(t *testing.T) {
+	for _, how := range []string{NormalizeQuantile, NormalizeZScore} {
+		m := func(lo, hi float64) Moments {
+			return Moments{Mean: lo + (hi-lo)/3, Std: (hi - lo) / 4, Q01: lo, Q99: hi, Min: lo, Max: hi}
+		}
+		n, err := NewNormalizer(statsContract(t, "false", how), &Stats{State: []Moments{m(1, 3), m(2, 2)}, Action: []Moments{m(-3, 7)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := n.Coefficients()
+		state, got := []float32{1.25, 2, 900, -900}, make([]float32, 4)
+		n.State(got, state)
+		for i, x := range state {
+			y := min(max((x-c.StateOffset[i%2])*c.StateScale[i%2], -c.StateLimit), c.StateLimit)
+			if got[i] != y {
+				t.Errorf("%s: state %v becomes %v, by the coefficients %v", how, x, got[i], y)
+			}
+		}
+		action, back := []float32{-1, 0.25}, make([]float32, 2)
+		n.InverseAction(back, action)
+		for i, y := range action {
+			if x := y*c.ActionScale[0] + c.ActionOffset[0]; back[i] != x {
+				t.Errorf("%s: action %v becomes %v, by the coefficients %v", how, y, back[i], x)
+			}
+		}
+	}
+}

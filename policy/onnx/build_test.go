@@ -2,10 +2,9 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // file writes small models for tests.
@@ -21,64 +20,6 @@ type file struct {
 	more         []byte // of the graph
 }
 
-func varint(b []byte, num protowire.Number, v int64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), uint64(v))
-}
-
-func attrMessage(name string, v any) []byte {
-	b := appendText(nil, 1, name)
-	switch v := v.(type) {
-	case int:
-		return varint(varint(b, 3, int64(v)), 20, 2)
-	case float64:
-		b = protowire.AppendTag(b, 2, protowire.Fixed32Type)
-		b = protowire.AppendFixed32(b, f32bits(v))
-		return varint(b, 20, 1)
-	case string:
-		return varint(appendText(b, 4, v), 20, 3)
-	case []int:
-		for _, x := range v {
-			b = varint(b, 8, int64(x))
-		}
-		return varint(b, 20, 7)
-	case []float64:
-		for _, x := range v {
-			b = protowire.AppendFixed32(protowire.AppendTag(b, 7, protowire.Fixed32Type), f32bits(x))
-		}
-		return varint(b, 20, 6)
-	case *Tensor:
-		return varint(appendMessage(b, 5, tensorMessage("", v)), 20, 4)
-	}
-	panic(fmt.Sprintf("attribute of %T", v))
-}
-
-func f32bits(v float64) uint32 {
-	t := []float32{float32(v)}
-	return viewAs[uint32](bytesOf(t))[0]
-}
-
-func tensorMessage(name string, t *Tensor) []byte {
-	var b []byte
-	for _, d := range t.Shape {
-		b = varint(b, 1, int64(d))
-	}
-	b = varint(b, 2, int64(t.Type))
-	return appendMessage(appendText(b, 8, name), 9, t.data)
-}
-
-func valueMessage(name string, t *Tensor, open bool) []byte {
-	var shape []byte
-	for i, d := range t.Shape {
-		dim := varint(nil, 1, int64(d))
-		if open {
-			dim = appendText(nil, 2, fmt.Sprint("n", i))
-		}
-		shape = appendMessage(shape, 1, dim)
-	}
-	kind := appendMessage(varint(nil, 1, int64(t.Type)), 2, shape)
-	return appendMessage(appendText(nil, 1, name), 2, appendMessage(nil, 1, kind))
-}
-
 // bytes encodes the model. A node is "Op in in -> out out"; "_" is left out.
 func (f *file) bytes() []byte {
 	var g []byte
@@ -86,39 +27,44 @@ func (f *file) bytes() []byte {
 		g = appendMessage(g, 1, f.node(line))
 	}
 	for name, t := range f.initializers {
-		g = appendMessage(g, 5, tensorMessage(name, t))
+		g = appendMessage(g, 5, NamedTensor{name, t}.append(nil))
 	}
 	for i, t := range f.inputs {
-		g = appendMessage(g, 11, valueMessage(string(rune('a'+i)), t, f.open))
+		v := Value{Name: string(rune('a' + i)), Type: t.Type, Dims: []Dim{}}
+		for k, d := range t.Shape {
+			dim := Dim{Size: d}
+			if f.open {
+				dim = Dim{Symbol: fmt.Sprint("n", k)}
+			}
+			v.Dims = append(v.Dims, dim)
+		}
+		g = appendMessage(g, 11, v.message(""))
 	}
 	for _, name := range f.outputs {
-		g = appendMessage(g, 12, appendText(nil, 1, name))
+		g = appendMessage(g, 12, (&Value{Name: name}).message(""))
 	}
-	b := appendMessage(varint(nil, 1, 8), 7, append(g, f.more...))
-	return appendMessage(b, 8, varint(appendText(nil, 1, f.domain), 2, int64(f.opset)))
+	b := appendMessage(appendInt(nil, 1, irVersion), 7, append(g, f.more...))
+	return appendMessage(b, 8, opsetMessage(f.domain, int64(f.opset)))
 }
 
 func (f *file) node(line string) []byte {
-	var b []byte
-	field := protowire.Number(1)
 	words := strings.Fields(line)
+	n := NodeDef{Op: words[0], Domain: f.domain, Attrs: map[string]any{}}
+	to := &n.Inputs
 	for _, w := range words[1:] {
 		switch w {
 		case "->":
-			field = 2
+			to = &n.Outputs
 		case "_":
-			b = appendText(b, field, "")
+			*to = append(*to, "")
 		default:
-			b = appendText(b, field, w)
+			*to = append(*to, w)
 		}
 	}
-	b = appendText(b, 4, words[0])
 	for _, key := range []string{words[0], words[len(words)-1]} {
-		for name, v := range f.attrs[key] {
-			b = appendMessage(b, 5, attrMessage(name, v))
-		}
+		maps.Copy(n.Attrs, f.attrs[key])
 	}
-	return appendText(b, 7, f.domain)
+	return n.message()
 }
 
 // feed gives the inputs by name.

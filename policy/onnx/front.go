@@ -335,14 +335,11 @@ func (node *nodeProto) skeleton(i int, n *names) []byte {
 		}
 		raw := a.raw
 		if !a.typed {
-			raw = protowire.AppendVarint(protowire.AppendTag(slices.Clone(raw), 20, protowire.VarintType), uint64(a.kind))
+			raw = appendInt(slices.Clone(raw), 20, int64(a.kind))
 		}
 		b = appendMessage(b, 5, raw)
 	}
-	number := appendText(nil, 1, numberAttr)
-	number = protowire.AppendVarint(protowire.AppendTag(number, 3, protowire.VarintType), uint64(i))
-	number = protowire.AppendVarint(protowire.AppendTag(number, 20, protowire.VarintType), uint64(attrInt))
-	return appendMessage(b, 5, number)
+	return appendMessage(b, 5, attrMessage(numberAttr, i))
 }
 
 // decoded says that onnx-go reads this kind of attribute well.
@@ -352,12 +349,4 @@ func (a *attrProto) decoded() bool {
 		return true
 	}
 	return false
-}
-
-func appendText(b []byte, num protowire.Number, s string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
-}
-
-func appendMessage(b []byte, num protowire.Number, m []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), m)
 }

@@ -151,11 +151,11 @@ func TestExternalData(t *testing.T) {
 	w := floats([]float32{1, 2, 3}, 3)
 	model := func(location, offset, length string) string {
 		entry := func(k, v string) []byte { return appendText(appendText(nil, 1, k), 2, v) }
-		tensor := appendText(varint(varint(nil, 1, 3), 2, int64(Float32)), 8, "w")
+		tensor := appendText(appendInt(appendInt(nil, 1, 3), 2, int64(Float32)), 8, "w")
 		for _, kv := range [][2]string{{"location", location}, {"offset", offset}, {"length", length}} {
 			tensor = appendMessage(tensor, 13, entry(kv[0], kv[1]))
 		}
-		tensor = varint(tensor, 14, 1)
+		tensor = appendInt(tensor, 14, 1)
 		f := &file{opset: 17, nodes: []string{"Add a w -> y"}, inputs: []*Tensor{w}, outputs: []string{"y"}}
 		f.more = appendMessage(nil, 5, tensor)
 		path := filepath.Join(dir, "m.onnx")

@@ -2,6 +2,7 @@ package userfile_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +34,40 @@ func TestReadRegularOnly(t *testing.T) {
 	}
 	if _, err := userfile.Read(filepath.Join(dir, "none"), 9); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// TestReplace: a file has its old or its new contents, and nothing else stays.
+func TestReplace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	put := func(path, text string, broken error) error {
+		return userfile.Replace(path, func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return errors.Join(err, broken)
+		})
+	}
+	broken := errors.New("broken")
+	if err := put(path, "old", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(path, "half", broken); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
+		t.Errorf("after a failed write %q, %v", got, err)
+	}
+	if err := put(path, "new", nil); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "new" {
+		t.Errorf("%q, %v", got, err)
+	}
+	beyond := filepath.Join(path, "x")
+	if err := put(beyond, "", nil); err == nil || !strings.HasPrefix(err.Error(), "write "+beyond+": ") {
+		t.Errorf("below a file: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 
