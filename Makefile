@@ -34,7 +34,8 @@ bin/arfm:
 demo: build
 	@bin/arfm demo --out demo --force
 
-test: setup
+test:
+	@GO="$(GO)" .ci/setup test
 	@$(MAKE) --no-print-directory lint cross unit race
 
 test-ros: setup

@@ -41,6 +41,7 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 			trainCommand(),
 			runCommand(),
 			evalCommand(),
+			exportCommand(),
 			{
 				name:    "sim",
 				summary: "The simulated arm: its tasks, and demonstrations of them.",
