@@ -13,7 +13,7 @@ func version() string {
 	if !ok {
 		return "arfm, built without version information"
 	}
-	return describe(info) + ", " + nn.Backend
+	return describe(info) + ", " + nn.Backend()
 }
 
 // describe gives the module's version and the state of the repository, as far

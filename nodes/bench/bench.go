@@ -27,7 +27,7 @@ type Machine struct {
 }
 
 func machine() Machine {
-	return Machine{runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), nn.Backend, runtime.Version()}
+	return Machine{runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), nn.Backend(), runtime.Version()}
 }
 
 func (m Machine) String() string {

@@ -18,7 +18,7 @@ func BenchmarkGemm(b *testing.B) {
 		{"score", false, true, 16, 64, 64},
 		{"value", false, false, 16, 64, 64},
 	} {
-		b.Run(fmt.Sprintf("%s/%s", Backend, s.name), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%s/%s", Backend(), s.name), func(b *testing.B) {
 			x, y, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
 			for i := range x {
 				x[i] = float32(i%7) - 3

@@ -1,17 +1,15 @@
 package nn
 
+import "arfm/policy/nn/gemm"
+
 // Linear computes y = x Wᵀ + b for n rows: x (n, in), w (out, in), b (out) or
 // nil, y (n, out).
 func Linear(y, x, w, b []float32, n, in, out int) {
-	y = y[:n*out]
-	beta := float32(0)
-	if b != nil {
-		beta = 1
-		for i := 0; i < n; i++ {
-			copy(y[i*out:(i+1)*out], b[:out])
-		}
+	p := gemm.Product{
+		M: n, N: out, K: in, Alpha: 1, A: gemm.Matrix{Data: x[:n*in], Ld: in}, B: gemm.Matrix{Data: w[:out*in], Ld: in, Trans: true},
+		C: y[:n*out], LdC: out, ColumnBias: b,
 	}
-	Gemm(false, true, n, out, in, 1, x[:n*in], in, w[:out*in], in, beta, y, out)
+	p.Run()
 }
 
 // LinearBackward adds dyᵀ x to dw (out, in) and the column sums of dy (n, out)

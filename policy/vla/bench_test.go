@@ -36,7 +36,7 @@ func benchSample(b *testing.B, c Config) {
 		copy(x.Noisy, noise)
 		m.Sample(ws, x, c.Steps)
 	}
-	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/chunk_"+nn.Backend)
+	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/chunk_"+nn.Backend())
 }
 
 func benchTrain(b *testing.B, c Config, n int) {
@@ -49,7 +49,7 @@ func benchTrain(b *testing.B, c Config, n int) {
 		m.Velocity(ws, x, out)
 		m.Backward(ws, x, d, grad)
 	}
-	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/step_"+nn.Backend)
+	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/step_"+nn.Backend())
 }
 
 var noise = randoms(4096, 9)

@@ -1,14 +1,14 @@
 //go:build !openblas
 
-package nn
+package blas
 
 import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 )
 
-// Backend names the library behind Gemm.
-const Backend = "gonum"
+// Name is the library behind Sgemm.
+const Name = "gonum"
 
 // gonum's Sgemm starts goroutines from four 64x64 blocks of C on. The callers
 // here are workers already, and goroutines cost allocations, so C is cut into
@@ -20,11 +20,11 @@ const (
 	tileK = 256
 )
 
-// Gemm computes C = alpha op(A) op(B) + beta C, where op(A) is (m, k), op(B)
+// Sgemm computes C = alpha op(A) op(B) + beta C, where op(A) is (m, k), op(B)
 // is (k, n), C is (m, n) and op transposes when tA or tB is set; ld are the
 // lengths of a stored row. The sum over k runs in a fixed order for a given
 // shape. beta = 0 overwrites C, whatever it held.
-func Gemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func Sgemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	if m == 0 || n == 0 {
 		return
 	}

@@ -1,6 +1,6 @@
 //go:build openblas
 
-package nn
+package blas
 
 // #cgo LDFLAGS: -lopenblas
 // void openblas_set_num_threads(int n);
@@ -11,18 +11,18 @@ import (
 	"gonum.org/v1/netlib/blas/netlib"
 )
 
-// Backend names the library behind Gemm.
-const Backend = "openblas"
+// Name is the library behind Sgemm.
+const Name = "openblas"
 
 // The policy splits the batch over its own workers; threads inside OpenBLAS
 // would fight them for the cores, and cost determinism.
 func init() { C.openblas_set_num_threads(1) }
 
-// Gemm computes C = alpha op(A) op(B) + beta C, where op(A) is (m, k), op(B)
+// Sgemm computes C = alpha op(A) op(B) + beta C, where op(A) is (m, k), op(B)
 // is (k, n), C is (m, n) and op transposes when tA or tB is set; ld are the
 // lengths of a stored row. The sum over k runs in a fixed order for a given
 // shape. beta = 0 overwrites C, whatever it held.
-func Gemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func Sgemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	if m == 0 || n == 0 {
 		return
 	}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/attr"
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of the Go type tile; a test compares them.
+const (
+	tileA     = 0
+	tileARow  = 8
+	tileAStep = 16
+	tileB     = 24
+	tileBStep = 32
+	tileC     = 40
+	tileCRow  = 48
+	tileK     = 56
+	tileNext  = 64
+	tileCol   = 72
+	tileRow   = 80
+	tileAlpha = 88
+	tileBeta  = 92
+	tileLow   = 96
+	tileHigh  = 100
+	tileClip  = 104
+	tileKind  = 112
+	tileLanes = 120
+)
+
+// Registers: AX the tile, R8 to R12 rows 0, 3, 6, 9 and 12 of A, SI and DX the
+// steps from row to row and along k, DI and CX B and its step, BX the k that
+// are left, R13 what will be needed next.
+var rowBase = []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12}
+
+// tiles writes the function that computes one tile of C, of up to rows x 2
+// vectors, with a body for every size.
+func (v vectors) tiles() {
+	TEXT("tile"+v.suffix, attr.NOSPLIT, "func(t *byte)")
+	Doc("tile" + v.suffix + " computes one tile of C.")
+	Load(Param("t"), reg.RAX)
+	MOVQ(at(reg.RAX, tileKind), reg.RBX)
+	v.choose(0, v.kinds()-1)
+	for kind := range v.kinds() {
+		v.tile(kind)
+	}
+}
+
+// kinds of tiles: (rows-1)*2 + vectors-1, and as many again for those whose
+// last vector is not full where that makes a difference.
+func (v vectors) kinds() int {
+	if v.masked {
+		return 2 * v.rows
+	}
+	return 4 * v.rows
+}
+
+func (v vectors) label(name string, kind int) string { return fmt.Sprintf("%s%d", name, kind) }
+
+// choose jumps to the body number BX by bisection.
+func (v vectors) choose(lo, hi int) {
+	if lo == hi {
+		JMP(operand.LabelRef(v.label("tile", lo)))
+		return
+	}
+	mid := (lo + hi + 1) / 2
+	right := fmt.Sprintf("from%dto%d", mid, hi)
+	CMPQ(reg.RBX, operand.Imm(uint64(mid)))
+	JGE(operand.LabelRef(right))
+	v.choose(lo, mid-1)
+	Label(right)
+	v.choose(mid, hi)
+}
+
+// body is one size of tile while it is written.
+type body struct {
+	vectors
+	kind, m, n int
+	last       bool // the last vector is masked
+	mask       reg.VecPhysical
+	acc        func(i, j int) reg.VecPhysical
+	b          []reg.VecPhysical
+	tmp        []reg.VecPhysical
+}
+
+func (v vectors) tile(kind int) {
+	t := &body{vectors: v, kind: kind, m: kind%(2*v.rows)/2 + 1, n: kind%2 + 1}
+	t.last = v.masked || kind >= 2*v.rows
+	t.acc = func(i, j int) reg.VecPhysical { return v.reg(i*t.n + j) }
+	used := t.m * t.n
+	for range t.n {
+		t.b = append(t.b, v.reg(used))
+		used++
+	}
+	t.tmp = []reg.VecPhysical{v.reg(used)}
+	used++
+	if t.last && !v.masked {
+		t.mask = v.reg(used)
+	} else if v.masked {
+		t.tmp = append(t.tmp, v.reg(used))
+	}
+	Label(v.label("tile", kind))
+	t.start()
+	t.multiply()
+	t.finish()
+	VZEROUPPER()
+	RET()
+}
+
+func (t *body) start() {
+	if t.last {
+		MOVQ(at(reg.RAX, tileLanes), reg.RCX)
+		t.laneMask(t.mask)
+	}
+	MOVQ(at(reg.RAX, tileA), rowBase[0])
+	MOVQ(at(reg.RAX, tileARow), reg.RSI)
+	MOVQ(at(reg.RAX, tileAStep), reg.RDX)
+	MOVQ(at(reg.RAX, tileB), reg.RDI)
+	MOVQ(at(reg.RAX, tileBStep), reg.RCX)
+	MOVQ(at(reg.RAX, tileNext), reg.R13)
+	MOVQ(at(reg.RAX, tileK), reg.RBX)
+	for i := 3; i < t.m; i += 3 {
+		p := rowBase[i/3]
+		LEAQ(operand.Mem{Base: rowBase[i/3-1], Index: reg.RSI, Scale: 2}, p)
+		ADDQ(reg.RSI, p)
+	}
+	for i := range t.m {
+		for j := range t.n {
+			r := t.acc(i, j)
+			if t.vectors.masked {
+				VPXORD(r, r, r)
+			} else {
+				VXORPS(r, r, r)
+			}
+		}
+	}
+}
+
+// row is where row i of A is.
+func row(i int) operand.Mem {
+	m := operand.Mem{Base: rowBase[i/3]}
+	if i%3 > 0 {
+		m.Index, m.Scale = reg.RSI, uint8(i%3)
+	}
+	return m
+}
+
+// multiply adds the products of BX columns of A with rows of B.
+func (t *body) multiply() {
+	loop, done := t.label("loop", t.kind), t.label("done", t.kind)
+	TESTQ(reg.RBX, reg.RBX)
+	JZ(operand.LabelRef(done))
+	Label(loop)
+	size := 4 * t.lanes
+	for j, b := range t.b {
+		t.load(at(reg.RDI, j*size), b, t.mask, t.last && j == t.n-1)
+	}
+	PREFETCHT1(at(reg.R13, 0))
+	if t.n*size > 64 {
+		PREFETCHT1(at(reg.R13, 64))
+	}
+	for i := range t.m {
+		a := t.tmp[i%len(t.tmp)]
+		VBROADCASTSS(row(i), a)
+		for j, b := range t.b {
+			VFMADD231PS(b, a, t.acc(i, j))
+		}
+	}
+	ADDQ(reg.RCX, reg.RDI)
+	ADDQ(operand.Imm(uint64(t.n*size)), reg.R13)
+	for i := 0; i < t.m; i += 3 {
+		ADDQ(reg.RDX, rowBase[i/3])
+	}
+	DECQ(reg.RBX)
+	JNZ(operand.LabelRef(loop))
+	Label(done)
+}
+
+// each calls f for every accumulator.
+func (t *body) each(f func(i, j int, r reg.VecPhysical)) {
+	for i := range t.m {
+		for j := range t.n {
+			f(i, j, t.acc(i, j))
+		}
+	}
+}
+
+// finish takes the sums through alpha, beta, biases and limits into C.
+func (t *body) finish() {
+	size, a := 4*t.lanes, t.tmp[0]
+	VBROADCASTSS(at(reg.RAX, tileAlpha), a)
+	t.each(func(_, _ int, r reg.VecPhysical) { VMULPS(a, r, r) })
+
+	t.unless("beta", func(skip operand.LabelRef) {
+		MOVL(at(reg.RAX, tileBeta), reg.EDX)
+		SHLL(operand.Imm(1), reg.EDX) // -0 is 0
+		JZ(skip)
+		VBROADCASTSS(at(reg.RAX, tileBeta), a)
+		t.walkC(func(i, j int, r reg.VecPhysical) {
+			t.load(at(reg.RDI, j*size), t.b[0], t.mask, t.last && j == t.n-1)
+			VFMADD231PS(t.b[0], a, r)
+		})
+	})
+	t.unless("column", func(skip operand.LabelRef) {
+		MOVQ(at(reg.RAX, tileCol), reg.RDI)
+		TESTQ(reg.RDI, reg.RDI)
+		JZ(skip)
+		for j, b := range t.b {
+			t.load(at(reg.RDI, j*size), b, t.mask, t.last && j == t.n-1)
+		}
+		t.each(func(_, j int, r reg.VecPhysical) { VADDPS(t.b[j], r, r) })
+	})
+	t.unless("row", func(skip operand.LabelRef) {
+		MOVQ(at(reg.RAX, tileRow), reg.RDI)
+		TESTQ(reg.RDI, reg.RDI)
+		JZ(skip)
+		t.each(func(i, j int, r reg.VecPhysical) {
+			if j == 0 {
+				VBROADCASTSS(at(reg.RDI, 4*i), a)
+			}
+			VADDPS(a, r, r)
+		})
+	})
+	t.unless("clip", func(skip operand.LabelRef) {
+		CMPQ(at(reg.RAX, tileClip), operand.Imm(0))
+		JE(skip)
+		VBROADCASTSS(at(reg.RAX, tileLow), a)
+		VBROADCASTSS(at(reg.RAX, tileHigh), t.b[0])
+		Comment("the sum comes last, so that NaN stays")
+		t.each(func(_, _ int, r reg.VecPhysical) {
+			VMAXPS(r, a, r)
+			VMINPS(r, t.b[0], r)
+		})
+	})
+	t.walkC(func(i, j int, r reg.VecPhysical) {
+		t.store(r, at(reg.RDI, j*size), t.mask, t.last && j == t.n-1)
+	})
+}
+
+// walkC calls f with DI at each row of C.
+func (t *body) walkC(f func(i, j int, r reg.VecPhysical)) {
+	MOVQ(at(reg.RAX, tileC), reg.RDI)
+	MOVQ(at(reg.RAX, tileCRow), reg.RCX)
+	t.each(func(i, j int, r reg.VecPhysical) {
+		if i > 0 && j == 0 {
+			ADDQ(reg.RCX, reg.RDI)
+		}
+		f(i, j, r)
+	})
+}
+
+func (t *body) unless(name string, write func(skip operand.LabelRef)) {
+	skip := t.label("no"+name, t.kind)
+	write(operand.LabelRef(skip))
+	Label(skip)
+}

@@ -1,0 +1,211 @@
+package gemm
+
+import (
+	"sync"
+	"unsafe"
+
+	"arfm/policy/nn/cpu"
+)
+
+// Sizes of blocks. maxK numbers of a row of A and a column of B are summed in
+// registers before C is touched; it is the same for all levels, as it decides
+// where the sum is cut. A block of A stays in the second-level cache while the
+// strips of B pass.
+const (
+	maxK      = 384
+	leftBlock = 1 << 17 // numbers
+	slack     = 16      // a packing kernel may write so many beyond a panel
+)
+
+// Operands that fewer tiles than these read are not packed.
+const (
+	fewStrips = 3 // of B, for a panel of A
+	fewPanels = 2 // of A, for a strip of B
+)
+
+// tile is what a kernel computes: some rows and one or two vectors of C. The
+// assembly knows the offsets of the fields; steps are in bytes.
+type tile struct {
+	a           unsafe.Pointer
+	aRow, aStep int // from row to row of A, and along k
+	b           unsafe.Pointer
+	bStep       int // along k
+	c           unsafe.Pointer
+	cRow        int
+	k           int
+	next        unsafe.Pointer // is fetched into the cache meanwhile
+	column, row unsafe.Pointer // biases
+	alpha, beta float32
+	low, high   float32
+	clip        int
+	kind        int // which body computes it
+	lanes       int // of the last vector
+}
+
+// engine computes products at one level, for one goroutine at a time. A is cut
+// into panels of rows and B into strips of columns; a panel and a strip make a
+// tile.
+type engine struct {
+	t     tile
+	level cpu.Level
+	rows  int // of the largest tile
+	lanes int // of a vector
+
+	p            Product
+	k0, k1       int       // the block of k in hand
+	last         bool      // it is the last one
+	left         []float32 // packed panels of A; nil where A is read as it lies
+	firstRow     int       // of these
+	packA, packB []float32 // what is packed on the way
+}
+
+var engines = [...]sync.Pool{
+	cpu.AVX2:   {New: func() any { return &engine{level: cpu.AVX2, rows: 6, lanes: 8} }},
+	cpu.AVX512: {New: func() any { return &engine{level: cpu.AVX512, rows: 14, lanes: 16} }},
+}
+
+func borrow(level cpu.Level) *engine { return engines[level].Get().(*engine) }
+
+// giveBack also forgets the caller's memory.
+func (x *engine) giveBack() {
+	x.t, x.p, x.left = tile{}, Product{}, nil
+	engines[x.level].Put(x)
+}
+
+// panels is how many panels of about equal height m rows are cut into.
+func (x *engine) panels(m int) int { return (m + x.rows - 1) / x.rows }
+
+// strip is the width of all strips but the last.
+func (x *engine) strip() int { return 2 * x.lanes }
+
+func (x *engine) strips(n int) int { return (n + x.strip() - 1) / x.strip() }
+
+// width is n, made up to whole vectors.
+func (x *engine) width(n int) int { return (n + x.lanes - 1) / x.lanes * x.lanes }
+
+// cut is where part i of n parts begins.
+func cut(i, n, size int) int { return i * size / n }
+
+// blocksOf is how many blocks k is cut into.
+func blocksOf(k int) int { return max(1, (k+maxK-1)/maxK) }
+
+// share is what of C one goroutine computes: panels and strips, from and to.
+type share struct{ panel, panels, strip, strips int }
+
+func (x *engine) run(p *Product, s share) {
+	x.p = *p
+	panels := x.panels(p.M)
+	for block, n := 0, blocksOf(p.K); block < n; block++ {
+		x.begin(cut(block, n, p.K), cut(block+1, n, p.K))
+		step := max(1, leftBlock/max(x.t.k, 1)/x.rows)
+		for lo := s.panel; lo < s.panels; lo += step {
+			hi := min(lo+step, s.panels)
+			x.takeLeft(lo, hi, panels, s.strips-s.strip)
+			for q := s.strip; q < s.strips; q++ {
+				x.takeRight(q, hi-lo)
+				for i := lo; i < hi; i++ {
+					x.tile(i, panels, q, i == hi-1)
+				}
+			}
+		}
+	}
+}
+
+// begin starts a block of k: blocks add up in C, the last finishes it.
+func (x *engine) begin(k0, k1 int) {
+	t, p := &x.t, &x.p
+	x.k0, x.k1, x.last = k0, k1, k1 == p.K
+	t.k, t.alpha, t.beta, t.cRow, t.clip = k1-k0, p.Alpha, 1, 4*p.LdC, 0
+	if k0 == 0 {
+		t.beta = p.Beta
+	}
+	t.low, t.high = p.Low, p.High
+	if x.last && p.Clip {
+		t.clip = 1
+	}
+}
+
+// takeLeft packs panels lo to hi of A where enough strips read them.
+func (x *engine) takeLeft(lo, hi, panels, strips int) {
+	a, m := &x.p.A, x.p.M
+	x.firstRow, x.left = cut(lo, panels, m), nil
+	switch {
+	case a.Packed != nil:
+		x.left = a.Packed.data[x.k0*m+x.firstRow*x.t.k:]
+	case strips > fewStrips:
+		x.packA = room(x.packA, (cut(hi, panels, m)-x.firstRow)*x.t.k+slack)
+		x.left = x.packA
+		x.packPanels(x.left, a, lo, hi, panels, m, x.k0, x.k1)
+	}
+}
+
+// takeRight finds strip q of B, packed where it is transposed, columns of an
+// image or read often enough, and sets what all tiles of the strip share.
+func (x *engine) takeRight(q, panels int) {
+	t, b := &x.t, &x.p.B
+	j, n := x.columns(q)
+	vectors := (n + x.lanes - 1) / x.lanes
+	t.lanes = n - (vectors-1)*x.lanes
+	t.bStep = 4 * x.lanes * vectors
+	t.column = nil
+	if x.last && x.p.ColumnBias != nil {
+		t.column = unsafe.Pointer(&x.p.ColumnBias[j])
+	}
+	t.kind = vectors - 1
+	if x.level == cpu.AVX2 && t.lanes < x.lanes {
+		t.kind += 2 * x.rows
+	}
+	switch {
+	case t.k == 0:
+		t.b = nil
+	case b.Packed != nil:
+		t.b = x.packedStrip(q)
+	case b.Columns == nil && !b.Trans && panels <= fewPanels:
+		t.b, t.bStep = unsafe.Pointer(&b.Data[x.k0*b.Ld+j]), 4*b.Ld
+	default:
+		x.packB = room(x.packB, x.strip()*t.k)
+		x.packStrip(x.packB, b, j, n, x.k0, x.k1)
+		t.b = unsafe.Pointer(&x.packB[0])
+	}
+}
+
+// columns of strip q: where they begin and how many there are.
+func (x *engine) columns(q int) (at, n int) {
+	at = q * x.strip()
+	return at, min(x.strip(), x.p.N-at)
+}
+
+func (x *engine) packedStrip(q int) unsafe.Pointer {
+	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.strip()*x.t.k])
+}
+
+// tile computes the tile of panel i and strip q. The last of a strip fetches
+// the strip that comes next.
+func (x *engine) tile(i, panels, q int, last bool) {
+	t, p := &x.t, &x.p
+	row, end := cut(i, panels, p.M), cut(i+1, panels, p.M)
+	m := end - row
+	switch a := &p.A; {
+	case t.k == 0:
+		t.a = nil
+	case x.left != nil:
+		t.a, t.aRow, t.aStep = unsafe.Pointer(&x.left[(row-x.firstRow)*t.k]), 4, 4*m
+	case a.Trans:
+		t.a, t.aRow, t.aStep = unsafe.Pointer(&a.Data[x.k0*a.Ld+row]), 4, 4*a.Ld
+	default:
+		t.a, t.aRow, t.aStep = unsafe.Pointer(&a.Data[row*a.Ld+x.k0]), 4*a.Ld, 4
+	}
+	t.c = unsafe.Pointer(&p.C[row*p.LdC+q*x.strip()])
+	t.row = nil
+	if x.last && p.RowBias != nil {
+		t.row = unsafe.Pointer(&p.RowBias[row])
+	}
+	t.next = t.b
+	if last && p.B.Packed != nil && t.k > 0 && (q+1)*x.strip() < p.N {
+		t.next = x.packedStrip(q + 1)
+	}
+	kind := t.kind
+	t.kind += 2 * (m - 1)
+	x.compute()
+	t.kind = kind
+}

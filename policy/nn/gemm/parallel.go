@@ -1,0 +1,113 @@
+package gemm
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"arfm/policy/nn/cpu"
+)
+
+// Parallel computes the product on up to n goroutines, this one among them,
+// each of which takes its part of C. What is packed, and how often, depends on
+// n; the result does not. It allocates nothing once it has been called a few
+// times.
+func (p *Product) Parallel(n int) {
+	level := p.level()
+	if n < 2 || level == cpu.Generic || p.M == 0 || p.N == 0 {
+		p.Run()
+		return
+	}
+	p.check()
+	j := jobs.Get().(*job)
+	j.p, j.level = *p, level
+	j.split(n)
+	j.run()
+	j.p = Product{}
+	jobs.Put(j)
+}
+
+// job is a product in parts. Whoever is free takes the next part.
+type job struct {
+	p     Product
+	level cpu.Level
+	parts []share
+	next  atomic.Int32
+	wait  sync.WaitGroup // for the helpers that joined
+}
+
+var jobs = sync.Pool{New: func() any { return new(job) }}
+
+// helpers are goroutines that wait for jobs.
+var (
+	helpers = make(chan *job)
+	started atomic.Int32
+)
+
+// split cuts C into at most n parts: rows, or columns where that packs less or
+// there are few rows.
+func (j *job) split(n int) {
+	x, p := borrow(j.level), &j.p
+	panels, strips := x.panels(p.M), x.strips(p.N)
+	x.giveBack()
+	columns := p.N >= p.M
+	switch {
+	case panels < 2*n && strips >= n || p.A.Packed != nil:
+		columns = true
+	case p.B.Packed != nil || strips < n:
+		columns = false
+	}
+	j.parts = j.parts[:0]
+	j.next.Store(0)
+	if columns {
+		for i, n := 0, min(n, strips); i < n; i++ {
+			j.parts = append(j.parts, share{0, panels, cut(i, n, strips), cut(i+1, n, strips)})
+		}
+		return
+	}
+	for i, n := 0, min(n, panels); i < n; i++ {
+		j.parts = append(j.parts, share{cut(i, n, panels), cut(i+1, n, panels), 0, strips})
+	}
+}
+
+// run computes all parts, with the helpers that are free.
+func (j *job) run() {
+	for range len(j.parts) - 1 {
+		j.wait.Add(1)
+		select {
+		case helpers <- j:
+			continue
+		default:
+		}
+		if int(started.Add(1)) < runtime.GOMAXPROCS(0) {
+			go help(j)
+			continue
+		}
+		started.Add(-1)
+		j.wait.Done()
+		break
+	}
+	j.take()
+	j.wait.Wait()
+}
+
+func help(j *job) {
+	for {
+		j.take()
+		j.wait.Done()
+		j = <-helpers
+	}
+}
+
+// take computes parts until none is left.
+func (j *job) take() {
+	x := borrow(j.level)
+	for {
+		i := int(j.next.Add(1)) - 1
+		if i >= len(j.parts) {
+			break
+		}
+		x.run(&j.p, j.parts[i])
+	}
+	x.giveBack()
+}

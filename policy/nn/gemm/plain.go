@@ -1,0 +1,62 @@
+package gemm
+
+import "arfm/policy/nn/blas"
+
+// plainFloats is how many numbers of an image's columns are laid out at a time.
+const plainFloats = 1 << 17
+
+// plain computes the product with the library: what the kernels are measured
+// against.
+func (p *Product) plain() {
+	a, b := p.A.unpacked(), p.B.unpacked()
+	if p.K == 0 {
+		none := make([]float32, max(p.M, p.N)) // K = 1 of zeros
+		blas.Sgemm(false, false, p.M, p.N, 1, 0, none, 1, none, p.N, p.Beta, p.C, p.LdC)
+		p.finish(0, p.N)
+		return
+	}
+	if p.B.Columns == nil {
+		blas.Sgemm(a.Trans, b.Trans, p.M, p.N, p.K, p.Alpha, a.Data, a.Ld, b.Data, b.Ld, p.Beta, p.C, p.LdC)
+		p.finish(0, p.N)
+		return
+	}
+	step := min(p.N, max(1, plainFloats/max(p.K, 1)))
+	unfolded := make([]float32, step*p.K)
+	for j := 0; j < p.N; j += step {
+		n := min(step, p.N-j)
+		for k, o := range p.B.Columns.Offsets {
+			p.B.Columns.runs(j, n, func(from, to, n int) {
+				copy(unfolded[k*step+to:k*step+to+n], p.B.Columns.Image[o+from:])
+			})
+		}
+		blas.Sgemm(a.Trans, false, p.M, n, p.K, p.Alpha, a.Data, a.Ld, unfolded, step, p.Beta, p.C[j:], p.LdC)
+		p.finish(j, j+n)
+	}
+}
+
+// unpacked is the matrix that was packed for no level.
+func (x Matrix) unpacked() Matrix {
+	if x.Packed != nil {
+		return Matrix{Data: x.Packed.data, Ld: max(x.Packed.columns, 1)}
+	}
+	return x
+}
+
+// finish adds the biases to columns lo to hi of C and limits them.
+func (p *Product) finish(lo, hi int) {
+	if p.ColumnBias == nil && p.RowBias == nil && !p.Clip {
+		return
+	}
+	for i := range p.M {
+		row, bias := p.C[i*p.LdC+lo:i*p.LdC+hi], float32(0)
+		if p.RowBias != nil {
+			bias = p.RowBias[i]
+		}
+		for j, v := range row {
+			if p.ColumnBias != nil {
+				v += p.ColumnBias[lo+j]
+			}
+			row[j] = p.limit(v + bias)
+		}
+	}
+}
