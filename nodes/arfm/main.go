@@ -48,6 +48,11 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 				sub:     []*command{simTasksCommand(), simRecordCommand()},
 			},
 			{
+				name:    "onnx",
+				summary: "ONNX models: what is in them, what they give, how far they differ.",
+				sub:     []*command{onnxInfoCommand(), onnxRunCommand(), onnxCompareCommand()},
+			},
+			{
 				name:    "bench",
 				summary: "Measure inference, training, ingest and hot swap on this machine.",
 				sub:     []*command{benchInferCommand(), benchTrainCommand(), benchIngestCommand(), benchSwapCommand()},

@@ -67,7 +67,7 @@ func timed(ctx context.Context, runs int, f func() error) (Times, error) {
 		}
 		ms[i] = float64(time.Since(start)) / 1e6
 	}
-	return summary(ms), nil
+	return Summary(ms), nil
 }
 
 // tempDir makes a folder that the caller removes.
@@ -79,8 +79,8 @@ func tempDir() (string, error) {
 	return dir, nil
 }
 
-// summary sorts ms, which must not be empty.
-func summary(ms []float64) Times {
+// Summary sorts ms, which must not be empty.
+func Summary(ms []float64) Times {
 	slices.Sort(ms)
 	n := len(ms)
 	return Times{Runs: n, Min: ms[0], Median: ms[n/2], P90: ms[n*9/10], Max: ms[n-1]}

@@ -194,7 +194,7 @@ func (b *swapBench) drop(ctx context.Context, r *SwapReport, n int, kinds []badc
 		took = append(took, float64(e.Took)/1e6)
 		progress(i+1, total)
 	}
-	r.Took = summary(took)
+	r.Took = Summary(took)
 	good, err := b.unseen(int64(n + 1))
 	if err != nil {
 		return err

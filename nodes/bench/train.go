@@ -71,7 +71,7 @@ func Train(ctx context.Context, s Setup, objective string, batch int) (*TrainRep
 	return &TrainReport{
 		Machine: machine(), Preset: s.Preset, Parameters: len(m.Params.Data), Context: m.Config.ContextTokens(),
 		Horizon: m.Config.Horizon, Batch: batch, Timing: t, Overhead: 100 * (1 - (t.Network+t.Optimiser)/total),
-		Step: summary(ms),
+		Step: Summary(ms),
 	}, nil
 }
 

@@ -36,7 +36,7 @@ func Compare(got, want *Tensor, rtol, atol float64) (Difference, error) {
 		} else {
 			d.MaxAbs = max(d.MaxAbs, off)
 			if b[i] != 0 {
-				d.MaxRel = max(d.MaxRel, off/math.Abs(b[i]))
+				d.MaxRel = max(d.MaxRel, min(off/math.Abs(b[i]), math.MaxFloat64))
 			}
 		}
 		if !(excess <= 0) {
@@ -47,7 +47,7 @@ func Compare(got, want *Tensor, rtol, atol float64) (Difference, error) {
 		}
 	}
 	if at >= 0 {
-		d.Worst = fmt.Sprintf("element %v is %g, expected %g", position(at, got.Shape), a[at], b[at])
+		d.Worst = fmt.Sprintf("element %v is %.9g, expected %.9g", position(at, got.Shape), a[at], b[at])
 	}
 	return d, nil
 }

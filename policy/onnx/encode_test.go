@@ -37,7 +37,7 @@ func TestFileBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Producer != "test" || m.Opsets[""] != 17 || m.Inputs[0].String() != f.Inputs[0].String() || m.Outputs[0].String() != f.Outputs[0].String() {
+	if m.Producer != "test 1" || m.Opsets[""] != 17 || m.Inputs[0].String() != f.Inputs[0].String() || m.Outputs[0].String() != f.Outputs[0].String() {
 		t.Errorf("%q, opsets %v, inputs %v, outputs %v", m.Producer, m.Opsets, m.Inputs, m.Outputs)
 	}
 	out, err := m.Run(map[string]*Tensor{"x": floats([]float32{1, 2, 3, 4, 5, 6}, 2, 3)})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // folder opens the files that hold a model's external data. They must lie in
@@ -31,7 +32,7 @@ func (d *folder) bytes(location string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := root.Open(location)
+	f, err := root.OpenFile(location, os.O_RDONLY|syscall.O_NONBLOCK, 0) // no pipe is waited for
 	if err != nil {
 		return nil, err
 	}

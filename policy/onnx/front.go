@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -74,12 +75,15 @@ const (
 func readProto(b []byte) (*proto, error) {
 	p := &proto{opsets: map[string]int64{}}
 	var graph []byte
+	version := ""
 	err := walk(b, func(f field) (err error) {
 		switch f.num {
 		case 1:
 			p.irVersion = int64(f.bits)
 		case 2:
 			p.producer, err = f.text()
+		case 3:
+			version, err = f.text()
 		case 7:
 			if graph != nil {
 				return fmt.Errorf("it holds two graphs")
@@ -98,6 +102,7 @@ func readProto(b []byte) (*proto, error) {
 	if graph == nil {
 		return nil, fmt.Errorf("it holds no graph")
 	}
+	p.producer = strings.TrimSpace(p.producer + " " + version)
 	return p, p.readGraph(graph)
 }
 

@@ -36,10 +36,6 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		return nil, bad(err)
 	}
 	m.countUses()
-	m.ops = map[string]int{}
-	for _, n := range m.engine.nodes {
-		m.ops[n.op]++
-	}
 	if err := m.fold(); err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}
@@ -100,8 +96,8 @@ func (m *Model) checkNames(p *proto) error {
 
 func (n *nodeProto) String() string { return describe(n.op, n.name, n.outputs) }
 
-// plain is a name of the file as messages may show it.
-func plain(s string) string {
+// Plain is a name of the file as messages may show it.
+func Plain(s string) string {
 	if q := strconv.Quote(s); q != `"`+s+`"` || s == "" {
 		return q
 	}
@@ -111,7 +107,7 @@ func plain(s string) string {
 // describe names a node for messages: by its name or, without one, by its
 // first output.
 func describe(op, name string, outputs []string) string {
-	op = plain(op)
+	op = Plain(op)
 	if name != "" {
 		return fmt.Sprintf("node %q (%s)", name, op)
 	}

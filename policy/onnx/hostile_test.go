@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -181,8 +183,14 @@ func TestExternalData(t *testing.T) {
 	if err := near(out[0], floats([]float32{2, 4, 6}, 3)); err != nil {
 		t.Error(err)
 	}
+	if info, err := Inspect(model("w.bin", "4", "12")); err != nil || !slices.Equal(info.External, []string{"w.bin"}) || info.Parameters[0].Bytes != 12 {
+		t.Errorf("inspected: %+v, %v", info, err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, bad := range [][4]string{
-		{"../w.bin", "4", "12", "outside"}, {"/etc/passwd", "0", "12", "outside"}, {"w.bin", "8", "12", "which has 16"},
+		{"pipe", "0", "12", "not a regular file"}, {"../w.bin", "4", "12", "outside"}, {"/etc/passwd", "0", "12", "outside"}, {"w.bin", "8", "12", "which has 16"},
 		{"w.bin", "9223372036854775807", "12", "which has 16"}, {"w.bin", "-4", "12", "not a count"}, {"w.bin", "0", "16", "need 12"},
 		{"gone.bin", "0", "12", "no such file"}, {".", "0", "12", "not a regular file"},
 	} {

@@ -1,10 +1,13 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"os"
+	"slices"
 	"time"
+
+	"arfm/policy/userfile"
 )
 
 // Step is a node that was just computed, or several that were joined into one.
@@ -15,16 +18,39 @@ type Step struct {
 	Time    time.Duration
 }
 
-// Operators counts the file's nodes by operator.
-func (m *Model) Operators() map[string]int { return maps.Clone(m.ops) }
-
 // Steps is the number of nodes that a run computes, after folding and joining.
 func (m *Model) Steps() int { return len(m.engine.nodes) }
 
-// Unsupported lists, a sentence each, the nodes of the model at path that stand
-// in the way of running it.
-func Unsupported(path string) ([]string, error) {
-	f, err := os.Open(path)
+// Info is what a file says of its model, whether that can run or not.
+type Info struct {
+	Producer        string           // "" where the file does not say
+	Opsets          map[string]int64 // as Model.Opsets
+	Inputs, Outputs []Value          // without inputs that have a default
+	Nodes           int
+	Operators       []OperatorCount  // by name
+	Unsupported     []string         // a sentence for each node that stands in the way
+	Parameters      []ParameterCount // by type
+	External        []string         // files that hold parameters, sorted
+}
+
+// OperatorCount says how often an operator is there.
+type OperatorCount struct {
+	Name      string `json:"name"` // with the domain before it where that is not the default
+	Nodes     int    `json:"nodes"`
+	Supported bool   `json:"supported"`
+}
+
+// ParameterCount sums up the initializers of a type.
+type ParameterCount struct {
+	Type     Type
+	Tensors  int
+	Elements int64
+	Bytes    int64 // 0 for types that are not supported
+}
+
+// Inspect reads what the file at path says of its model.
+func Inspect(path string) (*Info, error) {
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -38,12 +64,77 @@ func Unsupported(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is %w: %w", path, ErrFormat, err)
 	}
-	var list []string
-	for i := range p.nodes {
-		n := &p.nodes[i]
-		if _, _, err := p.find(n.op, n.domain); err != nil {
-			list = append(list, fmt.Sprintf("%s: %v", n, err))
+	info := &Info{Producer: p.producer, Opsets: p.opsets, Outputs: p.outputs, Nodes: len(p.nodes)}
+	initial := map[string]bool{}
+	for i := range p.initializers {
+		initial[p.initializers[i].name] = true
+	}
+	for _, v := range p.inputs {
+		if !initial[v.Name] {
+			info.Inputs = append(info.Inputs, v)
 		}
 	}
-	return list, nil
+	info.Operators, info.Unsupported = p.operators()
+	if info.Parameters, info.External, err = p.parameters(); err != nil {
+		return nil, fmt.Errorf("%s is %w: %w", path, ErrFormat, err)
+	}
+	return info, nil
+}
+
+// operators counts the nodes by operator and says which cannot be computed.
+func (p *proto) operators() (list []OperatorCount, unsupported []string) {
+	count := map[string]*OperatorCount{}
+	for i := range p.nodes {
+		n := &p.nodes[i]
+		name := Plain(n.op)
+		if n.domain != "" {
+			name = Plain(n.domain + "." + n.op)
+		}
+		_, _, err := p.find(n.op, n.domain)
+		if err != nil {
+			unsupported = append(unsupported, fmt.Sprintf("%s: %v", n, err))
+		}
+		if count[name] == nil {
+			count[name] = &OperatorCount{Name: name, Supported: err == nil}
+		}
+		count[name].Nodes++
+	}
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		list = append(list, *count[name])
+	}
+	return list, unsupported
+}
+
+// parameters sums up the initializers by type and lists the files they lie in.
+func (p *proto) parameters() ([]ParameterCount, []string, error) {
+	room := int64(maxVolume)
+	count, files := map[Type]*ParameterCount{}, map[string]bool{}
+	for i := range p.initializers {
+		t := &p.initializers[i]
+		n, err := t.shape()
+		if err != nil {
+			return nil, nil, err
+		}
+		c := count[t.kind]
+		if c == nil {
+			c = &ParameterCount{Type: t.kind}
+			count[t.kind] = c
+		}
+		size := int64(product(n))
+		if room -= size; room < 0 {
+			return nil, nil, fmt.Errorf("its tensors have more than %d elements together", int64(maxVolume))
+		}
+		c.Tensors++
+		c.Elements += size
+		c.Bytes += size * int64(t.kind.Size())
+		if t.outside {
+			files[Plain(t.external["location"])] = true
+		}
+	}
+	list := slices.SortedFunc(maps.Values(count), func(a, b *ParameterCount) int { return cmp.Compare(a.Type, b.Type) })
+	out := make([]ParameterCount, len(list))
+	for i, c := range list {
+		out[i] = *c
+	}
+	return out, slices.Sorted(maps.Keys(files)), nil
 }

@@ -29,9 +29,10 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"arfm/policy/userfile"
 )
 
 // Errors that a caller may test for with errors.Is.
@@ -50,13 +51,14 @@ var errNoData = errors.New("the shape depends on values that are not known yet")
 type Model struct {
 	// Inputs and Outputs are described as the file does.
 	Inputs, Outputs []Value
-	// Producer is the program that wrote the file.
+	// Producer is the program that wrote the file, and its version.
 	Producer string
 	// Opsets maps domains to versions; the default domain is "".
 	Opsets map[string]int64
 
-	// Trace, where it is set, is called after each node of a run.
-	Trace func(Step)
+	// Trace, where it is set, is called after each node of a run; an error ends
+	// the run.
+	Trace func(Step) error
 
 	engine    *engine
 	maker     map[int]*node // of each value, while nodes are fused
@@ -70,8 +72,7 @@ type Model struct {
 	pool      pool
 	limit     int
 	files     *folder
-	label     string         // the file, for messages
-	ops       map[string]int // how many nodes each operator has
+	label     string // the file, for messages
 }
 
 // DefaultLimit bounds the bytes of one result, and of all that live at a time
@@ -86,7 +87,7 @@ func Open(path string) (*Model, error) {
 		dir = "."
 	}
 	files := &folder{dir: dir, mapped: map[string]*mapping{}}
-	f, err := os.Open(path)
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (m *Model) Close() error {
 func (v Value) String() string {
 	dims := make([]string, len(v.Dims))
 	for i, d := range v.Dims {
-		dims[i] = plain(d.String())
+		dims[i] = Plain(d.String())
 	}
-	return fmt.Sprintf("%s: %v[%s]", plain(v.Name), v.Type, strings.Join(dims, " "))
+	return fmt.Sprintf("%s: %v[%s]", Plain(v.Name), v.Type, strings.Join(dims, " "))
 }

@@ -104,7 +104,7 @@ func (p *proto) find(name, domain string) (*operator, int64, error) {
 	if domain == "" {
 		domain = "ai.onnx"
 	}
-	return nil, version, fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, plain(name), plain(domain), version, more)
+	return nil, version, fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, Plain(name), Plain(domain), version, more)
 }
 
 // out declares output i, if the node has it.

@@ -145,8 +145,10 @@ func (m *Model) compute() error {
 		if err != nil {
 			return err
 		}
-		if m.Trace != nil {
-			m.Trace(Step{m.describe(n), n.op, results, time.Since(start)})
+		if took := time.Since(start); m.Trace != nil {
+			if err := m.Trace(Step{m.describe(n), n.op, results, took}); err != nil {
+				return err
+			}
 		}
 		for i, id := range n.outputs {
 			m.live[id] = results[i]

@@ -228,6 +228,15 @@ func convert[D, S number](src []S) []D {
 	return dst
 }
 
+// Cast converts the elements to another type, as the operator Cast does.
+func (t *Tensor) Cast(to Type) (*Tensor, error) {
+	if to.Size() == 0 {
+		return nil, fmt.Errorf("a cast to %v is not supported", to)
+	}
+	out := &Tensor{Type: to, Shape: slices.Clone(t.Shape), data: alignedBytes(t.Len() * to.Size())}
+	return out, castInto(out, t)
+}
+
 // half precision
 
 func fromFloat16(h uint16) float32 {

@@ -82,17 +82,11 @@ type outer interface {
 // tensor checks the data against type and shape and views it where it lies
 // aligned, or copies it.
 func (t *tensorProto) tensor(files outer) (*Tensor, error) {
-	shape := make([]int, len(t.dims))
-	for i, d := range t.dims {
-		if d < 0 || d > maxVolume {
-			return nil, fmt.Errorf("tensor %q has a dimension of %d", t.name, d)
-		}
-		shape[i] = int(d)
-	}
-	n, err := volume(shape)
+	shape, err := t.shape()
 	if err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
+		return nil, err
 	}
+	n := product(shape)
 	if t.kind.Size() == 0 {
 		return nil, fmt.Errorf("tensor %q is of %v, which is not supported", t.name, t.kind)
 	}
@@ -115,6 +109,21 @@ func (t *tensorProto) tensor(files outer) (*Tensor, error) {
 		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
 	}
 	return out, nil
+}
+
+// shape gives the dimensions; their product is at most maxVolume.
+func (t *tensorProto) shape() ([]int, error) {
+	shape := make([]int, len(t.dims))
+	for i, d := range t.dims {
+		if d < 0 || d > maxVolume {
+			return nil, fmt.Errorf("tensor %q has a dimension of %d", t.name, d)
+		}
+		shape[i] = int(d)
+	}
+	if _, err := volume(shape); err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", t.name, err)
+	}
+	return shape, nil
 }
 
 // viewRaw is raw itself where a Go slice may view it, or a copy.

@@ -22,6 +22,9 @@ func TestTorch(t *testing.T) {
 // TestTorchLive exports the networks again, with other weights and for every
 // opset, and those of published sizes.
 func TestTorchLive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exports for twenty seconds")
+	}
 	python := torchPython(t)
 	for _, c := range []struct {
 		name string
@@ -34,9 +37,6 @@ func TestTorchLive(t *testing.T) {
 		{"full size", []string{"--full"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if testing.Short() && c.name == "full size" {
-				t.Skip("writes 180 MB")
-			}
 			dir := t.TempDir()
 			out, err := exec.Command(python, append([]string{"testdata/torch/export.py", "--seed", "2", dir}, c.args...)...).CombinedOutput()
 			if err != nil {

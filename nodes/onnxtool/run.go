@@ -1,0 +1,200 @@
+package onnxtool
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"arfm/policy/onnx"
+	"arfm/policy/userfile"
+)
+
+// Result is what a model gave.
+type Result struct {
+	Path    string   `json:"path"`
+	Inputs  []Sum    `json:"inputs"`
+	Outputs []Sum    `json:"outputs"`
+	Ms      float64  `json:"ms"`    // of the run
+	Files   []string `json:"files"` // that were written
+
+	tensors []*onnx.Tensor // inputs, then outputs
+}
+
+// Sum describes a tensor's elements; minimum, maximum, mean and standard
+// deviation are those of the finite ones.
+type Sum struct {
+	Name     string  `json:"name"`
+	Type     string  `json:"type"`
+	Shape    []int   `json:"shape"`
+	Min      float64 `json:"min"`
+	Max      float64 `json:"max"`
+	Mean     float64 `json:"mean"`
+	Std      float64 `json:"std"`
+	NaN      int     `json:"nan"`
+	Infinite int     `json:"infinite"`
+	text     string
+}
+
+// Run computes the model's outputs once.
+func Run(ctx context.Context, path string, o Options) (*Result, error) {
+	m, err := open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	inputs, out, took, err := run(m, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Path: path, Ms: float64(took) / 1e6, Files: []string{}, Inputs: []Sum{}}
+	for _, v := range m.Inputs {
+		s, err := sum(v.Name, inputs[v.Name])
+		if err != nil {
+			return nil, err
+		}
+		r.Inputs, r.tensors = append(r.Inputs, s), append(r.tensors, inputs[v.Name])
+	}
+	for i, v := range m.Outputs {
+		s, err := sum(v.Name, out[i])
+		if err != nil {
+			return nil, err
+		}
+		r.Outputs, r.tensors = append(r.Outputs, s), append(r.tensors, out[i])
+	}
+	return r, nil
+}
+
+// run feeds the model and computes its outputs.
+func run(m *onnx.Model, o Options) (inputs map[string]*onnx.Tensor, out []*onnx.Tensor, took time.Duration, err error) {
+	if inputs, err = o.feed(m); err != nil {
+		return nil, nil, 0, err
+	}
+	if err := fix(m, inputs); err != nil {
+		return nil, nil, 0, err
+	}
+	start := time.Now()
+	out, err = m.Run(inputs)
+	return inputs, out, time.Since(start), err
+}
+
+func sum(name string, t *onnx.Tensor) (Sum, error) {
+	s := Sum{Name: name, Type: t.Type.String(), Shape: listed(t.Shape), text: named(name, t).String()}
+	wide, err := t.Cast(onnx.Float64)
+	if err != nil {
+		return s, err
+	}
+	n, mean, square := 0.0, 0.0, 0.0 // Welford's recurrence
+	for _, v := range onnx.Data[float64](wide) {
+		switch {
+		case math.IsNaN(v):
+			s.NaN++
+			continue
+		case math.IsInf(v, 0):
+			s.Infinite++
+			continue
+		case n == 0:
+			s.Min, s.Max = v, v
+		}
+		n++
+		d := v - mean
+		mean += d / n
+		square += d * (v - mean)
+		s.Min, s.Max = min(s.Min, v), max(s.Max, v)
+	}
+	if n > 0 {
+		s.Mean, s.Std = number(mean), number(math.Sqrt(square/n))
+	}
+	return s, nil
+}
+
+// number keeps what overflowed where JSON can hold it.
+func number(v float64) float64 {
+	if math.IsNaN(v) {
+		return math.MaxFloat64
+	}
+	return min(max(v, -math.MaxFloat64), math.MaxFloat64)
+}
+
+// Write puts inputs and outputs into a folder as npy files, where Compare finds
+// them. Files that are there are replaced only by force.
+func (r *Result) Write(dir string, force bool) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	files := r.fileNames()
+	for i, name := range files {
+		files[i] = filepath.Join(dir, name+".npy")
+		if _, err := os.Lstat(files[i]); err == nil && !force {
+			return fmt.Errorf("%s is there already; name another folder, or say --force to replace it", files[i])
+		}
+	}
+	for i, file := range files {
+		err := userfile.Replace(file, func(w io.Writer) error {
+			_, err := w.Write(r.tensors[i].AppendNPY(nil))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		r.Files = append(r.Files, file)
+	}
+	return nil
+}
+
+// fileNames are those of inputs and outputs, without their ending.
+func (r *Result) fileNames() []string {
+	var names []string
+	for _, s := range slices.Concat(r.Inputs, r.Outputs) {
+		names = append(names, s.Name)
+	}
+	return safeNames(names)
+}
+
+// safeNames makes each name one that any file system takes, and no two alike.
+func safeNames(names []string) []string {
+	out, taken := make([]string, len(names)), map[string]bool{}
+	for i, name := range names {
+		s := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+				return r
+			}
+			return '_'
+		}, name)
+		s = strings.TrimLeft(s, ".")
+		if len(s) > 100 {
+			s = s[:100]
+		}
+		base := s
+		for n := 2; s == "" || taken[strings.ToLower(s)]; n++ {
+			s = fmt.Sprintf("%s_%d", base, n)
+		}
+		out[i], taken[strings.ToLower(s)] = s, true
+	}
+	return out
+}
+
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %.2f ms\n", r.Path, r.Ms)
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprint(w, "  \tmin\tmax\tmean\tstd\n")
+	for _, s := range slices.Concat(r.Inputs, r.Outputs) {
+		more := ""
+		if s.NaN+s.Infinite > 0 {
+			more = fmt.Sprintf("\t%d NaN, %d infinite", s.NaN, s.Infinite)
+		}
+		fmt.Fprintf(w, "  %s\t%.4g\t%.4g\t%.4g\t%.4g%s\n", s.text, s.Min, s.Max, s.Mean, s.Std, more)
+	}
+	w.Flush()
+	for _, f := range r.Files {
+		fmt.Fprintf(&b, "  wrote %s\n", f)
+	}
+	return b.String()
+}
