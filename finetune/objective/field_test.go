@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // mlp is a small velocity field over vectors of dimension dim: three hidden
@@ -72,7 +73,7 @@ func (m *mlp) Velocity(out []float32) {
 	for i := range 3 {
 		in, w := m.widths(i)
 		nn.Linear(m.pre[i], m.h[i], m.params.View(layers[i][0]), m.params.View(layers[i][1]), m.n, in, w)
-		nn.SiLU(m.h[i+1], m.pre[i])
+		vec.SiLU(m.h[i+1], m.pre[i])
 	}
 	nn.Linear(out, m.h[3], m.params.View("3.w"), m.params.View("3.b"), m.n, m.width, m.dim)
 }
@@ -82,7 +83,7 @@ func (m *mlp) Backward(dOut, grad []float32) {
 	nn.LinearBackward(m.d0, g.View("3.w"), g.View("3.b"), dOut, m.h[3], m.params.View("3.w"), m.n, m.width, m.dim, 0)
 	for i := 2; i >= 0; i-- {
 		in, w := m.widths(i)
-		nn.SiLUBackward(m.d0, m.d0, m.pre[i])
+		vec.SiLUBackward(m.d0, m.d0, m.pre[i])
 		var dx []float32
 		if i > 0 {
 			dx = m.d1

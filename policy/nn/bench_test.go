@@ -41,25 +41,3 @@ func BenchmarkGemm(b *testing.B) {
 		})
 	}
 }
-
-func BenchmarkGELU(b *testing.B) {
-	x, y := make([]float32, 4096), make([]float32, 4096)
-	for i := range x {
-		x[i] = float32(i%600)/100 - 3
-	}
-	for b.Loop() {
-		GELU(y, x)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/4096, "ns/elem")
-}
-
-func BenchmarkSoftmax(b *testing.B) {
-	x := make([]float32, 64*64)
-	for b.Loop() {
-		for i := range x {
-			x[i] = float32(i % 9)
-		}
-		Softmax(x, 64, 64)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/4096, "ns/elem")
-}

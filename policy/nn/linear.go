@@ -1,6 +1,9 @@
 package nn
 
-import "arfm/policy/nn/gemm"
+import (
+	"arfm/policy/nn/gemm"
+	"arfm/policy/nn/vec"
+)
 
 // Linear computes y = x Wᵀ + b for n rows: x (n, in), w (out, in), b (out) or
 // nil, y (n, out).
@@ -19,29 +22,10 @@ func LinearBackward(dx, dw, db, dy, x, w []float32, n, in, out int, beta float32
 	dy = dy[:n*out]
 	Gemm(true, false, out, in, n, 1, dy, out, x[:n*in], in, 1, dw[:out*in], in)
 	if db != nil {
-		AddRows(db[:out], dy, n)
+		vec.AddRows(db[:out], dy, n)
 	}
 	if dx != nil {
 		Gemm(false, false, n, in, out, 1, dy, out, w[:out*in], in, beta, dx[:n*in], in)
-	}
-}
-
-// AddRows adds the n rows of x (n, len(dst)) to dst.
-func AddRows(dst, x []float32, n int) {
-	d := len(dst)
-	for i := 0; i < n; i++ {
-		row := x[i*d : (i+1)*d]
-		for j, v := range row {
-			dst[j] += v
-		}
-	}
-}
-
-// Add computes dst += x.
-func Add(dst, x []float32) {
-	x = x[:len(dst)]
-	for i := range dst {
-		dst[i] += x[i]
 	}
 }
 
@@ -49,11 +33,8 @@ func Add(dst, x []float32) {
 // x and s (t, d) and one gate (d).
 func Gate(x, s, gate []float32, t int) {
 	d := len(gate)
-	for i := 0; i < t; i++ {
-		xr, sr := x[i*d:(i+1)*d], s[i*d:(i+1)*d]
-		for j, g := range gate {
-			xr[j] += g * sr[j]
-		}
+	for i := range t {
+		vec.MulAdd(x[i*d:(i+1)*d], s[i*d:(i+1)*d], gate)
 	}
 }
 
@@ -61,14 +42,8 @@ func Gate(x, s, gate []float32, t int) {
 // dx * s to dgate (d). The residual's own gradient is dx, unchanged.
 func GateBackward(ds, dgate, dx, s, gate []float32, t int) {
 	d := len(gate)
-	dgate = dgate[:d]
-	for i := 0; i < t; i++ {
-		dsr, dxr, sr := ds[i*d:(i+1)*d], dx[i*d:(i+1)*d], s[i*d:(i+1)*d]
-		for j, g := range gate {
-			v := dxr[j]
-			dsr[j] = g * v
-			dgate[j] += v * sr[j]
-		}
+	for i := range t {
+		vec.GateBackward(ds[i*d:(i+1)*d], dgate, dx[i*d:(i+1)*d], s[i*d:(i+1)*d], gate)
 	}
 }
 
@@ -82,14 +57,7 @@ func Embed(y, table []float32, ids []int32, d int) {
 // EmbedBackward adds row i of dy to row ids[i] of dtable.
 func EmbedBackward(dtable, dy []float32, ids []int32, d int) {
 	for i, id := range ids {
-		Add(dtable[int(id)*d:(int(id)+1)*d], dy[i*d:(i+1)*d])
-	}
-}
-
-// Axpy computes dst += alpha x.
-func Axpy(dst []float32, alpha float32, x []float32) {
-	x = x[:len(dst)]
-	for i := range dst {
-		dst[i] += alpha * x[i]
+		to := dtable[int(id)*d : (int(id)+1)*d]
+		vec.Add(to, to, dy[i*d:(i+1)*d])
 	}
 }

@@ -1,6 +1,7 @@
 // Package nn holds the network kernels of the policy, forward and backward, in
-// float32: matrix product, linear layer, layer normalisation, activations,
-// softmax attention, embeddings, and one flat parameter vector with named views.
+// float32: matrix product, linear layer, layer normalisation, softmax attention,
+// embeddings, and one flat parameter vector with named views. What works on flat
+// vectors, activations among them, is in package vec below.
 //
 // Everything is a plain function over slices. Matrices are row-major, shapes
 // are written in comments in the order (B batch, T tokens, H horizon, D model

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"arfm/policy/nn/vec"
 )
 
 func randoms(n int, seed uint64) []float32 {
@@ -83,44 +85,6 @@ func TestGemmDeterministic(t *testing.T) {
 	}
 }
 
-func TestGELU(t *testing.T) {
-	var worst, worstGrad float64
-	for x := -8.0; x <= 8; x += 1.0 / 4099 {
-		v := []float32{float32(x)}
-		x := float64(v[0])
-		cdf, pdf := math.Erfc(-x/math.Sqrt2)/2, math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
-		y, dx := []float32{0}, []float32{1}
-		GELU(y, v)
-		GELUBackward(dx, dx, v)
-		worst = max(worst, math.Abs(float64(y[0])-x*cdf)/max(1, math.Abs(x)))
-		worstGrad = max(worstGrad, math.Abs(float64(dx[0])-(cdf+x*pdf)))
-	}
-	if worst > 2e-7 || worstGrad > 5e-7 {
-		t.Errorf("error %.3g of GELU, %.3g of its derivative", worst, worstGrad)
-	}
-	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	y := []float32{nan, inf, -inf, -100, 100}
-	GELU(y, y)
-	if y[0] == y[0] || y[1] != inf || y[2] != 0 || y[3] != 0 || y[4] != 100 {
-		t.Errorf("GELU of NaN, Inf, -Inf, -100, 100 is %v", y)
-	}
-}
-
-func TestExp(t *testing.T) {
-	worst := 0.0
-	for x := -87.0; x < 88.6; x += 0.00731 {
-		v := float32(x)
-		want := math.Exp(float64(v))
-		worst = max(worst, math.Abs(float64(Exp(v))-want)/want)
-	}
-	if worst > 2.5e-7 {
-		t.Errorf("relative error %.3g", worst)
-	}
-	if Exp(-100) != 0 || !math.IsInf(float64(Exp(100)), 1) || Exp(0) != 1 || Exp(float32(math.NaN())) == Exp(float32(math.NaN())) {
-		t.Error("wrong at the ends")
-	}
-}
-
 // gradCheck compares df, the gradient of <f(x), r> at x, with central
 // differences.
 func gradCheck(t *testing.T, what string, x, df []float32, loss func() float64) {
@@ -143,20 +107,6 @@ func inner(x, y []float32) float64 {
 		s += float64(x[i]) * float64(y[i])
 	}
 	return s
-}
-
-func TestActivationGradients(t *testing.T) {
-	x, r := randoms(20, 1), randoms(20, 2)
-	y := make([]float32, 20)
-	for _, a := range []struct {
-		name string
-		f    func(y, x []float32)
-		df   func(dx, dy, x []float32)
-	}{{"GELU", GELU, GELUBackward}, {"SiLU", SiLU, SiLUBackward}} {
-		dx := make([]float32, 20)
-		a.df(dx, r, x)
-		gradCheck(t, a.name, x, dx, func() float64 { a.f(y, x); return inner(y, r) })
-	}
 }
 
 func TestNormGradients(t *testing.T) {
@@ -198,7 +148,7 @@ func TestAttentionGradients(t *testing.T) {
 	loss := func() float64 { h.Attention(out, p, q, kv, kv[h.D:]); return inner(out, r) }
 	loss()
 	for i := 0; i < len(p); i += h.Tk {
-		if s := sum(p[i : i+h.Tk]); math.Abs(float64(s)-1) > 1e-6 {
+		if s := vec.Sum(p[i : i+h.Tk]); math.Abs(float64(s)-1) > 1e-6 {
 			t.Errorf("weights of row %d add up to %v", i/h.Tk, s)
 		}
 	}

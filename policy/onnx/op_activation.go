@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -31,7 +32,7 @@ func prepareActivation(c *call) (func() error, error) {
 	if c.op == "Gelu" && c.string("approximate", "none") == "none" && c.in[0].Type == Float32 {
 		return func() error {
 			x, y := Data[float32](c.in[0]), Data[float32](c.result[0])
-			parallel(len(x), 1<<13, func(lo, hi int) { nn.GELU(y[lo:hi], x[lo:hi]) })
+			parallel(len(x), 1<<13, func(lo, hi int) { vec.GELU(y[lo:hi], x[lo:hi]) })
 			return nil
 		}, c.out(0, Float32, c.in[0].Shape...)
 	}

@@ -3,7 +3,7 @@ package onnx
 import (
 	"fmt"
 
-	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -280,7 +280,7 @@ func (v *convolution) plane(y, x, k []float32) {
 				row := y[oy*v.out[1]+lo : oy*v.out[1]+hi]
 				from := x[iy*v.in[1]+lo*s+shift:]
 				if s == 1 {
-					nn.Axpy(row, weight, from[:len(row)])
+					vec.Axpy(row, weight, from[:len(row)])
 					continue
 				}
 				for i := range row {

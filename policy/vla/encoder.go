@@ -1,6 +1,9 @@
 package vla
 
-import "arfm/policy/nn"
+import (
+	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
+)
 
 // encode fills ctx (n, T, D): the state tokens, the word tokens, the patches of
 // each camera, in this order. Every token carries its type's embedding.
@@ -18,9 +21,9 @@ func (w *worker) encode(c *Config, p *weights, b *Batch) {
 		for i := range n {
 			rows := w.ctx[(i*t+at)*d : (i*t+at+k)*d]
 			nn.Embed(rows, p.table, w.ids[i*k:(i+1)*k], d)
-			nn.Add(rows, p.wordPos)
+			vec.Add(rows, rows, p.wordPos)
 			for j := range k {
-				nn.Add(rows[j*d:(j+1)*d], p.languageType)
+				vec.Add(rows[j*d:(j+1)*d], rows[j*d:(j+1)*d], p.languageType)
 			}
 		}
 		at += k
@@ -39,8 +42,8 @@ func (w *worker) encodeBackward(c *Config, p, g *weights, b *Batch) {
 		for i := range n {
 			rows := w.dctx[(i*t+at)*d : (i*t+at+k)*d]
 			nn.EmbedBackward(g.table, rows, w.ids[i*k:(i+1)*k], d)
-			nn.Add(g.wordPos, rows)
-			nn.AddRows(g.languageType, rows, k)
+			vec.Add(g.wordPos, g.wordPos, rows)
+			vec.AddRows(g.languageType, rows, k)
 		}
 		at += k
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // timeFeatures writes the sinusoids of 1000 tau: cosines, then sines, at D/2
@@ -23,9 +24,9 @@ func (t *timeActs) forward(w *weights, tau []float32, n, d int) {
 		timeFeatures(t.feat[i*d:(i+1)*d], v, d)
 	}
 	w.t1.forward(t.h, t.feat, n)
-	nn.SiLU(t.a[:n*d], t.h[:n*d])
+	vec.SiLU(t.a[:n*d], t.h[:n*d])
 	w.t2.forward(t.e, t.a, n)
-	nn.SiLU(t.se[:n*d], t.e[:n*d])
+	vec.SiLU(t.se[:n*d], t.e[:n*d])
 }
 
 // velocityForward computes out (B, H, A), this worker's share of it.
@@ -48,7 +49,7 @@ func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32)
 func (w *worker) embed(c *Config, p *weights, noisy []float32) {
 	p.inp.forward(w.x, noisy, w.n*c.Horizon)
 	for i, k := 0, c.Horizon*c.D; i < w.n; i++ {
-		nn.Add(w.x[i*k:(i+1)*k], p.pos)
+		vec.Add(w.x[i*k:(i+1)*k], w.x[i*k:(i+1)*k], p.pos)
 	}
 }
 
@@ -103,7 +104,7 @@ func (w *worker) block(c *Config, p *block, a *layerActs, mod []float32, stride 
 
 	w.modulated(c, &a.norm[2], mod, stride, 6)
 	p.f1.forward(a.f, a.norm[2].y, rows)
-	nn.GELU(a.g[:rows*4*d], a.f[:rows*4*d])
+	vec.GELU(a.g[:rows*4*d], a.f[:rows*4*d])
 	p.f2.forward(a.s3, a.g, rows)
 	w.gated(c, a.s3, mod, stride, 8)
 }
@@ -142,11 +143,11 @@ func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []flo
 	}
 
 	p.inp.backward(&g.inp, nil, dx, b.Noisy[w.lo*rows:(w.lo+n)*rows], n*h, 0)
-	nn.AddRows(g.pos, dx, n)
-	nn.SiLUBackward(dse, dse, t.e[:n*d])
+	vec.AddRows(g.pos, dx, n)
+	vec.SiLUBackward(dse, dse, t.e[:n*d])
 	dh := w.dy[:n*d]
 	p.t2.backward(&g.t2, dh, dse, t.a, n, 0)
-	nn.SiLUBackward(dh, dh, t.h[:n*d])
+	vec.SiLUBackward(dh, dh, t.h[:n*d])
 	p.t1.backward(&g.t1, nil, dh, t.feat, n, 0)
 }
 
@@ -177,7 +178,7 @@ func (w *worker) blockBackward(c *Config, p, g *block, a *layerActs) {
 
 	w.gatedBackward(c, a, a.s3, 8)
 	p.f2.backward(&g.f2, w.df, w.ds, a.g, rows, 0)
-	nn.GELUBackward(w.df[:rows*4*d], w.df[:rows*4*d], a.f[:rows*4*d])
+	vec.GELUBackward(w.df[:rows*4*d], w.df[:rows*4*d], a.f[:rows*4*d])
 	p.f1.backward(&g.f1, w.dy, w.df, a.norm[2].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[2], a.mod, w.dmod, 9*d, 6)
 

@@ -3,7 +3,7 @@ package vla
 import (
 	"fmt"
 
-	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // stateField is a part of the state vector that has a token: n numbers from lo
@@ -63,12 +63,12 @@ func (w *worker) encodeState(c *Config, p *weights, b *Batch) int {
 			}
 		}
 		e.l1.forward(h, x, n)
-		nn.SiLU(a, h)
+		vec.SiLU(a, h)
 		e.l2.forward(s.y, a, n)
 		for i := range n {
 			token := w.ctx[i*row+f*d : i*row+(f+1)*d]
 			copy(token, s.y[i*d:(i+1)*d])
-			nn.Add(token, e.typ)
+			vec.Add(token, token, e.typ)
 		}
 	}
 	return len(p.state)
@@ -84,9 +84,9 @@ func (w *worker) encodeStateBackward(c *Config, p, g *weights, b *Batch) int {
 		for i := range n {
 			copy(dy[i*d:(i+1)*d], w.dctx[i*row+f*d:])
 		}
-		nn.AddRows(ge.typ, dy, n)
+		vec.AddRows(ge.typ, dy, n)
 		e.l2.backward(&ge.l2, dh, dy, s.a[f*n*d:(f+1)*n*d], n, 0)
-		nn.SiLUBackward(dh, dh, s.h[f*n*d:(f+1)*n*d])
+		vec.SiLUBackward(dh, dh, s.h[f*n*d:(f+1)*n*d])
 		e.l1.backward(&ge.l1, nil, dh, w.numbers(c, p, b, f), n, 0)
 	}
 	return len(p.state)

@@ -1,6 +1,9 @@
 package vla
 
-import "arfm/policy/nn"
+import (
+	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
+)
 
 // visionActs are the activations of the ViT on one camera (Dosovitskiy et al.,
 // arXiv 2010.11929, pre-norm, without a class token): R = n P rows, one a patch.
@@ -123,7 +126,7 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	r := n * np
 	p.patch.forward(a.x, a.patches, r)
 	for j := range n {
-		nn.Add(a.x[j*np*v:(j+1)*np*v], p.visionPos[i])
+		vec.Add(a.x[j*np*v:(j+1)*np*v], a.x[j*np*v:(j+1)*np*v], p.visionPos[i])
 	}
 	x := a.x[:r*v]
 	for l := range p.vision {
@@ -132,12 +135,12 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 		q.qkv.forward(y.qkv, y.norm[0].y, r)
 		c.visionHeads(n, np).Attention(y.a, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
 		q.o.forward(y.s, y.a, r)
-		nn.Add(x, y.s)
+		vec.Add(x, x, y.s)
 		normed(&y.norm[1], &q.n2, x, r)
 		q.f1.forward(y.f, y.norm[1].y, r)
-		nn.GELU(y.g[:r*4*v], y.f[:r*4*v])
+		vec.GELU(y.g[:r*4*v], y.f[:r*4*v])
 		q.f2.forward(y.s, y.g, r)
-		nn.Add(x, y.s)
+		vec.Add(x, x, y.s)
 	}
 	normed(&a.norm, &p.visionNorm, x, r)
 	p.proj.forward(a.tokens, a.norm.y, r)
@@ -145,8 +148,8 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 		for k := range np {
 			row := w.ctx[(j*t+at+k)*d : (j*t+at+k+1)*d]
 			copy(row, a.tokens[(j*np+k)*d:(j*np+k+1)*d])
-			nn.Add(row, p.camera[i*d:(i+1)*d])
-			nn.Add(row, p.visionType)
+			vec.Add(row, row, p.camera[i*d:(i+1)*d])
+			vec.Add(row, row, p.visionType)
 		}
 	}
 	return np
@@ -161,8 +164,8 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 	for j := range n {
 		copy(a.tokens[j*np*d:(j+1)*np*d], w.dctx[(j*t+at)*d:(j*t+at+np)*d])
 	}
-	nn.AddRows(g.camera[i*d:(i+1)*d], a.tokens, r)
-	nn.AddRows(g.visionType, a.tokens, r)
+	vec.AddRows(g.camera[i*d:(i+1)*d], a.tokens, r)
+	vec.AddRows(g.visionType, a.tokens, r)
 	dx := a.dx[:r*v]
 	clear(dx)
 	p.proj.backward(&g.proj, a.dy, a.tokens, a.norm.y, r, 0)
@@ -170,7 +173,7 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 	for l := len(p.vision) - 1; l >= 0; l-- {
 		q, gq, y := &p.vision[l], &g.vision[l], a.layers[l]
 		q.f2.backward(&gq.f2, a.df, dx, y.g, r, 0)
-		nn.GELUBackward(a.df[:r*4*v], a.df[:r*4*v], y.f[:r*4*v])
+		vec.GELUBackward(a.df[:r*4*v], a.df[:r*4*v], y.f[:r*4*v])
 		q.f1.backward(&gq.f1, a.dy, a.df, y.norm[1].y, r, 0)
 		normedBackward(&y.norm[1], &q.n2, &gq.n2, dx, a.dy, r)
 		q.o.backward(&gq.o, a.da, dx, y.a, r, 0)
@@ -178,7 +181,7 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 		q.qkv.backward(&gq.qkv, a.dy, a.dqkv, y.norm[0].y, r, 0)
 		normedBackward(&y.norm[0], &q.n1, &gq.n1, dx, a.dy, r)
 	}
-	nn.AddRows(g.visionPos[i], dx, n)
+	vec.AddRows(g.visionPos[i], dx, n)
 	p.patch.backward(&g.patch, nil, dx, a.patches, r, 0)
 	return np
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"arfm/policy/flow"
-	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // Workspace holds the activations of one caller, and for training the
@@ -211,7 +211,7 @@ func (ws *Workspace) do(i, k int, j *job) {
 	case phaseSum: // each worker adds one stretch of all gradients, in order
 		lo, hi := i*len(j.grad)/k, (i+1)*len(j.grad)/k
 		for _, other := range ws.workers[1:k] {
-			nn.Add(j.grad[lo:hi], other.gradData[lo:hi])
+			vec.Add(j.grad[lo:hi], j.grad[lo:hi], other.gradData[lo:hi])
 		}
 	case phaseSample:
 		w.sample(c, m.w, j.b, &ws.mods)
