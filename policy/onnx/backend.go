@@ -41,6 +41,7 @@ type node struct {
 	attrs    map[string]any
 	version  int64 // of its domain
 	operator *operator
+	packs    packs
 }
 
 func (v *vertex) ID() int64       { return v.id }

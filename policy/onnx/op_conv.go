@@ -259,9 +259,20 @@ func (v *convolution) depthwise(y, x, k, bias []float32) {
 				to[i] = start
 			}
 			v.plane(to, x[b*in:(b+1)*in], k[g*kernel:(g+1)*kernel])
-			v.finish(to, nil, g)
+			v.limit(to)
 		}
 	})
+}
+
+// limit clips y where a Relu or Clip is joined to the convolution.
+func (v *convolution) limit(y []float32) {
+	if !v.clip {
+		return
+	}
+	low, high := v.low, v.high
+	for i, x := range y {
+		y[i] = min(max(x, low), high)
+	}
 }
 
 // plane adds the convolution of one image with one kernel to y.

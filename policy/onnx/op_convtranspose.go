@@ -1,6 +1,10 @@
 package onnx
 
-import "fmt"
+import (
+	"fmt"
+
+	"arfm/policy/nn/gemm"
+)
 
 func init() {
 	register(operator{"ConvTranspose", 6, 2, 3, only32, prepareConvTranspose, false})
@@ -34,7 +38,10 @@ func prepareConvTranspose(c *call) (func() error, error) {
 		defer done()
 		for b := range v.batch * v.groups {
 			g := b % v.groups
-			gemmRows(true, false, depth, out, v.cout, k[g*v.cout*depth:(g+1)*v.cout*depth], x[b*v.cout*out:(b+1)*v.cout*out], columns, nil)
+			multiply(&gemm.Product{
+				M: depth, N: out, K: v.cout, Alpha: 1, C: columns, LdC: out,
+				A: matrix(k[g*v.cout*depth:(g+1)*v.cout*depth], depth, true), B: matrix(x[b*v.cout*out:(b+1)*v.cout*out], out, false),
+			})
 			to := y[b*v.cin*in : (b+1)*v.cin*in]
 			refold(v.window, to, columns, v.cin)
 			if c.has(2) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/gemm"
 )
 
 func init() {
@@ -114,8 +115,11 @@ func (p *matmul) float32(c *call) {
 	var pairs []pair
 	p.each(func(a, b, c int) { pairs = append(pairs, pair{a, b, c}) })
 	if len(pairs) == 1 {
-		at := pairs[0]
-		gemmRows(false, false, p.m, p.n, p.k, x[at.a:], y[at.b:], z[at.c:], c.floatsAt(2))
+		q := gemm.Product{M: p.m, N: p.n, K: p.k, Alpha: 1, A: matrix(x, p.k, false), B: matrix(y, p.n, false), C: z, LdC: p.n, ColumnBias: c.floatsAt(2)}
+		if w := c.packed(1, 1, func(_ int, w *gemm.Packed) { w.Right(false, p.k, p.n, y, p.n) }); w != nil {
+			q.B = gemm.Matrix{Packed: &w[0]}
+		}
+		multiply(&q)
 		return
 	}
 	parallel(len(pairs), 1+gemmGrain/(1+p.m*p.n*p.k), func(lo, hi int) {
@@ -125,47 +129,9 @@ func (p *matmul) float32(c *call) {
 	})
 }
 
-// gemmGrain is the number of multiplications below which a second core does not
-// pay.
-const gemmGrain = 1 << 17
-
-// gemmRows computes c = op(a) op(b), plus bias (n) in every row where there is
-// one; rows or, where these are few, columns of c on all cores.
-func gemmRows(ta, tb bool, m, n, k int, a, b, c, bias []float32) {
-	lda, ldb := k, n
-	beta := float32(0)
-	if bias != nil {
-		beta = 1
-	}
-	if ta {
-		lda = m
-	}
-	if tb {
-		ldb = k
-	}
-	if m >= 8 {
-		parallel(m, 1+gemmGrain/(1+n*k), func(lo, hi int) {
-			from := lo * lda
-			if ta {
-				from = lo
-			}
-			for i := lo; bias != nil && i < hi; i++ {
-				copy(c[i*n:(i+1)*n], bias)
-			}
-			nn.Gemm(ta, tb, hi-lo, n, k, 1, a[from:], lda, b, ldb, beta, c[lo*n:], n)
-		})
-		return
-	}
-	parallel(n, 1+gemmGrain/(1+m*k), func(lo, hi int) {
-		from := lo
-		if tb {
-			from = lo * ldb
-		}
-		for i := 0; bias != nil && i < m; i++ {
-			copy(c[i*n+lo:i*n+hi], bias[lo:hi])
-		}
-		nn.Gemm(ta, tb, m, hi-lo, k, 1, a, lda, b[from:], ldb, beta, c[lo:], n)
-	})
+// matrix is op(X) as it lies, (rows, columns) stored.
+func matrix(x []float32, columns int, trans bool) gemm.Matrix {
+	return gemm.Matrix{Data: x, Ld: max(columns, 1), Trans: trans}
 }
 
 func plainMatMul[T number](c *call, p *matmul) func() error {
@@ -221,24 +187,32 @@ func prepareGemm(c *call) (func() error, error) {
 	if err := c.costs(m, n, k); err != nil {
 		return nil, err
 	}
-	alpha, beta := c.float("alpha", 1), c.float("beta", 1)
 	return func() error {
 		y := Data[float32](c.result[0])
-		clear(y)
-		if k > 0 {
-			gemmRows(ta, tb, m, n, k, Data[float32](a), Data[float32](b), y, nil)
+		q := gemm.Product{M: m, N: n, K: k, Alpha: c.float("alpha", 1), A: matrix(Data[float32](a), a.Shape[1], ta), B: matrix(Data[float32](b), b.Shape[1], tb), C: y, LdC: n}
+		if w := c.packed(1, 1, func(_ int, w *gemm.Packed) { w.Right(tb, k, n, q.B.Data, q.B.Ld) }); w != nil {
+			q.B = gemm.Matrix{Packed: &w[0]}
 		}
-		if alpha != 1 {
-			for i := range y {
-				y[i] *= alpha
-			}
-		}
-		if c.has(2) {
+		switch beta := c.float("beta", 1); {
+		case !c.has(2):
+		case beta == 1 && c.in[2].Len() == n && last(c.in[2].Shape) == n:
+			q.ColumnBias = Data[float32](c.in[2])
+		default:
 			z := Data[float32](c.in[2])
-			combine(y, shape, y, shape, z, c.in[2].Shape, func(p, q float32) float32 { return p + beta*q })
+			combine(y, shape, z, c.in[2].Shape, z, c.in[2].Shape, func(p, _ float32) float32 { return p })
+			q.Beta = beta
 		}
+		multiply(&q)
 		return nil
 	}, c.out(0, Float32, shape...)
+}
+
+// last is the size of the last axis, 1 where there is none.
+func last(shape []int) int {
+	if len(shape) == 0 {
+		return 1
+	}
+	return shape[len(shape)-1]
 }
 
 // prepareMatMulInteger multiplies 8-bit matrices less their zero points in

@@ -38,8 +38,9 @@ type call struct {
 	in     []*Tensor // nil where left out
 	result []*Tensor // one per output of the node
 	limit  int
-	pool   *pool // for what a kernel needs while it computes
-	work   int   // bound on multiplications, 0 for none
+	pool   *pool  // for what a kernel needs while it computes
+	work   int    // bound on multiplications, 0 for none
+	fixed  []bool // inputs that are the same in every run
 }
 
 // newestOpset is the newest version of the default domain that the node tests

@@ -170,6 +170,8 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: limit, pool: p}
 	if p != &m.pool {
 		c.work = foldWork
+	} else {
+		c.fixed = make([]bool, len(n.inputs))
 	}
 	var made []*Tensor
 	defer func() {
@@ -193,6 +195,8 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 				return nil, m.failed(n, err)
 			}
 			t = w
+		} else if c.fixed != nil {
+			c.fixed[i] = m.constants[id] != nil
 		}
 		c.in[i] = t
 	}
