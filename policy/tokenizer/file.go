@@ -26,25 +26,33 @@ type fileSpec struct {
 
 func (s *fileSpec) build() (*Tokenizer, error) {
 	t := &Tokenizer{}
+	left := budget(64)
 	var err error
 	if t.model, err = buildModel(s.Model); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if s.Normalizer != nil {
-		if t.normalize, err = s.Normalizer.build(0); err != nil {
+		if t.normalize, err = s.Normalizer.build(&left); err != nil {
 			return nil, fmt.Errorf("normalizer: %w", err)
 		}
 	}
 	if s.PreTokenizer != nil {
-		if t.split, err = s.PreTokenizer.build(0); err != nil {
+		if t.split, err = s.PreTokenizer.build(&left); err != nil {
 			return nil, fmt.Errorf("pre_tokenizer: %w", err)
+		}
+		var behind bool
+		t.marksFirst, behind = s.PreTokenizer.marksFirst()
+		t.marksFirst = t.marksFirst && !s.Normalizer.maps() // a map leaves its place to what it removes
+		// Which word is the first is a matter of places in the text before the normalizer.
+		if behind && s.Normalizer != nil {
+			return nil, errors.New("pre_tokenizer: prepend_scheme first, after another pre-tokenizer and with a normalizer, is not supported")
 		}
 	}
 	if err := t.add(s.AddedTokens); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
 	if s.PostProcessor != nil {
-		if t.post, err = s.PostProcessor.build(0); err != nil {
+		if t.post, err = s.PostProcessor.build(&left); err != nil {
 			return nil, fmt.Errorf("post_processor: %w", err)
 		}
 		for _, id := range append(t.post.before, t.post.after...) {
@@ -83,6 +91,17 @@ func (s *fileSpec) setDefaults(t *Tokenizer) error {
 	t.file.padID, t.file.padType = c.PadID, c.PadTypeID
 	if t.file.padLeft, err = left(c.Direction); err != nil {
 		return fmt.Errorf("padding: %w", err)
+	}
+	return nil
+}
+
+// budget is how many normalizers, pre-tokenizers and post-processors a file
+// may have yet, in one another or not. Those in use have ten or so.
+type budget int
+
+func (b *budget) take() error {
+	if *b--; *b < 0 {
+		return errors.New("the file has too many parts")
 	}
 	return nil
 }
@@ -179,7 +198,10 @@ func (t template) around(in template) template {
 	return t
 }
 
-func (s *postSpec) build(depth int) (template, error) {
+func (s *postSpec) build(left *budget) (template, error) {
+	if err := left.take(); err != nil {
+		return template{}, err
+	}
 	switch s.Type {
 	case "ByteLevel": // moves offsets only
 		return template{}, nil
@@ -192,11 +214,8 @@ func (s *postSpec) build(depth int) (template, error) {
 		return s.buildTemplate()
 	case "Sequence":
 		var t template
-		if depth == maxDepth {
-			return t, fmt.Errorf("more than %d Sequences in one another", maxDepth)
-		}
 		for i := range s.Processors {
-			next, err := s.Processors[i].build(depth + 1)
+			next, err := s.Processors[i].build(left)
 			if err != nil {
 				return t, err
 			}

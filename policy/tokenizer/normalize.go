@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -32,10 +33,13 @@ func pure(f func(string) string) normalizer {
 	return func(s string) (string, error) { return f(s), nil }
 }
 
-func (n *normalizerSpec) build(depth int) (normalizer, error) {
+func (n *normalizerSpec) build(left *budget) (normalizer, error) {
+	if err := left.take(); err != nil {
+		return nil, err
+	}
 	switch n.Type {
 	case "Sequence":
-		return n.sequence(depth)
+		return n.sequence(left)
 	case "BertNormalizer":
 		return n.bert()
 	case "Replace":
@@ -79,13 +83,10 @@ func (n *normalizerSpec) build(depth int) (normalizer, error) {
 		"Replace, Prepend, Precompiled, Nmt, ByteLevel or Sequence")
 }
 
-func (n *normalizerSpec) sequence(depth int) (normalizer, error) {
-	if depth == maxDepth {
-		return nil, fmt.Errorf("more than %d Sequences in one another", maxDepth)
-	}
+func (n *normalizerSpec) sequence(left *budget) (normalizer, error) {
 	var list []normalizer
 	for i := range n.Normalizers {
-		f, err := n.Normalizers[i].build(depth + 1)
+		f, err := n.Normalizers[i].build(left)
 		if err != nil {
 			return nil, err
 		}
@@ -105,11 +106,12 @@ func (n *normalizerSpec) sequence(depth int) (normalizer, error) {
 	}, nil
 }
 
-// maxGrown bounds what normalizers may make of a text, in bytes. A character
-// becomes at most 18 by NFKD; the rest is for Replace.
-const maxGrown = 64 * MaxText
+// maps says whether a Precompiled map is part of n, which may be nil.
+func (n *normalizerSpec) maps() bool {
+	return n != nil && (n.Type == "Precompiled" || slices.ContainsFunc(n.Normalizers, func(c normalizerSpec) bool { return c.maps() }))
+}
 
-var errGrown = fmt.Errorf("the file's normalizer makes more than %d MiB of it", maxGrown>>20)
+var errGrown = fmt.Errorf("the file's rules make more than %d KiB of it", maxGrown>>10)
 
 func (n *normalizerSpec) strip() (normalizer, error) {
 	if err := need(n.Type, "strip_left", n.Left != nil, "strip_right", n.Right != nil); err != nil {
@@ -197,8 +199,8 @@ func clean(r rune) rune {
 	return r
 }
 
-// isOther says whether a character is in Unicode's category C.
-func isOther(r rune) bool { return unicode.Is(unicode.C, r) }
+// isOther says whether a character is in Unicode's category C, but assigned.
+func isOther(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs) }
 
 // spaceIdeographs puts spaces around CJK ideographs. The ranges are Hugging
 // Face's, where extension E begins at 2B920.

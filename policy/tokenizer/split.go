@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -31,10 +30,13 @@ type splitterSpec struct {
 // gptWords is GPT-2's expression for words, which ByteLevel uses.
 const gptWords = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
-func (s *splitterSpec) build(depth int) (splitter, error) {
+func (s *splitterSpec) build(left *budget) (splitter, error) {
+	if err := left.take(); err != nil {
+		return nil, err
+	}
 	switch s.Type {
 	case "Sequence":
-		return s.sequence(depth)
+		return s.sequence(left)
 	case "BertPreTokenizer":
 		return chain(cut(runes(unicode.IsSpace), removed), cut(runes(isPunctuation), isolated)), nil
 	case "Whitespace":
@@ -66,13 +68,21 @@ func (s *splitterSpec) build(depth int) (splitter, error) {
 		"Punctuation, Digits, CharDelimiterSplit or Sequence")
 }
 
-func (s *splitterSpec) sequence(depth int) (splitter, error) {
-	if depth == maxDepth {
-		return nil, fmt.Errorf("more than %d Sequences in one another", maxDepth)
+// marksFirst says whether a Metaspace marks the first piece only, and whether
+// one does so behind another pre-tokenizer.
+func (s *splitterSpec) marksFirst() (marks, behind bool) {
+	marks = s.Type == "Metaspace" && s.PrependScheme == "first"
+	for i := range s.PreTokenizers {
+		m, b := s.PreTokenizers[i].marksFirst()
+		marks, behind = marks || m, behind || b || m && i > 0
 	}
+	return marks, behind
+}
+
+func (s *splitterSpec) sequence(left *budget) (splitter, error) {
 	var list []splitter
 	for i := range s.PreTokenizers {
-		f, err := s.PreTokenizers[i].build(depth + 1)
+		f, err := s.PreTokenizers[i].build(left)
 		if err != nil {
 			return nil, err
 		}
@@ -87,6 +97,13 @@ func chain(list ...splitter) splitter {
 		for _, f := range list {
 			if pieces, err = f(pieces); err != nil {
 				return nil, err
+			}
+			size := 0
+			for _, p := range pieces {
+				size += len(p.text)
+			}
+			if size > maxGrown {
+				return nil, errGrown
 			}
 		}
 		return pieces, nil
@@ -214,7 +231,7 @@ func behaviorOf(name string, absent behavior) (behavior, error) {
 	}
 	how, ok := behaviors[name]
 	if !ok {
-		return nil, errors.New("behavior " + name + " is none of Removed, Isolated, Contiguous, MergedWithPrevious, MergedWithNext")
+		return nil, fmt.Errorf("behavior %q is none of Removed, Isolated, Contiguous, MergedWithPrevious, MergedWithNext", name)
 	}
 	return how, nil
 }

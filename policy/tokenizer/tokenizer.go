@@ -24,10 +24,10 @@ const (
 	maxElements   = 1 << 22 // of all the file's lists and maps
 	maxID         = 1 << 24
 	maxTokenBytes = 1024
-	maxDepth      = 16 // of Sequence in Sequence
+	maxGrown      = 16 * MaxText // what the file's rules may make of a text, in bytes
 
 	// MaxText is the longest text that Encode takes, in bytes.
-	MaxText = 64 << 10
+	MaxText = 16 << 10
 )
 
 // Tokenizer is an opened tokenizer.json. It does not change after Open: any
@@ -37,6 +37,7 @@ type Tokenizer struct {
 	normalize       normalizer  // nil: none
 	split           splitter    // nil: none
 	model           model
+	marksFirst      bool // split asks for the first piece
 	post            template
 	file            defaults
 	size            int
@@ -72,7 +73,7 @@ func Open(path string) (*Tokenizer, error) {
 	}
 	t, err := parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %.400s", path, err) // the file's own words may be long
 	}
 	return t, nil
 }
@@ -188,16 +189,27 @@ func (t *Tokenizer) pieces(text string) ([]piece, error) {
 			out = append(out, p)
 			continue
 		}
-		s := p.text
-		if t.normalize != nil {
-			var err error
-			if s, err = t.normalize(s); err != nil {
-				return nil, err
-			}
+		s, first, err := t.normalizePiece(p)
+		if err != nil {
+			return nil, err
 		}
-		out = t.normalized.cut(out, s, p.first)
+		out = t.normalized.cut(out, s, first)
 	}
 	return out, nil
+}
+
+// normalizePiece also says whether the piece still begins where the text does:
+// not so where the normalizer removes its first character.
+func (t *Tokenizer) normalizePiece(p piece) (s string, first bool, err error) {
+	if t.normalize == nil {
+		return p.text, p.first, nil
+	}
+	if s, err = t.normalize(p.text); err != nil || !t.marksFirst || !p.first {
+		return s, p.first, err
+	}
+	_, n := utf8.DecodeRuneInString(p.text)
+	without, err := t.normalize(p.text[n:])
+	return s, without != s, err
 }
 
 // Pad returns the id of the padding: the file's padding.pad_id, else its added

@@ -193,7 +193,7 @@ const pieces = count => {
   write('unigrambytes.json', {
     added_tokens: added(special, names, { '[MASK]': { normalized: true, lstrip: true, rstrip: true } }),
     normalizer: { type: 'Sequence', normalizers: [{ type: 'Nmt' }, { type: 'NFKD' }, { type: 'StripAccents' }, { type: 'Lowercase' }, { type: 'Strip', strip_left: false, strip_right: true }] },
-    pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, { type: 'Punctuation', behavior: 'MergedWithPrevious' }, { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true }] },
+    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true },
     post_processor: { type: 'BertProcessing', sep: ['[SEP]', 2], cls: ['[CLS]', 1] },
     model: { type: 'Unigram', unk_id: 0, byte_fallback: true, vocab },
   })
@@ -202,7 +202,7 @@ const pieces = count => {
   const vocab = ['[UNK]', '[PAD]', ...new Set(corpus.match(/\w+|[^\w\s]+/g))]
   write('wordlevel.json', {
     added_tokens: added(['[UNK]', '[PAD]'], vocab),
-    pre_tokenizer: { type: 'Whitespace' },
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Whitespace' }, { type: 'Digits', individual_digits: true }, { type: 'Punctuation', behavior: 'Contiguous' }] },
     model: { type: 'WordLevel', unk_token: '[UNK]', vocab: ids(vocab) },
   })
 }
