@@ -3,7 +3,10 @@
 // pre-tokenizer, model (WordPiece, BPE, Unigram, WordLevel), post-processor.
 //
 // The ids are those of Hugging Face's own tokenizers library. What a file asks
-// for and the package lacks is refused by Open, never guessed.
+// for and the package lacks is refused by Open, never guessed. Known to differ:
+// characters whose category Unicode has set since version 8, more than 30 accents
+// on one letter (NFC and its kin put a joiner between), and prepend_scheme first
+// where a Replace rewrites the text's first character.
 package tokenizer
 
 import (
