@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -24,7 +25,7 @@ func benchTrainer(b *testing.B) *trainer {
 	}
 	o.Model, o.Batch, o.HeldOut = base, 16, 0
 	tr := &trainer{o: o, contract: c}
-	if err := errors.Join(tr.begin(nil), tr.setUp(episodes(c, 9, 40))); err != nil {
+	if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), episodes(c, 9, 40))); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { tr.step.Close() })

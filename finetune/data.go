@@ -50,6 +50,7 @@ type dataset struct {
 	norm      *contract.Normalizer
 	relative  []int // state element of each action element; nil when absolute
 	words     map[string][]int32
+	encoded   *encoded // by frozen backbones; nil without
 	train     part
 	heldOut   part
 	advantage []float64 // of train.chunks
@@ -215,8 +216,9 @@ func (d *dataset) newBatch(n int) *batch {
 	}
 }
 
-// put assembles the chunk at c as sample i of b: everything but the noise.
-func (d *dataset) put(b *batch, i int, p *part, c at) {
+// put assembles the chunk at c as sample i of b: everything but the noise. The
+// error is a backbone's or its cache's.
+func (d *dataset) put(b *batch, i int, p *part, c at) error {
 	h, a := d.config.Horizon, d.config.ActionDim
 	f := d.frame(p, c)
 	chunk := b.clean[i*h*a : (i+1)*h*a]
@@ -237,13 +239,19 @@ func (d *dataset) put(b *batch, i int, p *part, c at) {
 	if s := len(f.State); s > 0 {
 		d.norm.State(b.in.State[i*s:(i+1)*s], f.State)
 	}
-	for k := range f.Images {
-		pix := f.Images[k].Pix
-		copy(b.in.Images[k][i*len(pix):(i+1)*len(pix)], pix)
+	if d.config.Vision == nil {
+		for k := range f.Images {
+			pix := f.Images[k].Pix
+			copy(b.in.Images[k][i*len(pix):(i+1)*len(pix)], pix)
+		}
 	}
-	if d.config.Language {
+	if d.config.Language && d.config.Text == nil {
 		copy(b.in.Words[i*d.config.MaxWords:(i+1)*d.config.MaxWords], d.wordsOf(f.Instruction))
 	}
+	if d.encoded == nil {
+		return nil
+	}
+	return d.encoded.put(b.in, i, p.spans[c.span].episode, int(c.frame), f)
 }
 
 func (d *dataset) wordsOf(text string) []int32 {

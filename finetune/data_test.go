@@ -59,7 +59,9 @@ func TestPutUndoesToTheRecordedActions(t *testing.T) {
 		b := d.newBatch(3)
 		for i, k := range []int{0, 30, 59} {
 			c := d.train.chunks[k]
-			d.put(b, i, &d.train, c)
+			if err := d.put(b, i, &d.train, c); err != nil {
+				t.Fatal(err)
+			}
 			f := d.frame(&d.train, c)
 			got, want := make([]float32, 8), make([]float32, 8)
 			d.norm.InverseAction(got, b.clean[i*8:(i+1)*8])
@@ -89,7 +91,9 @@ func TestNoiseLiesOnThePath(t *testing.T) {
 	d := newTestData(t, true, 4, 20, 0)
 	b := d.newBatch(2)
 	for i := range 2 {
-		d.put(b, i, &d.train, d.train.chunks[i])
+		if err := d.put(b, i, &d.train, d.train.chunks[i]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.noise(2, flow.NewStream(1, "a"), flow.NewStream(1, "b"), flow.Uniform)
 	for i, u := range b.target {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"arfm/finetune/objective"
-	"arfm/policy/contract"
 	"arfm/policy/flow"
 	"arfm/policy/vla"
 )
@@ -133,8 +132,8 @@ func (e *evaluator) describe() {
 	}
 }
 
-// run evaluates weights, (P).
-func (e *evaluator) run(weights []float32, step int64) *HeldOut {
+// run evaluates weights, (P). The error is that of assembling a batch.
+func (e *evaluator) run(weights []float32, step int64) (*HeldOut, error) {
 	copy(e.model.Params.Data, weights)
 	e.ws.Reset()
 	names := e.data.contract.ActionNames()
@@ -145,7 +144,11 @@ func (e *evaluator) run(weights []float32, step int64) *HeldOut {
 	noise := flow.NewStream(e.seed, streamEval)
 	for done := 0; done < len(e.frames); {
 		part := e.frames[done:min(done+len(e.b.valid), len(e.frames))]
-		h.Loss += e.batchLoss(part, noise) / float64(len(e.frames))
+		loss, err := e.batchLoss(part, noise)
+		if err != nil {
+			return nil, err
+		}
+		h.Loss += loss / float64(len(e.frames))
 		e.sample(part, noise, e.scale, &e.errors[0])
 		e.sample(part, nil, 0, &e.errors[1])
 		e.baselines(part)
@@ -154,13 +157,15 @@ func (e *evaluator) run(weights []float32, step int64) *HeldOut {
 	for i, dst := range []*ChunkError{&h.Policy, &h.ZeroNoise, &h.MeanAction, &h.HoldLast} {
 		*dst = e.errors[i].result(e.spread)
 	}
-	return h
+	return h, nil
 }
 
 // batchLoss assembles the chunks of part and returns the sum of their losses.
-func (e *evaluator) batchLoss(part []at, noise *flow.Stream) float64 {
+func (e *evaluator) batchLoss(part []at, noise *flow.Stream) (float64, error) {
 	for i, c := range part {
-		e.data.put(e.b, i, &e.data.heldOut, c)
+		if err := e.data.put(e.b, i, &e.data.heldOut, c); err != nil {
+			return 0, err
+		}
 	}
 	e.b.in.B = len(part)
 	e.b.noise(len(part), noise, noise, e.tau)
@@ -174,7 +179,7 @@ func (e *evaluator) batchLoss(part []at, noise *flow.Stream) float64 {
 			sum += d * d / float64(n)
 		}
 	}
-	return sum
+	return sum, nil
 }
 
 // sample draws one chunk per frame of part, from noise times scale, and adds
@@ -255,12 +260,3 @@ var _ objective.Field = (*field)(nil)
 func (f *field) Params() []float32             { return f.model.Params.Data }
 func (f *field) Velocity(out []float32)        { f.model.Velocity(f.ws, f.b, out) }
 func (f *field) Backward(dOut, grad []float32) { f.model.Backward(f.ws, f.b, dOut, grad) }
-
-// sameTensors says whether two contracts make the same observations and
-// actions; where rewards and episodes come from may differ.
-func sameTensors(a, b *contract.Contract) bool {
-	x, y := *a, *b
-	x.Reward, y.Reward = contract.Reward{}, contract.Reward{}
-	x.Episode, y.Episode = contract.Episode{}, contract.Episode{}
-	return string(x.YAML()) == string(y.YAML())
-}

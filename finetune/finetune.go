@@ -5,10 +5,12 @@
 package finetune
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
 	"arfm/finetune/reward"
+	"arfm/policy/backbone"
 	"arfm/policy/checkpoint"
 	"arfm/policy/contract"
 	"arfm/policy/flow"
@@ -37,6 +40,7 @@ type trainer struct {
 	export      *vla.Model // the averaged weights as they are saved; model itself without EMA
 	stats       *contract.Stats
 	parent      string
+	encoders    *backbone.Set // nil without backbones
 	rewards     map[reward.Source]int
 
 	field   *timedField
@@ -75,7 +79,7 @@ func (f *timedField) Backward(dOut, grad []float32) {
 func (f *timedField) since(start time.Time) { f.spent += time.Since(start) }
 
 // setUp builds what training on the episodes takes, after begin.
-func (t *trainer) setUp(episodes []bags.Episode) (err error) {
+func (t *trainer) setUp(ctx context.Context, episodes []bags.Episode) (err error) {
 	if t.data, err = newDataset(episodes, t.contract, t.o.HeldOut, t.o.Seed); err != nil {
 		return err
 	}
@@ -90,6 +94,14 @@ func (t *trainer) setUp(episodes []bags.Episode) (err error) {
 	}
 	if err := t.data.use(t.model.Config, t.stats); err != nil {
 		return err
+	}
+	if t.encoders != nil {
+		if t.data.encoded, err = newEncoded(t.encoders, t.contract, t.o.featureFolder()); err != nil {
+			return err
+		}
+		if err := t.data.encoded.pictures(ctx, episodes, t.o.Encoding); err != nil {
+			return err
+		}
 	}
 	if t.tau, err = flow.SamplerByName(t.o.Tau); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)
@@ -109,12 +121,9 @@ func (t *trainer) begin(saved *state) (err error) {
 		if init, err = checkpoint.Load(t.o.Init); err != nil {
 			return err
 		}
-		if t.contract == nil {
-			t.contract = init.Contract
-		}
-		if !sameTensors(t.contract, init.Contract) {
-			return fmt.Errorf("%w: checkpoint %s was trained with another contract; use the contract inside it", ErrOptions, t.o.Init)
-		}
+	}
+	if err := t.agree(saved, init); err != nil {
+		return err
 	}
 	switch {
 	case saved != nil:
@@ -124,15 +133,10 @@ func (t *trainer) begin(saved *state) (err error) {
 		case init != nil && init.Hash != saved.parent:
 			return fmt.Errorf("%w: it began from checkpoint %.12s and %s is %.12s; leave the checkpoint out or use another folder", ErrResume, saved.parent, t.o.Init, init.Hash)
 		}
-		if t.contract == nil {
-			if t.contract, err = contract.Parse([]byte(saved.contract)); err != nil {
-				return err
-			}
-		}
 		if err := t.same(saved); err != nil {
 			return err
 		}
-		asked := t.o.Model.For(t.contract)
+		asked := t.o.Model.For(t.contract).With(t.encoders)
 		if len(saved.model.StateFields) == 0 {
 			asked.StateFields = nil // begun before fields of the state had tokens
 		}
@@ -143,15 +147,42 @@ func (t *trainer) begin(saved *state) (err error) {
 		t.model, err = vla.NewZero(saved.model)
 	case init != nil:
 		t.model, t.stats, t.parent = init.Model, init.Stats, init.Hash
-	case t.contract == nil:
-		return fmt.Errorf("%w: there is no contract; name one, or a checkpoint to start from", ErrOptions)
 	default:
-		t.model, err = vla.New(t.o.Model.For(t.contract), t.o.Seed)
+		t.model, err = vla.New(t.o.Model.For(t.contract).With(t.encoders), t.o.Seed)
 	}
 	if err != nil {
 		return err
 	}
 	return t.model.Config.Fits(t.contract)
+}
+
+// agree sets the contract, where none was given that of what the run starts
+// from, and opens its backbones.
+func (t *trainer) agree(saved *state, init *checkpoint.Checkpoint) (err error) {
+	if init != nil {
+		if t.contract == nil {
+			t.contract = init.Contract
+		}
+		if !bytes.Equal(t.contract.Tensors(), init.Contract.Tensors()) {
+			return fmt.Errorf("%w: checkpoint %s was trained with another contract; use the contract inside it", ErrOptions, t.o.Init)
+		}
+	}
+	if saved != nil && t.contract == nil {
+		if t.contract, err = contract.Parse([]byte(saved.contract)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.contract == nil:
+		return fmt.Errorf("%w: there is no contract; name one, or a checkpoint to start from", ErrOptions)
+	case saved != nil:
+		t.encoders, err = backbone.OpenFor(t.contract, saved.model, t.o.Out)
+	case init != nil:
+		t.encoders, err = backbone.OpenFor(t.contract, init.Model.Config, filepath.Dir(t.o.Init))
+	default:
+		t.encoders, err = backbone.Open(t.contract)
+	}
+	return err
 }
 
 // weigh computes the advantage of every training chunk: the return-to-go at
@@ -274,7 +305,9 @@ func (t *trainer) advance() (Line, error) {
 		if err != nil {
 			return Line{}, err
 		}
-		t.data.put(t.batch, i, &t.data.train, t.data.train.chunks[k])
+		if err := t.data.put(t.batch, i, &t.data.train, t.data.train.chunks[k]); err != nil {
+			return Line{}, err
+		}
 		t.step.Advantage[i] = float32(t.data.advantage[k])
 	}
 	t.batch.noise(t.o.Batch, t.streams.Get(streamNoise), t.streams.Get(streamTau), t.tau)
@@ -306,7 +339,10 @@ func (t *trainer) report(line Line) error {
 	due := func(every int64) bool { return t.n == t.o.Steps || (every > 0 && t.n%every == 0) }
 	p := Progress{Line: line, Steps: t.o.Steps}
 	if t.eval != nil && due(t.o.EvalEvery) {
-		p.HeldOut = t.eval.run(t.adam.Weights(t.model.Params.Data), t.n)
+		var err error
+		if p.HeldOut, err = t.eval.run(t.adam.Weights(t.model.Params.Data), t.n); err != nil {
+			return err
+		}
 		t.last.Evaluation = p.HeldOut
 		entry := struct {
 			Step    int64    `json:"step"`

@@ -118,7 +118,7 @@ func TestARFMPrefersSuccess(t *testing.T) {
 		o := testOptions(t, steps)
 		o.Objective, o.Batch, o.Model.D, o.EvalChunks, o.Optim.EMA = name, 32, 32, 400, 0.99
 		tr := &trainer{o: o, contract: c}
-		if err := errors.Join(tr.begin(nil), tr.setUp(all)); err != nil {
+		if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), all)); err != nil {
 			t.Fatal(err)
 		}
 		ess, alpha := 0.0, 0.0
@@ -136,7 +136,10 @@ func TestARFMPrefersSuccess(t *testing.T) {
 			}
 		}
 		tr.data.heldOut = good
-		h := newEvaluator(tr.data, tr.model, &o, tr.tau).run(tr.adam.Weights(tr.model.Params.Data), steps)
+		h, err := newEvaluator(tr.data, tr.model, &o, tr.tau).run(tr.adam.Weights(tr.model.Params.Data), steps)
+		if err != nil {
+			t.Fatal(err)
+		}
 		loss[name] = h.Loss
 		t.Logf("%s: alpha %.2f, effective sample size %.1f of 32, loss %.4f, chunk error %.4f", name, alpha, ess, h.Loss, h.Policy.Normalised)
 		if err := tr.step.Close(); err != nil {
@@ -154,7 +157,7 @@ func TestStepEqualsTheNetwork(t *testing.T) {
 	o := testOptions(t, 10)
 	c := newContract(t, true, true)
 	tr := &trainer{o: o, contract: c}
-	if err := errors.Join(tr.begin(nil), tr.setUp(episodes(c, 9, 20))); err != nil {
+	if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), episodes(c, 9, 20))); err != nil {
 		t.Fatal(err)
 	}
 	defer tr.step.Close()

@@ -56,6 +56,7 @@ type Options struct {
 	KeepPublished int            `json:"keep_published"` // newest of this run's files that are kept there, 0 for all
 	HoldStopped   bool           `json:"hold_stopped"`   // what is saved because ctx ended is not published
 	Init          string         `json:"-"`              // checkpoint to start from: weights, architecture and statistics
+	Features      string         `json:"-"`              // folder where features of frozen backbones are kept; empty: the user's folder for caches
 	Resume        bool           `json:"-"`              // go on from Out's state; of Settings only Steps may change, upward
 	EvalEvery     int64          `json:"eval_every"`     // steps between held-out evaluations, 0 for the last step only
 	SaveEvery     int64          `json:"save_every"`     // steps between saves, 0 for the last step only
@@ -63,6 +64,9 @@ type Options struct {
 	EvalChunks    int            `json:"eval_chunks"`    // held-out chunks of an evaluation, evenly spread
 	NoiseScale    float64        `json:"noise_scale"`    // starting noise of held-out samples; 1 samples, 0 is deterministic
 	Progress      func(Progress) `json:"-"`              // called after every step, from the training goroutine
+	// Encoding is called before each picture that a frozen backbone encodes,
+	// before the first step; may be nil.
+	Encoding func(done, total int64) `json:"-"`
 }
 
 // Progress is where a run stands.

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,7 +113,7 @@ func TestPublishedArePruned(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if r.t.begin(r.saved) != nil || r.t.setUp(episodes(c, 9, 20)) != nil || r.t.restore(r.saved) != nil || r.t.catchUp() != nil {
+	if r.t.begin(r.saved) != nil || r.t.setUp(context.Background(), episodes(c, 9, 20)) != nil || r.t.restore(r.saved) != nil || r.t.catchUp() != nil {
 		t.Fatal("the run does not go on")
 	}
 	if _, err := os.Stat(filepath.Join(o.Publish, "policy-00000007.safetensors")); err != nil {

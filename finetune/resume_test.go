@@ -54,7 +54,7 @@ func TestResumeNeedsARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	eps := episodes(c, 9, 20)
-	if err := r.t.setUp(eps); err != nil { // and then it is killed
+	if err := r.t.setUp(context.Background(), eps); err != nil { // and then it is killed
 		t.Fatal(err)
 	}
 	if err := r.t.saveState(); err != nil {

@@ -78,7 +78,7 @@ func (r *Run) Contract() *contract.Contract { return r.t.contract }
 // half-written file behind.
 func (r *Run) Train(ctx context.Context, episodes []bags.Episode) (*Result, error) {
 	t := &r.t
-	if err := t.setUp(episodes); err != nil {
+	if err := t.setUp(ctx, episodes); err != nil {
 		return nil, err
 	}
 	defer t.step.Close()
@@ -114,9 +114,9 @@ func (r *Run) Train(ctx context.Context, episodes []bags.Episode) (*Result, erro
 // Close lets go of the output folder. A run that did not begin leaves nothing
 // behind.
 func (r *Run) Close() error {
-	var err error
+	err := r.t.encoders.Close()
 	if r.t.log != nil {
-		err = r.t.log.close()
+		err = errors.Join(err, r.t.log.close())
 	}
 	for _, dirs := range slices.Backward(r.made) { // one may lie in another
 		for _, dir := range dirs {

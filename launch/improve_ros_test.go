@@ -222,7 +222,7 @@ func record(t *testing.T, path string, ck *checkpoint.Checkpoint) *recording {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	p, err := ck.Policy(0)
+	p, err := ck.Policy(nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,11 +90,18 @@ func (f *evalFlags) run(ctx context.Context, std streams, s *sim.Suite, o eval.O
 	if err != nil {
 		return err
 	}
+	encoders, err := ck.Encoders()
+	if err != nil {
+		return err
+	}
+	if encoders != nil {
+		defer encoders.Close()
+	}
 	bar := newProgress(std.err, "evaluating")
 	o.Progress = func(n int) { bar.at(int64(n), int64(o.Episodes), "") }
 	open := stage.Opener(s, ck.Contract, f.tasks...)
 	newPolicy := func() (policy.Policy, error) {
-		p, err := ck.Policy(o.Seed)
+		p, err := ck.Policy(encoders, o.Seed)
 		if err == nil && f.deterministic {
 			p.NoiseScale = 0
 		}

@@ -83,7 +83,7 @@ func TestExport(t *testing.T) {
 // sameChunk runs a sampler on one observation.
 func sameChunk(t *testing.T, m *onnx.Model, ck *checkpoint.Checkpoint) {
 	t.Helper()
-	p, err := ck.Policy(1)
+	p, err := ck.Policy(nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,13 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 				p.Step, p.Loss, p.HeldOut.Loss, p.HeldOut.Policy.Normalised, p.HeldOut.MeanAction.Normalised, p.HeldOut.HoldLast.Normalised)
 		}
 	}
+	encoding := newProgress(std.err, "encoding pictures")
+	o.Encoding = func(done, total int64) {
+		encoding.at(done, total, "")
+		if done == total {
+			encoding.done()
+		}
+	}
 	run, err := finetune.Open(c, o)
 	if err != nil {
 		return err
@@ -142,6 +149,7 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.Int64Var(&f.evalEvery, "eval-every", f.evalEvery, "steps between held-out evaluations, 0 for the last step only (default: a tenth of --steps)")
 	fs.IntVar(&o.EvalChunks, "eval-chunks", o.EvalChunks, "held-out chunks of an evaluation")
 	fs.Float64Var(&o.NoiseScale, "noise-scale", o.NoiseScale, "noise that held-out samples start from: 1 samples, 0 is deterministic")
+	fs.StringVar(&o.Features, "features", o.Features, "folder where the features of a frozen vision backbone are kept between runs (default: arfm/features in the user's folder for caches)")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "threads; the same number gives the same weights to the bit")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
@@ -187,7 +195,7 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 // Flags in which a resumed run may differ from its beginning: what they say
 // does not reach the weights, or is compared elsewhere (contract, bags, init).
 var mayChange = []string{
-	"contract", "bags", "init", "out", "resume", "json",
+	"contract", "bags", "init", "out", "resume", "json", "features",
 	"publish", "keep", "keep-published", "eval-every", "save-every", "eval-chunks", "noise-scale",
 }
 

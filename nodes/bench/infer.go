@@ -35,7 +35,7 @@ func Infer(ctx context.Context, s Setup) (*InferReport, error) {
 		return nil, err
 	}
 	stats := &contract.Stats{Frames: 1, State: unitMoments(s.StateDim), Action: unitMoments(s.ActionDim)}
-	p, err := vla.NewPolicy(m, c, stats, policy.Info{}, uint64(s.Seed))
+	p, err := vla.NewPolicy(m, c, stats, nil, policy.Info{}, uint64(s.Seed))
 	if err != nil {
 		return nil, err
 	}

@@ -249,7 +249,7 @@ func (s *story) newPolicy(path string) (func() (policy.Policy, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() (policy.Policy, error) { return ck.Policy(s.o.Seed) }, nil
+	return func() (policy.Policy, error) { return ck.Policy(nil, s.o.Seed) }, nil
 }
 
 func (s *story) evaluate(ctx context.Context, name, path string) (eval.Result, error) {

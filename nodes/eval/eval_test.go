@@ -66,7 +66,7 @@ func newModel(t *testing.T, c *contract.Contract) func() (policy.Policy, error) 
 		return slices.Repeat([]contract.Moments{{Std: 1, Min: -1, Max: 1, Q01: -1, Q99: 1}}, n)
 	}
 	stats := &contract.Stats{Frames: 1, State: unit(c.StateDim()), Action: unit(c.ActionDim())}
-	return func() (policy.Policy, error) { return vla.NewPolicy(m, c, stats, policy.Info{}, 5) }
+	return func() (policy.Policy, error) { return vla.NewPolicy(m, c, stats, nil, policy.Info{}, 5) }
 }
 
 // TestWorkers: the result and every outcome are those of one worker, however

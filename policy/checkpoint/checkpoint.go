@@ -3,9 +3,11 @@ package checkpoint
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 
 	"arfm/policy"
+	"arfm/policy/backbone"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
 )
@@ -208,10 +210,14 @@ func leastBytes(c vla.Config) int64 {
 	d, n := int64(c.D), int64(0)
 	n += 25 * d * d * int64(c.Layers)      // ada 9, qkv 3, o1, q, kv 2, o2, f1 4, f2 4
 	n += d * d * int64(len(c.StateFields)) // l2
-	if c.Language {
+	if c.Text != nil {
+		n += d * int64(c.Text.Width)
+	} else if c.Language {
 		n += d * int64(c.Vocab)
 	}
-	if len(c.Cameras) > 0 {
+	if c.Vision != nil {
+		n += d * int64(c.Vision.Width)
+	} else if len(c.Cameras) > 0 {
 		v := int64(c.VisionD)
 		n += 12*v*v*int64(c.VisionLayers) + v*int64(c.Patch)*int64(c.Patch)*3 // qkv 3, o, f1 4, f2 4; patches
 	}
@@ -234,10 +240,28 @@ func fits(c vla.Config, ct *contract.Contract, s *contract.Stats) (*contract.Nor
 	return norm, nil
 }
 
-// Policy returns the checkpoint's policy; seed starts its noise. The errors
-// are those of vla.NewPolicy.
-func (ck *Checkpoint) Policy(seed uint64) (*vla.Policy, error) {
-	return vla.NewPolicy(ck.Model, ck.Contract, ck.Stats, ck.Info(), seed)
+// Policy returns the checkpoint's policy behind its encoders; seed starts its
+// noise. The errors are those of vla.NewPolicy.
+func (ck *Checkpoint) Policy(e vla.Encoders, seed uint64) (*vla.Policy, error) {
+	p, err := vla.NewPolicy(ck.Model, ck.Contract, ck.Stats, e, ck.Info(), seed)
+	if err != nil {
+		return nil, named(ck.path, err)
+	}
+	return p, nil
+}
+
+// Encoders opens the frozen backbones that the weights were trained with, nil
+// without any: files beside the checkpoint, or where its contract says. Others
+// than those are refused, with an error that wraps backbone.ErrBackbone.
+func (ck *Checkpoint) Encoders() (vla.Encoders, error) {
+	s, err := backbone.OpenFor(ck.Contract, ck.Model.Config, filepath.Dir(ck.path))
+	switch {
+	case err != nil:
+		return nil, named(ck.path, err)
+	case s == nil: // not an interface that holds nil
+		return nil, nil
+	}
+	return s, nil
 }
 
 // Info names the weights.

@@ -95,7 +95,7 @@ func TestPolicyActsAlike(t *testing.T) {
 	var chunks [2]policy.ActionChunk
 	obs := policy.Observation{State: []float32{0.1, -0.2}, Instruction: "go", Images: []policy.Image{{Width: 24, Height: 16, Pix: make([]uint8, 24*16*3)}}}
 	for i, c := range []*checkpoint.Checkpoint{ck, loaded} {
-		p, err := c.Policy(7)
+		p, err := c.Policy(nil, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +341,7 @@ func FuzzLoad(f *testing.F) {
 		if err := ck.Verify(); err != nil && !errors.Is(err, checkpoint.ErrProbe) {
 			t.Errorf("loaded, but: %v", err)
 		}
-		if _, err := ck.Policy(1); err != nil {
+		if _, err := ck.Policy(nil, 1); err != nil {
 			t.Errorf("loaded, but: %v", err)
 		}
 	})

@@ -13,13 +13,13 @@ import (
 // Matches says, with an error that wraps ErrArchitecture or ErrContract, why
 // the checkpoint cannot take the place of a running policy with this
 // architecture and contract. The contracts are compared in canonical form,
-// without reward and episode, which only training reads; of the architecture
+// as contract.Tensors gives them; of the architecture
 // the name of the preset does not count.
 func (i Info) Matches(c vla.Config, ct *contract.Contract) error {
 	if a, b := bare(i.Config), bare(c); !reflect.DeepEqual(a, b) {
 		return fmt.Errorf("%w (%s)", ErrArchitecture, fieldDiff(a, b))
 	}
-	a, b := running(i.Contract), running(ct)
+	a, b := i.Contract.Tensors(), ct.Tensors()
 	if !bytes.Equal(a, b) {
 		return fmt.Errorf("%w (%s)", ErrContract, lineDiff(a, b))
 	}
@@ -35,13 +35,6 @@ func bare(c vla.Config) vla.Config {
 		c.StateFields = nil
 	}
 	return c
-}
-
-// running is the part of a contract that a running policy reads, as YAML.
-func running(ct *contract.Contract) []byte {
-	c := *ct
-	c.Reward, c.Episode = contract.Reward{}, contract.Episode{}
-	return c.YAML()
 }
 
 // fieldDiff names the first field in which two structures differ.

@@ -87,7 +87,12 @@ func ask(ck *Checkpoint, norm *contract.Normalizer, seed uint64, n int) [][]floa
 		if c.StateDim > 0 {
 			norm.State(b.State, state)
 		}
-		if c.Language {
+		for _, x := range append(b.Features, b.Text) {
+			for i := range x {
+				x[i] = r.normalish()
+			}
+		}
+		if c.Language && c.Text == nil {
 			text := fmt.Sprintf("probe %d %s", q, ck.Contract.Observation.Instruction.Default)
 			copy(b.Words, vla.Words(text, c.Vocab, c.MaxWords))
 		}
@@ -96,8 +101,8 @@ func ask(ck *Checkpoint, norm *contract.Normalizer, seed uint64, n int) [][]floa
 				img[i] = uint8(r.next() >> 56)
 			}
 		}
-		for i := range b.Noisy { // zero mean, unit variance
-			b.Noisy[i] = float32(math.Sqrt(3) * (2*r.uniform() - 1))
+		for i := range b.Noisy {
+			b.Noisy[i] = r.normalish()
 		}
 		ck.Model.Sample(ws, b, c.Steps)
 		out[q] = append([]float32(nil), b.Noisy...)
@@ -116,6 +121,9 @@ func (s *stream) next() uint64 {
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
 }
+
+// normalish draws uniformly with mean 0 and variance 1.
+func (s *stream) normalish() float32 { return float32(math.Sqrt(3) * (2*s.uniform() - 1)) }
 
 // uniform draws from [0, 1) in steps of 2^-24.
 func (s *stream) uniform() float64 { return float64(s.next()>>40) / (1 << 24) }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"sort"
 
@@ -78,6 +79,9 @@ type Contract struct {
 	Reward      Reward      `yaml:"reward,omitempty"`  // where rewards come from
 	Episode     Episode     `yaml:"episode,omitempty"` // what marks episodes; none: one bag is one episode
 	Normalize   string      `yaml:"normalize"`         // quantile (default) | zscore
+	// Frozen encoders in place of the built-in ones.
+	Vision   *Vision   `yaml:"vision,omitempty"`
+	Language *Language `yaml:"language,omitempty"`
 }
 
 // Observation lists the inputs of a policy.
@@ -208,13 +212,16 @@ func Parse(data []byte) (*Contract, error) {
 	return &c, nil
 }
 
-// Load reads the contract in a file; see Parse.
+// Load reads the contract in a file; see Parse. Paths in it become absolute.
 func Load(path string) (*Contract, error) {
 	data, err := userfile.Read(path, MaxFileBytes+1)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
 	c, err := Parse(data)
+	if err == nil {
+		err = c.resolve(filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("contract %s: %w", path, err)
 	}

@@ -169,7 +169,7 @@ type question struct {
 // ask lets vla.Policy answer n observations, one after another.
 func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 	t.Helper()
-	p, err := ck.Policy(9)
+	p, err := ck.Policy(nil, 9)
 	if err != nil {
 		t.Fatal(err)
 	}

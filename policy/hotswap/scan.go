@@ -240,17 +240,35 @@ func (w *Watcher) prepare(c candidate) (*vla.Policy, *checkpoint.Checkpoint, err
 	if err := ck.Verify(); err != nil {
 		return nil, nil, err
 	}
-	p, err := ck.Policy(w.o.Seed)
+	encoders := w.encoders // no others match those of the running policy
+	if encoders == nil {
+		if encoders, err = ck.Encoders(); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err := w.ready(c.path, ck, encoders)
+	switch {
+	case err == nil:
+		w.encoders = encoders
+	case encoders != nil && w.encoders == nil:
+		encoders.Close()
+	}
+	return p, ck, err
+}
+
+// ready makes the policy of the checkpoint at path and lets it act once.
+func (w *Watcher) ready(path string, ck *checkpoint.Checkpoint, e vla.Encoders) (*vla.Policy, error) {
+	p, err := ck.Policy(e, w.o.Seed)
 	if err != nil {
-		return nil, nil, named(c.path, err)
+		return nil, err
 	}
 	if w.o.Deterministic {
 		p.NoiseScale = 0
 	}
 	if err := warmUp(p, ck.Model.Config); err != nil {
-		return nil, nil, named(c.path, err)
+		return nil, named(path, err)
 	}
-	return p, ck, nil
+	return p, nil
 }
 
 func (w *Watcher) matches(i checkpoint.Info) error {

@@ -97,6 +97,8 @@ type Watcher struct {
 	files  map[string]*seen
 	first  bool // only files that were there at the start have been seen
 	expect *running
+
+	encoders vla.Encoders // of the running policy, and of those to come
 }
 
 // running is what a new checkpoint must share with the running one.

@@ -31,7 +31,7 @@ func save(t testing.TB, path string, seed uint64, step int64) *checkpoint.Checkp
 func inUse(t testing.TB, seed uint64, step int64) (*Slot, *checkpoint.Checkpoint) {
 	t.Helper()
 	ck := save(t, filepath.Join(t.TempDir(), "running.safetensors"), seed, step)
-	p, err := ck.Policy(1)
+	p, err := ck.Policy(nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

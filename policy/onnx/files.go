@@ -1,9 +1,13 @@
 package onnx
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -11,6 +15,7 @@ import (
 // the model's own folder; links that lead out of it are refused.
 type folder struct {
 	dir    string
+	name   string // of the model's own file
 	mapped map[string]*mapping
 }
 
@@ -43,6 +48,19 @@ func (d *folder) bytes(location string) ([]byte, error) {
 	}
 	d.mapped[location] = m
 	return m.data, nil
+}
+
+// sum is the SHA-256 of the mapped files, the model first, hex: of a model
+// without external data what sha256sum prints.
+func (d *folder) sum() string {
+	h := sha256.New()
+	h.Write(d.mapped[d.name].data)
+	for _, name := range slices.Sorted(maps.Keys(d.mapped)) {
+		if name != d.name {
+			h.Write(d.mapped[name].data)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func (d *folder) Close() error {

@@ -86,7 +86,7 @@ func Open(path string) (*Model, error) {
 	if dir == "" {
 		dir = "."
 	}
-	files := &folder{dir: dir, mapped: map[string]*mapping{}}
+	files := &folder{dir: dir, name: name, mapped: map[string]*mapping{}}
 	f, _, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -109,6 +109,15 @@ func Open(path string) (*Model, error) {
 // Decode makes the model in data ready. data must stay unchanged while the
 // model is used. External data is out of reach.
 func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true) }
+
+// SHA256 is the sum of the model's file, and of those of its external data
+// after it in the order of their names, hex. A model from Decode has none.
+func (m *Model) SHA256() string {
+	if m.files == nil {
+		return ""
+	}
+	return m.files.sum()
+}
 
 // SetLimit changes DefaultLimit for this model.
 func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }

@@ -57,7 +57,7 @@ func castInto(dst, src *Tensor) error {
 	case Uint64:
 		return castFrom(dst, Data[uint64](src))
 	case Float16:
-		return castHalf(dst, Data[uint16](src), fromFloat16)
+		return castHalf(dst, Data[uint16](src), FromFloat16)
 	case BFloat16:
 		return castHalf(dst, Data[uint16](src), fromBFloat16)
 	}
@@ -120,7 +120,7 @@ func castFrom[S number](dst *Tensor, src []S) error {
 			d[i] = bit(v != 0)
 		}
 	case Float16:
-		castHalves(Data[uint16](dst), src, toFloat16)
+		castHalves(Data[uint16](dst), src, ToFloat16)
 	case BFloat16:
 		castHalves(Data[uint16](dst), src, toBFloat16)
 	default:

@@ -58,7 +58,7 @@ func preparePool(c *call) (func() error, error) {
 		case Uint8:
 			return maxPool(c, w, func(v uint8) uint8 { return v }), nil
 		case Float16:
-			return maxPool(c, w, fromFloat16), nil
+			return maxPool(c, w, FromFloat16), nil
 		case BFloat16:
 			return maxPool(c, w, fromBFloat16), nil
 		}

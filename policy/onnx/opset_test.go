@@ -107,8 +107,8 @@ func TestHalf(t *testing.T) {
 	}
 	for bits := range 1 << 16 { // every value there and back
 		h := uint16(bits)
-		if v := fromFloat16(h); v == v && toFloat16(v) != h {
-			t.Fatalf("float16 %#04x becomes %#04x", h, toFloat16(v))
+		if v := FromFloat16(h); v == v && ToFloat16(v) != h {
+			t.Fatalf("float16 %#04x becomes %#04x", h, ToFloat16(v))
 		}
 		if v := fromBFloat16(h); v == v && toBFloat16(v) != h {
 			t.Fatalf("bfloat16 %#04x becomes %#04x", h, toBFloat16(v))

@@ -34,10 +34,34 @@ func (m *Model) Fix(dims map[string]int) error {
 			}
 			v.Dims[k] = Dim{Size: size}
 		}
+		inputs[i] = v
+	}
+	return m.fix(inputs)
+}
+
+// FixShapes is Fix by the inputs' whole shapes, which must agree with what the
+// file says of them.
+func (m *Model) FixShapes(shapes map[string][]int) error {
+	inputs := make([]Value, len(m.Inputs))
+	for i, v := range m.Inputs {
+		shape := shapes[v.Name]
+		if !v.takes(shape) {
+			return fmt.Errorf("%s: %w: input %s cannot have shape %v", m.label, ErrInput, v, shape)
+		}
+		v.Dims = make([]Dim, len(shape))
+		for k, n := range shape {
+			v.Dims[k] = Dim{Size: n}
+		}
+		inputs[i] = v
+	}
+	return m.fix(inputs)
+}
+
+func (m *Model) fix(inputs []Value) error {
+	for _, v := range inputs {
 		if v.Dims == nil || v.Type.Size() == 0 {
 			return fmt.Errorf("%s: %w: the file gives no shape of input %s", m.label, ErrInput, v)
 		}
-		inputs[i] = v
 	}
 	m.plan = nil
 	shape, err := m.inferAll(inputs)

@@ -119,14 +119,19 @@ func (v Value) fits(t *Tensor) error {
 	if t.Type != v.Type {
 		return fmt.Errorf("input %s got %v", v, t.Type)
 	}
-	ok := v.Dims == nil || len(v.Dims) == len(t.Shape)
-	for i := 0; ok && i < len(v.Dims); i++ {
-		ok = v.Dims[i].Symbol != "" || v.Dims[i].Size == t.Shape[i]
-	}
-	if !ok {
+	if !v.takes(t.Shape) {
 		return fmt.Errorf("input %s got shape %v", v, t.Shape)
 	}
 	return nil
+}
+
+// takes says whether the file allows a shape.
+func (v Value) takes(shape []int) bool {
+	ok := v.Dims == nil || len(v.Dims) == len(shape)
+	for i := 0; ok && i < len(v.Dims); i++ {
+		ok = v.Dims[i].Symbol != "" || v.Dims[i].Size == shape[i]
+	}
+	return ok
 }
 
 func (m *Model) value(id int) *Tensor {

@@ -239,7 +239,8 @@ func (t *Tensor) Cast(to Type) (*Tensor, error) {
 
 // half precision
 
-func fromFloat16(h uint16) float32 {
+// FromFloat16 is the number whose bits in half precision are h.
+func FromFloat16(h uint16) float32 {
 	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&0x3ff
 	switch {
 	case exp == 31:
@@ -251,8 +252,8 @@ func fromFloat16(h uint16) float32 {
 	return math.Float32frombits(sign | math.Float32bits(v))
 }
 
-// toFloat16 rounds to nearest, ties to even.
-func toFloat16(f float32) uint16 {
+// ToFloat16 gives the bits of f in half precision. It rounds to nearest, ties to even.
+func ToFloat16(f float32) uint16 {
 	b := math.Float32bits(f)
 	sign, a := uint16(b>>16)&0x8000, b&0x7fffffff
 	switch {

@@ -11,6 +11,8 @@ package tokenizer
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +46,7 @@ type Tokenizer struct {
 	post            template
 	file            defaults
 	size            int
+	sum             string
 }
 
 // defaults are what the file says of truncation and padding.
@@ -78,8 +81,13 @@ func Open(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %.400s", path, err) // the file's own words may be long
 	}
+	sum := sha256.Sum256(b)
+	t.sum = hex.EncodeToString(sum[:])
 	return t, nil
 }
+
+// SHA256 is the sum of the file, hex.
+func (t *Tokenizer) SHA256() string { return t.sum }
 
 func parse(b []byte) (*Tokenizer, error) {
 	switch {

@@ -42,6 +42,10 @@ type Config struct {
 	Vocab    int  `json:"vocab"`     // rows of the hashed word table
 	MaxWords int  `json:"max_words"` // word tokens; later words are cut off
 
+	// Frozen encoders in place of the built-in ones; nil: built in.
+	Vision *Backbone `json:"vision,omitempty"`
+	Text   *Backbone `json:"text,omitempty"`
+
 	Steps int `json:"steps"` // Euler steps of a sample
 }
 
@@ -93,10 +97,11 @@ func (c Config) Validate() error {
 		in("d", c.D, 2, 4096), in("layers", c.Layers, 1, 64), in("heads", c.Heads, 1, 64),
 		in("horizon", c.Horizon, 1, 256), in("action_dim", c.ActionDim, 1, 256),
 		in("state_dim", c.StateDim, 0, contract.MaxStateDim), in("number of cameras", len(c.Cameras), 0, 16), in("steps", c.Steps, 1, 1000))
-	if c.Language {
+	err = errors.Join(err, c.Vision.validate("vision", false), c.Text.validate("text", true))
+	if c.hashesWords() {
 		err = errors.Join(err, in("vocab", c.Vocab, 1, 1<<16), in("max_words", c.MaxWords, 1, 256))
 	}
-	if len(c.Cameras) > 0 {
+	if c.seesPatches() {
 		err = errors.Join(err, in("patch", c.Patch, 1, 256), in("vision_d", c.VisionD, 1, 4096),
 			in("vision_layers", c.VisionLayers, 1, 64), in("vision_heads", c.VisionHeads, 1, 64))
 	}
@@ -118,7 +123,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: state_fields add up to %d, state_dim is %d", ErrConfig, sum, c.StateDim)
 	case c.D%2 != 0 || c.D%c.Heads != 0:
 		return fmt.Errorf("%w: d = %d must be even and a multiple of heads = %d", ErrConfig, c.D, c.Heads)
-	case len(c.Cameras) > 0 && c.VisionD%c.VisionHeads != 0:
+	case c.Text != nil && !c.Language:
+		return fmt.Errorf("%w: there is a text backbone and no language", ErrConfig)
+	case c.Vision != nil && len(c.Cameras) == 0:
+		return fmt.Errorf("%w: there is a vision backbone and no camera", ErrConfig)
+	case c.seesPatches() && c.VisionD%c.VisionHeads != 0:
 		return fmt.Errorf("%w: vision_d = %d must be a multiple of vision_heads = %d", ErrConfig, c.VisionD, c.VisionHeads)
 	case c.ContextTokens() == 0:
 		return fmt.Errorf("%w: the context is empty, give it a state, a camera or language", ErrConfig)
@@ -127,6 +136,9 @@ func (c Config) Validate() error {
 	}
 	scores := c.Heads * c.Horizon * max(c.Horizon, c.ContextTokens())
 	for _, cam := range c.Cameras {
+		if c.Vision != nil {
+			break
+		}
 		rows, cols := c.patches(cam)
 		scores = max(scores, c.VisionHeads*rows*cols*rows*cols)
 	}
@@ -149,18 +161,41 @@ func (c Config) patches(cam Camera) (rows, cols int) {
 	return (cam.Height + c.Patch - 1) / c.Patch, (cam.Width + c.Patch - 1) / c.Patch
 }
 
+// seesPatches says whether the built-in ViT is there, hashesWords whether the
+// built-in table of words is.
+func (c Config) seesPatches() bool { return len(c.Cameras) > 0 && c.Vision == nil }
+func (c Config) hashesWords() bool { return c.Language && c.Text == nil }
+
 // ContextTokens returns T, the number of context tokens: those of the state,
-// MaxWords for language, one per image patch.
+// those of language, those of each camera.
 func (c Config) ContextTokens() int {
-	n := c.stateTokens()
-	if c.Language {
-		n += c.MaxWords
-	}
+	n := c.stateTokens() + c.languageTokens()
 	for _, cam := range c.Cameras {
-		rows, cols := c.patches(cam)
-		n += rows * cols
+		n += c.cameraTokens(cam)
 	}
 	return n
+}
+
+// languageTokens returns the number of tokens of an instruction, room for the
+// longest.
+func (c Config) languageTokens() int {
+	switch {
+	case !c.Language:
+		return 0
+	case c.Text != nil:
+		return c.Text.Tokens
+	}
+	return c.MaxWords
+}
+
+// cameraTokens returns the number of tokens of a camera: one per image patch,
+// or the backbone's.
+func (c Config) cameraTokens(cam Camera) int {
+	if c.Vision != nil {
+		return c.Vision.Tokens
+	}
+	rows, cols := c.patches(cam)
+	return rows * cols
 }
 
 // stateTokens returns the number of state tokens: one for the whole state, one

@@ -5,13 +5,16 @@ import (
 	"arfm/policy/nn/vec"
 )
 
-// encode fills ctx (n, T, D): the state tokens, the word tokens, the patches of
-// each camera, in this order. Every token carries its type's embedding.
+// encode fills ctx (n, T, D): the tokens of the state, of the words, of each
+// camera, in this order. Every token carries its type's embedding.
 func (w *worker) encode(c *Config, p *weights, b *Batch) {
 	n, d, t := w.n, c.D, c.ContextTokens()
 	at := w.encodeState(c, p, b)
-	if c.Language {
-		k := c.MaxWords
+	switch k := c.languageTokens(); {
+	case c.Text != nil:
+		w.project(c, &p.text, w.text, w.features(c.Text, b.Text), at, k, p.languageType)
+		at += k
+	case c.Language:
 		for i := range w.n * k {
 			w.ids[i] = b.Words[w.lo*k+i]
 			if w.ids[i] < 0 {
@@ -29,6 +32,10 @@ func (w *worker) encode(c *Config, p *weights, b *Batch) {
 		at += k
 	}
 	for i := range c.Cameras {
+		if c.Vision != nil {
+			at += w.perceive(c, p, b, i, at)
+			continue
+		}
 		at += w.see(c, p, b, i, at)
 	}
 }
@@ -37,8 +44,12 @@ func (w *worker) encode(c *Config, p *weights, b *Batch) {
 func (w *worker) encodeBackward(c *Config, p, g *weights, b *Batch) {
 	n, d, t := w.n, c.D, c.ContextTokens()
 	at := w.encodeStateBackward(c, p, g, b)
-	if c.Language {
-		k := c.MaxWords
+	switch k := c.languageTokens(); {
+	case c.Text != nil:
+		w.collect(c, w.text, at, k, g.languageType)
+		p.text.backward(&g.text, nil, w.text, w.features(c.Text, b.Text), n*k, 0)
+		at += k
+	case c.Language:
 		for i := range n {
 			rows := w.dctx[(i*t+at)*d : (i*t+at+k)*d]
 			nn.EmbedBackward(g.table, rows, w.ids[i*k:(i+1)*k], d)
@@ -48,6 +59,10 @@ func (w *worker) encodeBackward(c *Config, p, g *weights, b *Batch) {
 		at += k
 	}
 	for i := range c.Cameras {
+		if c.Vision != nil {
+			at += w.perceiveBackward(c, p, g, b, i, at)
+			continue
+		}
 		at += w.seeBackward(c, p, g, i, at)
 	}
 }

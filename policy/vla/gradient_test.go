@@ -3,6 +3,7 @@ package vla
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -17,12 +18,15 @@ func testConfig() Config {
 	}
 }
 
-// stateConfigs are the ways to give the state its tokens: with and without
-// those of its fields.
-func stateConfigs() map[string]Config {
-	fields, whole := testConfig(), testConfig()
+// encoderConfigs are the ways to make context tokens: with and without those of
+// the state's fields, with built-in encoders and with backbones.
+func encoderConfigs() map[string]Config {
+	fields, whole, features := testConfig(), testConfig(), testConfig()
 	whole.StateFields = nil
-	return map[string]Config{"fields": fields, "whole state alone": whole}
+	sum := strings.Repeat("0", 64)
+	features.Vision = &Backbone{SHA256: sum, Tokens: 3, Width: 5}
+	features.Text = &Backbone{SHA256: sum, Tokenizer: sum, Tokens: 4, Width: 7}
+	return map[string]Config{"fields": fields, "whole state alone": whole, "backbones": features}
 }
 
 // testModel has random weights everywhere: with adaLN-zero's own start most
@@ -70,6 +74,11 @@ func testBatch(c Config, n int, seed uint64) *Batch {
 			img[i] = uint8(rng.IntN(256))
 		}
 	}
+	for _, x := range append(b.Features, b.Text) {
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+	}
 	return b
 }
 
@@ -94,7 +103,7 @@ func inner(x, y []float32) float64 {
 // with central differences along the gradient itself (its length), along a
 // random direction, and along single elements.
 func TestFiniteDifferences(t *testing.T) {
-	for name, c := range stateConfigs() {
+	for name, c := range encoderConfigs() {
 		t.Run(name, func(t *testing.T) { finiteDifferences(t, c) })
 	}
 }

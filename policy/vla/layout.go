@@ -23,13 +23,27 @@ func (c Config) layout() []nn.Spec {
 		linear(f.name+".l2", c.D, c.D)
 		add(f.name+".type", c.D)
 	}
-	if c.Language {
+	switch {
+	case c.Text != nil:
+		linear("language.proj", c.Text.Width, c.D)
+		add("language.type", c.D)
+	case c.Language:
 		add("language.table", c.Vocab+1, c.D) // the last row stands for "no word"
 		add("language.pos", c.MaxWords, c.D)
 		add("language.type", c.D)
 	}
-	if len(c.Cameras) > 0 {
+	switch {
+	case c.Vision != nil:
+		linear("vision.proj", c.Vision.Width, c.D)
+		for i := range c.Cameras {
+			add(visionPos(i), c.Vision.Tokens, c.D)
+		}
+	case len(c.Cameras) > 0:
 		c.visionLayout(add)
+	}
+	if len(c.Cameras) > 0 {
+		add("vision.camera", len(c.Cameras), c.D)
+		add("vision.type", c.D)
 	}
 	linear("expert.inp", c.ActionDim, c.D)
 	add("expert.pos", c.Horizon, c.D)
@@ -64,13 +78,15 @@ func (add adder) norm(name string, d int) {
 	add(name+".bias", d)
 }
 
-// visionLayout lists the tensors of the vision encoder.
+func visionPos(camera int) string { return fmt.Sprintf("vision.pos.%d", camera) }
+
+// visionLayout lists the tensors of the built-in vision encoder.
 func (c Config) visionLayout(add adder) {
 	v := c.VisionD
 	add.linear("vision.patch", c.Patch*c.Patch*channels, v)
 	for i, cam := range c.Cameras {
 		rows, cols := c.patches(cam)
-		add(fmt.Sprintf("vision.pos.%d", i), rows*cols, v)
+		add(visionPos(i), rows*cols, v)
 	}
 	for l := range c.VisionLayers {
 		p := fmt.Sprintf("vision.b.%d.", l)
@@ -83,8 +99,6 @@ func (c Config) visionLayout(add adder) {
 	}
 	add.norm("vision.norm", v)
 	add.linear("vision.proj", v, c.D)
-	add("vision.camera", len(c.Cameras), c.D)
-	add("vision.type", c.D)
 }
 
 // initialise draws the weights: linear layers uniform in +-sqrt(6/(in+out))
@@ -146,11 +160,12 @@ type visionBlock struct {
 type weights struct {
 	state                        []stateEncoder
 	table, wordPos, languageType []float32
+	text                         linear // of a backbone's features
 	patch                        linear
-	visionPos                    [][]float32 // per camera (P, VD)
+	visionPos                    [][]float32 // per camera (P, VD), of a backbone's features (tokens, D)
 	vision                       []visionBlock
 	visionNorm                   affine
-	proj                         linear
+	proj                         linear    // of the ViT's or a backbone's features
 	camera, visionType           []float32 // (cameras, D), (D)
 	inp, t1, t2, ada, out        linear
 	pos                          []float32 // (H, D)
@@ -186,14 +201,22 @@ func (c Config) bind(p *nn.Params) *weights {
 		w.state = append(w.state, stateEncoder{f.lo, lin(f.name + ".l1"), lin(f.name + ".l2"), p.View(f.name + ".type")})
 	}
 	if c.Language {
-		w.table, w.wordPos, w.languageType = p.View("language.table"), p.View("language.pos"), p.View("language.type")
+		w.languageType = p.View("language.type")
+	}
+	switch {
+	case c.Text != nil:
+		w.text = lin("language.proj")
+	case c.Language:
+		w.table, w.wordPos = p.View("language.table"), p.View("language.pos")
 	}
 	if len(c.Cameras) > 0 {
-		w.patch, w.visionNorm, w.proj = lin("vision.patch"), norm("vision.norm"), lin("vision.proj")
-		w.camera, w.visionType = p.View("vision.camera"), p.View("vision.type")
+		w.proj, w.camera, w.visionType = lin("vision.proj"), p.View("vision.camera"), p.View("vision.type")
 		for i := range c.Cameras {
-			w.visionPos = append(w.visionPos, p.View(fmt.Sprintf("vision.pos.%d", i)))
+			w.visionPos = append(w.visionPos, p.View(visionPos(i)))
 		}
+	}
+	if c.seesPatches() {
+		w.patch, w.visionNorm = lin("vision.patch"), norm("vision.norm")
 		for l := range c.VisionLayers {
 			n := fmt.Sprintf("vision.b.%d.", l)
 			w.vision = append(w.vision, visionBlock{norm(n + "n1"), norm(n + "n2"), lin(n + "qkv"), lin(n + "o"), lin(n + "f1"), lin(n + "f2")})

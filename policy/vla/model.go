@@ -58,8 +58,11 @@ type Batch struct {
 	State  []float32 // (B, S) normalised
 	Images [][]uint8 // per camera in the order of Config.Cameras (B, height, width, 3)
 	Words  []int32   // (B, MaxWords), -1 for no word
-	Noisy  []float32 // (B, H, A), A^tau
-	Tau    []float32 // (B), flow time: 0 noise, 1 action; not read by Sample
+	// Features of the backbones, in place of images and words.
+	Features [][]float32 // per camera (B, tokens, width)
+	Text     []float32   // (B, tokens, width)
+	Noisy    []float32   // (B, H, A), A^tau
+	Tau      []float32   // (B), flow time: 0 noise, 1 action; not read by Sample
 }
 
 // NewBatch returns a batch of n zeroed chunks with room for every input of the
@@ -69,13 +72,20 @@ func (c Config) NewBatch(n int) *Batch {
 	if c.StateDim > 0 {
 		b.State = make([]float32, n*c.StateDim)
 	}
-	if c.Language {
+	if c.Text != nil {
+		b.Text = make([]float32, n*c.Text.Tokens*c.Text.Width)
+	}
+	if c.hashesWords() {
 		b.Words = make([]int32, n*c.MaxWords)
 		for i := range b.Words {
 			b.Words[i] = -1
 		}
 	}
 	for _, cam := range c.Cameras {
+		if v := c.Vision; v != nil {
+			b.Features = append(b.Features, make([]float32, n*v.Tokens*v.Width))
+			continue
+		}
 		b.Images = append(b.Images, make([]uint8, n*cam.Height*cam.Width*channels))
 	}
 	return b
@@ -100,13 +110,23 @@ func (m *Model) check(ws *Workspace, b *Batch, tau bool) {
 		want("Tau", len(b.Tau), b.B)
 	}
 	want("State", len(b.State), b.B*c.StateDim)
-	if c.Language {
+	if v := c.Text; v != nil {
+		want("Text", len(b.Text), b.B*v.Tokens*v.Width)
+	}
+	if c.hashesWords() {
 		want("Words", len(b.Words), b.B*c.MaxWords)
 		for _, id := range b.Words[:b.B*c.MaxWords] {
 			if int(id) >= c.Vocab {
 				panic(fmt.Sprintf("vla: word %d in a vocabulary of %d", id, c.Vocab))
 			}
 		}
+	}
+	if v := c.Vision; v != nil {
+		want("Features", len(b.Features), len(c.Cameras))
+		for i := range c.Cameras {
+			want("a camera's features", len(b.Features[i]), b.B*v.Tokens*v.Width)
+		}
+		return
 	}
 	want("Images", len(b.Images), len(c.Cameras))
 	for i, cam := range c.Cameras {

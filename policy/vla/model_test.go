@@ -14,9 +14,20 @@ import (
 // item returns item i of b as a batch of one.
 func item(c Config, b *Batch, i int) *Batch {
 	rows := c.Horizon * c.ActionDim
-	one := &Batch{B: 1, State: b.State[i*c.StateDim : (i+1)*c.StateDim], Words: b.Words[i*c.MaxWords : (i+1)*c.MaxWords],
+	one := &Batch{B: 1, State: b.State[i*c.StateDim : (i+1)*c.StateDim],
 		Noisy: b.Noisy[i*rows : (i+1)*rows], Tau: b.Tau[i : i+1]}
+	if c.Text != nil {
+		k := c.Text.Tokens * c.Text.Width
+		one.Text = b.Text[i*k : (i+1)*k]
+	} else {
+		one.Words = b.Words[i*c.MaxWords : (i+1)*c.MaxWords]
+	}
 	for j, cam := range c.Cameras {
+		if c.Vision != nil {
+			k := c.Vision.Tokens * c.Vision.Width
+			one.Features = append(one.Features, b.Features[j][i*k:(i+1)*k])
+			continue
+		}
 		k := cam.Height * cam.Width * channels
 		one.Images = append(one.Images, b.Images[j][i*k:(i+1)*k])
 	}
@@ -32,7 +43,12 @@ func clone(b *Batch) *Batch {
 // TestSampleIsVelocityAndEuler: the cached path gives what Velocity and
 // flow.Euler give, on workspaces for training and not, at two step counts.
 func TestSampleIsVelocityAndEuler(t *testing.T) {
-	c := testConfig()
+	for name, c := range encoderConfigs() {
+		t.Run(name, func(t *testing.T) { sampleIsEuler(t, c) })
+	}
+}
+
+func sampleIsEuler(t *testing.T, c Config) {
 	m, b := testModel(t, c, 1), testBatch(c, 3, 1)
 	train, infer := m.NewWorkspaceN(3, true, 2), m.NewWorkspaceN(3, false, 2)
 	for _, steps := range []int{4, 7, 3} {

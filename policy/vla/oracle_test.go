@@ -143,7 +143,27 @@ func (o *oracle) place(x node, t, at, n int) node {
 	}), x)
 }
 
+// features are the projected features x (n, width) of a backbone.
+func (o *oracle) features(name string, f *Backbone, x []float32) node {
+	return o.linear(name, o.matrix(f.Tokens, f.Width, func(i, j int) float64 { return float64(x[i*f.Width+j]) }))
+}
+
 func (o *oracle) camera(b *Batch, i, t, at int) (node, int) {
+	c := o.c
+	y, n := node(nil), 0
+	if f := c.Vision; f != nil {
+		n = f.Tokens
+		pos := o.param(fmt.Sprintf("vision.pos.%d", i), n, c.D, func(p, j int) int { return p*c.D + j })
+		y = o.add(o.features("vision.proj", f, b.Features[i]), pos)
+	} else {
+		y, n = o.patches(b, i)
+	}
+	y = o.add(y, o.add(o.rows("vision.camera", i*c.D, c.D, n), o.rows("vision.type", 0, c.D, n)))
+	return o.place(y, t, at, n), n
+}
+
+// patches are the tokens of the built-in ViT.
+func (o *oracle) patches(b *Batch, i int) (node, int) {
 	c, cam := o.c, o.c.Cameras[i]
 	across := (cam.Width + c.Patch - 1) / c.Patch
 	n := across * ((cam.Height + c.Patch - 1) / c.Patch)
@@ -168,21 +188,14 @@ func (o *oracle) camera(b *Batch, i, t, at int) (node, int) {
 		x = o.add(x, o.attend(c.VisionHeads, v, p+"o", part(0), part(1), part(2)))
 		x = o.add(x, o.linear(p+"f2", o.gelu(o.linear(p+"f1", norm(p+"n2", x)))))
 	}
-	y := o.linear("vision.proj", norm("vision.norm", x))
-	y = o.add(y, o.add(o.rows("vision.camera", i*c.D, c.D, n), o.rows("vision.type", 0, c.D, n)))
-	return o.place(y, t, at, n), n
+	return o.linear("vision.proj", norm("vision.norm", x)), n
 }
 
-func (o *oracle) context(b *Batch) node {
+// words are the tokens of the instruction.
+func (o *oracle) words(b *Batch) node {
 	c := o.c
-	prefixes, from, lengths, lo := []string{"state"}, []int{0}, []int{c.StateDim}, 0
-	for f, n := range c.StateFields {
-		prefixes, from, lengths = append(prefixes, fmt.Sprintf("state.%d", f)), append(from, lo), append(lengths, n)
-		lo += n
-	}
-	t := len(prefixes) + c.MaxWords
-	for _, cam := range c.Cameras {
-		t += ((cam.Height + c.Patch - 1) / c.Patch) * ((cam.Width + c.Patch - 1) / c.Patch)
+	if f := c.Text; f != nil {
+		return o.add(o.features("language.proj", f, b.Text), o.rows("language.type", 0, c.D, f.Tokens))
 	}
 	words := o.param("language.table", c.MaxWords, c.D, func(i, j int) int {
 		id := int(b.Words[i])
@@ -192,15 +205,34 @@ func (o *oracle) context(b *Batch) node {
 		return id*c.D + j
 	})
 	words = o.add(words, o.param("language.pos", c.MaxWords, c.D, func(i, j int) int { return i*c.D + j }))
-	words = o.add(words, o.rows("language.type", 0, c.D, c.MaxWords))
-	ctx := o.place(words, t, len(prefixes), c.MaxWords)
+	return o.add(words, o.rows("language.type", 0, c.D, c.MaxWords))
+}
+
+func (o *oracle) context(b *Batch) node {
+	c := o.c
+	prefixes, from, lengths, lo := []string{"state"}, []int{0}, []int{c.StateDim}, 0
+	for f, n := range c.StateFields {
+		prefixes, from, lengths = append(prefixes, fmt.Sprintf("state.%d", f)), append(from, lo), append(lengths, n)
+		lo += n
+	}
+	words := o.words(b)
+	spoken := words.Shape()[0]
+	t := len(prefixes) + spoken
+	for _, cam := range c.Cameras {
+		if c.Vision != nil {
+			t += c.Vision.Tokens
+			continue
+		}
+		t += ((cam.Height + c.Patch - 1) / c.Patch) * ((cam.Width + c.Patch - 1) / c.Patch)
+	}
+	ctx := o.place(words, t, len(prefixes), spoken)
 
 	for f, p := range prefixes {
 		s := o.matrix(2, lengths[f], func(_, j int) float64 { return float64(b.State[from[f]+j]) })
 		s = o.add(o.linear(p+".l2", o.silu(o.linear(p+".l1", s))), o.rows(p+".type", 0, c.D, 2))
 		ctx = o.add(ctx, o.place(s, t, f, 1))
 	}
-	at := len(prefixes) + c.MaxWords
+	at := len(prefixes) + spoken
 	for i := range c.Cameras {
 		y, n := o.camera(b, i, t, at)
 		ctx = o.add(ctx, y)
@@ -280,7 +312,7 @@ func (o *oracle) run(b *Batch, r []float32) []float32 {
 // TestOracle: values, and gradients by every parameter, agree with the build
 // from primitive ops.
 func TestOracle(t *testing.T) {
-	for name, c := range stateConfigs() {
+	for name, c := range encoderConfigs() {
 		t.Run(name, func(t *testing.T) { againstOracle(t, c) })
 	}
 }

@@ -17,10 +17,10 @@ var ErrObservation = errors.New("vla: the observation does not fit the policy")
 
 // For fills in what the contract fixes: state and its fields, action, horizon
 // and cameras, and whether there is an instruction to read. Several fields get
-// a token each, beside that of the whole state.
+// a token each, beside that of the whole state. Backbones come in by With.
 func (c Config) For(ct *contract.Contract) Config {
 	c.StateDim, c.ActionDim, c.Horizon = ct.StateDim(), ct.ActionDim(), ct.Horizon()
-	c.StateFields, c.Cameras = nil, nil
+	c.StateFields, c.Cameras, c.Vision, c.Text = nil, nil, nil, nil
 	if fields := ct.Observation.State; len(fields) > 1 {
 		for i := range fields {
 			c.StateFields = append(c.StateFields, fields[i].Dim())
@@ -53,6 +53,14 @@ func (c Config) Fits(ct *contract.Contract) error {
 	if len(c.StateFields) > 0 && !slices.Equal(c.StateFields, want.StateFields) {
 		return fmt.Errorf("%w: state fields of %v numbers in the weights, of %v in the contract; use the contract they were trained with", ErrConfig, c.StateFields, want.StateFields)
 	}
+	for _, f := range []struct {
+		what          string
+		weights, asks bool
+	}{{"vision", c.Vision != nil, ct.Vision != nil}, {"language", c.Text != nil, ct.Language != nil}} {
+		if f.weights != f.asks {
+			return fmt.Errorf("%w: the weights have a %s backbone: %v, the contract: %v; use the contract they were trained with", ErrConfig, f.what, f.weights, f.asks)
+		}
+	}
 	for i, cam := range c.Cameras {
 		if cam != want.Cameras[i] {
 			return fmt.Errorf("%w: camera %v of the weights, %v of the contract; use the contract they were trained with", ErrConfig, cam, want.Cameras[i])
@@ -80,15 +88,23 @@ type Policy struct {
 	ws     *Workspace
 	batch  *Batch
 	noise  *flow.Stream
+
+	encoders Encoders
+	heard    bool   // whether batch holds the features of an instruction:
+	said     string // of this one
 }
 
 var _ policy.Policy = (*Policy)(nil)
 
 // NewPolicy joins a model to the contract and statistics that it was trained
-// with. Noise comes from the stream "noise" of the seed. The error wraps
-// ErrConfig or contract.ErrStats.
-func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, info policy.Info, seed uint64) (*Policy, error) {
+// with, and to the encoders that it was trained behind; nil for none. Noise
+// comes from the stream "noise" of the seed. The error wraps ErrConfig or
+// contract.ErrStats.
+func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, e Encoders, info policy.Info, seed uint64) (*Policy, error) {
 	if err := m.Config.Fits(c); err != nil {
+		return nil, err
+	}
+	if err := m.Config.uses(e); err != nil {
 		return nil, err
 	}
 	norm, err := contract.NewNormalizer(c, s)
@@ -98,7 +114,7 @@ func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, info policy.In
 	return &Policy{
 		NoiseScale: 1, Steps: m.Config.Steps,
 		model: m, ct: c, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
-		ws: m.NewWorkspaceN(1, false, 1), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"),
+		ws: m.NewWorkspaceN(1, false, 1), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"), encoders: e,
 	}, nil
 }
 
@@ -111,8 +127,9 @@ func (p *Policy) Contract() *contract.Contract { return p.ct }
 // Reseed starts the noise again, as NewPolicy does for that seed.
 func (p *Policy) Reseed(seed uint64) { p.noise = flow.NewStream(seed, "noise") }
 
-// Act samples a chunk of H absolute actions. It allocates nothing once chunk
-// has room. The error wraps ErrObservation; then chunk is as it was.
+// Act samples a chunk of H absolute actions. Without backbones it allocates
+// nothing once chunk has room. The error wraps ErrObservation, or is that of a
+// backbone; then chunk is as it was.
 func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 	c, b := &p.model.Config, p.batch
 	if err := p.fits(obs); err != nil {
@@ -121,11 +138,11 @@ func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 	if c.StateDim > 0 {
 		p.norm.State(b.State, obs.State)
 	}
-	for i := range c.Cameras {
-		copy(b.Images[i], obs.Images[i].Pix)
+	if err := p.look(obs); err != nil {
+		return err
 	}
-	if c.Language {
-		words(b.Words, obs.Instruction, c.Vocab)
+	if err := p.read(obs.Instruction); err != nil {
+		return err
 	}
 	p.noise.Normal(b.Noisy) // drawn whatever the scale, so that the stream moves alike
 	for i := range b.Noisy {
@@ -144,6 +161,36 @@ func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 		for k := a; k < n; k += c.ActionDim {
 			chunk.Values[k] += obs.State[s]
 		}
+	}
+	return nil
+}
+
+// look takes the pictures into the batch.
+func (p *Policy) look(obs *policy.Observation) error {
+	c, b := &p.model.Config, p.batch
+	for i := range c.Cameras {
+		if c.Vision == nil {
+			copy(b.Images[i], obs.Images[i].Pix)
+		} else if err := p.encoders.Picture(b.Features[i], &obs.Images[i]); err != nil {
+			return fmt.Errorf("vla: camera %q: %w", c.Cameras[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// read takes the instruction into the batch; one that a backbone has encoded
+// for the chunk before is not encoded again.
+func (p *Policy) read(text string) error {
+	c, b := &p.model.Config, p.batch
+	switch {
+	case c.Text == nil && c.Language:
+		words(b.Words, text, c.Vocab)
+	case c.Text != nil && (!p.heard || p.said != text):
+		p.heard = false
+		if err := p.encoders.Instruction(b.Text, text); err != nil {
+			return fmt.Errorf("vla: the instruction: %w", err)
+		}
+		p.heard, p.said = true, text
 	}
 	return nil
 }

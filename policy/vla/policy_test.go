@@ -51,7 +51,7 @@ func armPolicy(t testing.TB, seed uint64) (*Policy, *policy.Observation) {
 	base := testConfig()
 	base.Patch = 8
 	m := testModel(t, base.For(ct), 1)
-	p, err := NewPolicy(m, ct, stats, policy.Info{Hash: "abc", Step: 3, Objective: "arfm"}, seed)
+	p, err := NewPolicy(m, ct, stats, nil, policy.Info{Hash: "abc", Step: 3, Objective: "arfm"}, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestNewPolicyRefusesAnotherContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewPolicy(m, ct, stats, policy.Info{}, 1); !errors.Is(err, ErrConfig) {
+		if _, err := NewPolicy(m, ct, stats, nil, policy.Info{}, 1); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -164,11 +164,11 @@ func TestNewPolicyRefusesAnotherContract(t *testing.T) {
 		t.Errorf("fields of %v numbers", whole.StateFields)
 	}
 	whole.StateFields = nil // as weights of before had it
-	if _, err := NewPolicy(testModel(t, whole, 1), ct, stats, policy.Info{}, 1); err != nil {
+	if _, err := NewPolicy(testModel(t, whole, 1), ct, stats, nil, policy.Info{}, 1); err != nil {
 		t.Error(err)
 	}
 	m := testModel(t, testConfig().For(ct), 1)
-	if _, err := NewPolicy(m, ct, &contract.Stats{}, policy.Info{}, 1); !errors.Is(err, contract.ErrStats) {
+	if _, err := NewPolicy(m, ct, &contract.Stats{}, nil, policy.Info{}, 1); !errors.Is(err, contract.ErrStats) {
 		t.Errorf("empty statistics: error %v", err)
 	}
 }

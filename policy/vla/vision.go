@@ -1,6 +1,8 @@
 package vla
 
 import (
+	"slices"
+
 	"arfm/policy/nn"
 	"arfm/policy/nn/vec"
 )
@@ -26,8 +28,13 @@ type visionLayer struct {
 }
 
 // newVision allocates for n items; without training all cameras and blocks
-// share one set of activations.
+// share one set of activations. A backbone's features need room for their
+// tokens only.
 func newVision(c *Config, n int, train bool) []*visionActs {
+	if c.Vision != nil {
+		a := &visionActs{tokens: make([]float32, n*c.Vision.Tokens*c.D)}
+		return slices.Repeat([]*visionActs{a}, len(c.Cameras))
+	}
 	most := 0
 	for _, cam := range c.Cameras {
 		rows, cols := c.patches(cam)
@@ -118,7 +125,7 @@ func normedBackward(a *normActs, p, g *affine, dx, dy []float32, rows int) {
 func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	cam, a := c.Cameras[i], w.vision[i]
 	rows, cols := c.patches(cam)
-	n, v, d, t, np := w.n, c.VisionD, c.D, c.ContextTokens(), rows*cols
+	n, v, d, np := w.n, c.VisionD, c.D, rows*cols
 	size, pixels := np*c.Patch*c.Patch*channels, cam.Height*cam.Width*channels
 	for j := range n {
 		c.cut(a.patches[j*size:(j+1)*size], b.Images[i][(w.lo+j)*pixels:(w.lo+j+1)*pixels], cam)
@@ -144,14 +151,7 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	}
 	normed(&a.norm, &p.visionNorm, x, r)
 	p.proj.forward(a.tokens, a.norm.y, r)
-	for j := range n {
-		for k := range np {
-			row := w.ctx[(j*t+at+k)*d : (j*t+at+k+1)*d]
-			copy(row, a.tokens[(j*np+k)*d:(j*np+k+1)*d])
-			vec.Add(row, row, p.camera[i*d:(i+1)*d])
-			vec.Add(row, row, p.visionType)
-		}
-	}
+	w.place(c, a.tokens, at, np, p.camera[i*d:(i+1)*d], p.visionType)
 	return np
 }
 
@@ -159,13 +159,9 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 	a := w.vision[i]
 	rows, cols := c.patches(c.Cameras[i])
-	n, v, d, t, np := w.n, c.VisionD, c.D, c.ContextTokens(), rows*cols
+	n, v, d, np := w.n, c.VisionD, c.D, rows*cols
 	r := n * np
-	for j := range n {
-		copy(a.tokens[j*np*d:(j+1)*np*d], w.dctx[(j*t+at)*d:(j*t+at+np)*d])
-	}
-	vec.AddRows(g.camera[i*d:(i+1)*d], a.tokens, r)
-	vec.AddRows(g.visionType, a.tokens, r)
+	w.collect(c, a.tokens, at, np, g.camera[i*d:(i+1)*d], g.visionType)
 	dx := a.dx[:r*v]
 	clear(dx)
 	p.proj.backward(&g.proj, a.dy, a.tokens, a.norm.y, r, 0)

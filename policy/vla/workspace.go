@@ -69,7 +69,8 @@ type worker struct {
 
 	ctx, dctx []float32 // (M, D)
 	state     stateActs
-	ids       []int32 // (n MaxWords), -1 replaced by the row for "no word"
+	ids       []int32   // (n MaxWords), -1 replaced by the row for "no word"
+	text      []float32 // (n text tokens, D)
 	vision    []*visionActs
 	time      timeActs
 
@@ -123,7 +124,10 @@ func newWorker(c *Config, n int, train bool) *worker {
 		state: stateActs{f(c.StateDim), f(c.stateTokens() * d), f(c.stateTokens() * d), f(d)},
 	}
 	w.field = w.evaluate
-	if c.Language {
+	switch {
+	case c.Text != nil:
+		w.text = f(c.Text.Tokens * d)
+	case c.Language:
 		w.ids = make([]int32, n*c.MaxWords)
 	}
 	var one *layerActs // without training one block's activations serve all
