@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+
+	"arfm/policy/nn/vec"
 )
 
 // ErrNotFinite says that a gradient holds NaN or an infinity; nothing was
@@ -114,7 +116,8 @@ const block = 1 << 14
 //	p = p - lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay p)
 //
 // With EMA e, average = e average + (1-e) p, where e starts lower, as
-// min(e, (1+t)/(10+t)), so that the first weights are forgotten.
+// min(e, (1+t)/(10+t)), so that the first weights are forgotten. Moments below
+// 1e-30 count as 0.
 // It returns ErrNotFinite, and changes nothing, when grad is not finite.
 func (a *AdamW) Update(params, grad []float32) (Info, error) {
 	if len(params) != len(a.M) || len(grad) != len(a.M) {
@@ -131,15 +134,19 @@ func (a *AdamW) Update(params, grad []float32) (Info, error) {
 	if c.Clip > 0 && norm > c.Clip {
 		scale = c.Clip / norm
 	}
-	k := kernel{
-		scale: float32(scale), b1: float32(c.Beta1), b2: float32(c.Beta2),
-		lr: float32(lr / (1 - math.Pow(c.Beta1, t))), root: float32(1 / math.Sqrt(1-math.Pow(c.Beta2, t))),
-		eps: float32(c.Eps), keep: float32(1 - lr*c.Decay), ema: float32(min(c.EMA, (1+t)/(10+t))),
+	k := vec.AdamW{
+		Scale: float32(scale), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2),
+		Rate: float32(lr / (1 - math.Pow(c.Beta1, t))), Root: float32(1 / math.Sqrt(1-math.Pow(c.Beta2, t))),
+		Eps: float32(c.Eps), Keep: float32(1 - lr*c.Decay),
 	}
+	move := float32(1 - min(c.EMA, (1+t)/(10+t)))
 	a.parallel(len(params), func(lo, hi int) {
-		k.update(params[lo:hi], grad[lo:hi], a.M[lo:hi], a.V[lo:hi])
-		if a.Average != nil {
-			k.average(a.Average[lo:hi], params[lo:hi])
+		for ; lo < hi; lo += block { // so that the average finds params in the cache
+			end := min(lo+block, hi)
+			k.Step(params[lo:end], grad[lo:end], a.M[lo:end], a.V[lo:end])
+			if a.Average != nil {
+				vec.Lerp(a.Average[lo:end], params[lo:end], move)
+			}
 		}
 	})
 	return Info{LearningRate: lr, GradNorm: norm}, nil
@@ -154,27 +161,6 @@ func (a *AdamW) Weights(params []float32) []float32 {
 	return params
 }
 
-type kernel struct{ scale, b1, b2, lr, root, eps, keep, ema float32 }
-
-func (k kernel) update(p, g, m, v []float32) {
-	p, m, v = p[:len(g)], m[:len(g)], v[:len(g)]
-	c1, c2 := 1-k.b1, 1-k.b2
-	for i, gi := range g {
-		gi *= k.scale
-		mi := k.b1*m[i] + c1*gi
-		vi := k.b2*v[i] + c2*gi*gi
-		m[i], v[i], g[i] = mi, vi, 0
-		p[i] = k.keep*p[i] - k.lr*mi/(float32(math.Sqrt(float64(vi)))*k.root+k.eps)
-	}
-}
-
-func (k kernel) average(avg, p []float32) {
-	avg = avg[:len(p)]
-	for i, pi := range p {
-		avg[i] += (1 - k.ema) * (pi - avg[i])
-	}
-}
-
 // norm returns the L2 norm of g, summed in float64 block by block.
 func (a *AdamW) norm(g []float32) float64 {
 	n := (len(g) + block - 1) / block
@@ -184,18 +170,7 @@ func (a *AdamW) norm(g []float32) float64 {
 	partial := a.partial[:n]
 	a.parallel(len(g), func(lo, hi int) {
 		for b := lo; b < hi; b += block {
-			var s0, s1, s2, s3 float64
-			x := g[b:min(b+block, hi)]
-			for ; len(x) >= 4; x = x[4:] {
-				s0 += float64(x[0]) * float64(x[0])
-				s1 += float64(x[1]) * float64(x[1])
-				s2 += float64(x[2]) * float64(x[2])
-				s3 += float64(x[3]) * float64(x[3])
-			}
-			for _, e := range x {
-				s0 += float64(e) * float64(e)
-			}
-			partial[b/block] = (s0 + s1) + (s2 + s3)
+			partial[b/block] = vec.SumSquares(g[b:min(b+block, hi)])
 		}
 	})
 	var sum float64
