@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // An operand of attention lies in memory as batch, head, token, width or, when
@@ -258,6 +259,11 @@ func (o *operand) at(b, h int) []float32 { return o.data[b*o.batch+h*o.head:] }
 
 func addMask(w, mask []float32, shape, step []int) {
 	for r := range shape[0] {
+		if step[1] == 1 {
+			row := w[r*shape[1] : (r+1)*shape[1]]
+			vec.Add(row, row, mask[r*step[0]:])
+			continue
+		}
 		for i := range shape[1] {
 			w[r*shape[1]+i] += mask[r*step[0]+i*step[1]]
 		}

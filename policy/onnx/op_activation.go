@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"arfm/policy/nn"
 	"arfm/policy/nn/vec"
 )
 
@@ -29,17 +28,33 @@ func init() {
 
 // prepareActivation is an activation with parameters.
 func prepareActivation(c *call) (func() error, error) {
-	if c.op == "Gelu" && c.string("approximate", "none") == "none" && c.in[0].Type == Float32 {
-		return func() error {
-			x, y := Data[float32](c.in[0]), Data[float32](c.result[0])
-			parallel(len(x), 1<<13, func(lo, hi int) { vec.GELU(y[lo:hi], x[lo:hi]) })
-			return nil
-		}, c.out(0, Float32, c.in[0].Shape...)
+	par := func(name string, missing float64) float64 { return float64(c.float(name, float32(missing))) }
+	return mapFloats(c, c.activation(c.op, par), c.vectorActivation(par))
+}
+
+// vectorActivation is the same on vectors, nil for some.
+func (c *call) vectorActivation(par func(name string, missing float64) float64) func(y, x []float32) {
+	switch c.op {
+	case "Gelu":
+		if c.string("approximate", "none") == "tanh" {
+			return vec.GELUTanh
+		}
+		return vec.GELU
+	case "HardSigmoid":
+		a, b := float32(par("alpha", 0.2)), float32(par("beta", 0.5))
+		return func(y, x []float32) { vec.ClampLine(y, x, a, b, 0, 1) }
+	case "Swish":
+		a := float32(par("alpha", 1))
+		if a == 1 {
+			return vec.SiLU
+		}
+		return func(y, x []float32) {
+			vec.Scale(y, x, a)
+			vec.Sigmoid(y, y)
+			vec.Mul(y, y, x)
+		}
 	}
-	f := c.activation(c.op, func(name string, missing float64) float64 {
-		return float64(c.float(name, float32(missing)))
-	})
-	return mapFloats(c, f)
+	return nil
 }
 
 // activation is the function of that name; par reads a parameter.
@@ -154,6 +169,10 @@ func clip[T number](c *call) func() error {
 		}
 		x, y := Data[T](c.in[0]), Data[T](c.result[0])
 		parallel(len(x), 1<<14, func(from, to int) {
+			if f, ok := any(x).([]float32); ok {
+				vec.Clamp(any(y).([]float32)[from:to], f[from:to], float32(lo), float32(hi))
+				return
+			}
 			for i, v := range x[from:to] {
 				y[from+i] = min(max(v, lo), hi)
 			}
@@ -196,13 +215,6 @@ func prepareSoftmax(c *call) (func() error, error) {
 		if n == 0 {
 			return nil
 		}
-		if inner == 1 && c.op == "Softmax" {
-			parallel(outer, 1+(1<<13)/n, func(lo, hi int) {
-				copy(dst[lo*n:hi*n], src[lo*n:hi*n])
-				nn.Softmax(dst[lo*n:hi*n], hi-lo, n)
-			})
-			return nil
-		}
 		parallel(outer*inner, 1+(1<<13)/n, func(lo, hi int) {
 			for r := lo; r < hi; r++ {
 				from := r/inner*n*inner + r%inner
@@ -223,6 +235,10 @@ func rowMax(x []float32, step int) float32 {
 }
 
 func softmaxRow(x, y []float32, step int) {
+	if step == 1 {
+		vec.Softmax(y, x)
+		return
+	}
 	top, sum := rowMax(x, step), float32(0)
 	for i := 0; i < len(x); i += step {
 		e := float32(math.Exp(float64(x[i] - top)))
@@ -236,6 +252,12 @@ func softmaxRow(x, y []float32, step int) {
 }
 
 func logSoftmaxRow(x, y []float32, step int) {
+	if step == 1 {
+		top := vec.Max(x)
+		sum := vec.ExpSum(y, x, top)
+		vec.Normalize(y, x, top+float32(math.Log(float64(sum))), 1)
+		return
+	}
 	top, sum := rowMax(x, step), 0.0
 	for i := 0; i < len(x); i += step {
 		sum += math.Exp(float64(x[i] - top))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -221,43 +223,27 @@ func fastArith(op string, out, a, b *Tensor, shapes [][]int) {
 }
 
 func rowArith(op string, d, x, y []float32) {
-	x, y = x[:len(d)], y[:len(d)]
 	switch op {
 	case "Add":
-		for k := range d {
-			d[k] = x[k] + y[k]
-		}
+		vec.Add(d, x, y)
 	case "Sub":
-		for k := range d {
-			d[k] = x[k] - y[k]
-		}
+		vec.Sub(d, x, y)
 	case "Mul":
-		for k := range d {
-			d[k] = x[k] * y[k]
-		}
+		vec.Mul(d, x, y)
 	case "Div":
-		for k := range d {
-			d[k] = x[k] / y[k]
-		}
+		vec.Div(d, x, y)
 	}
 }
 
 func scalarArith(op string, d, x []float32, y float32) {
-	x = x[:len(d)]
 	switch op {
 	case "Add":
-		for k, v := range x {
-			d[k] = v + y
-		}
+		vec.Line(d, x, 1, y)
 	case "Sub":
-		for k, v := range x {
-			d[k] = v - y
-		}
+		vec.Line(d, x, 1, -y)
 	case "Mul":
-		for k, v := range x {
-			d[k] = v * y
-		}
-	case "Div":
+		vec.Scale(d, x, y)
+	case "Div": // not times 1/y, which may be beyond float32
 		for k, v := range x {
 			d[k] = v / y
 		}

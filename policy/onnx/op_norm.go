@@ -3,6 +3,8 @@ package onnx
 import (
 	"fmt"
 	"math"
+
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -90,14 +92,13 @@ func prepareBatchNorm(c *call) (func() error, error) {
 		}
 		scale, bias, eps := c.floatsAt(1), c.floatsAt(2), float64(c.float("epsilon", 1e-5))
 		src, dst := Data[float32](x), Data[float32](c.result[0])
-		for p := 0; inner > 0 && p < len(src)/inner; p++ {
-			ch := p % channels
-			g := float32(float64(scale[ch]) / math.Sqrt(float64(variance[ch])+eps))
-			shift := bias[ch] - mean[ch]*g
-			for i, v := range src[p*inner : (p+1)*inner] {
-				dst[p*inner+i] = v*g + shift
+		parallel(len(src)/max(inner, 1), 1+(1<<14)/max(inner, 1), func(lo, hi int) {
+			for p := lo; p < hi; p++ {
+				ch := p % channels
+				g := float32(float64(scale[ch]) / math.Sqrt(float64(variance[ch])+eps))
+				vec.Line(dst[p*inner:(p+1)*inner], src[p*inner:(p+1)*inner], g, bias[ch]-mean[ch]*g)
 			}
-		}
+		})
 		return nil
 	}, c.out(0, Float32, x.Shape...)
 }
@@ -128,16 +129,12 @@ func (c *call) batchStatistics(channels, inner int) (mean, variance []float32) {
 	return mean, variance
 }
 
-// moments are mean and variance of a row.
-func moments(x []float32) (mean, variance float64) {
-	for _, v := range x {
-		mean += float64(v)
-	}
-	mean /= float64(len(x))
-	for _, v := range x {
-		variance += (float64(v) - mean) * (float64(v) - mean)
-	}
-	return mean, variance / float64(len(x))
+// moments are the mean of a row and what the square root of its variance plus
+// eps divides by.
+func moments(x []float32, eps float64) (mean, r float32) {
+	n := float64(len(x))
+	mean = vec.Sum(x) / float32(n)
+	return mean, float32(1 / math.Sqrt(float64(vec.Deviations(x, mean))/n+eps))
 }
 
 // prepareGroupNorm normalises groups of channels; InstanceNormalization has a
@@ -169,16 +166,18 @@ func prepareGroupNorm(c *call) (func() error, error) {
 		scale, bias, eps := c.floatsAt(1), c.floatsAt(2), float64(c.float("epsilon", 1e-5))
 		src, dst := Data[float32](x), Data[float32](c.result[0])
 		inner := product(x.Shape[2:])
-		size := channels / max(groups, 1) * inner
-		for g := range x.Shape[0] * groups {
-			row := src[g*size : (g+1)*size]
-			mean, variance := moments(row)
-			r := 1 / math.Sqrt(variance+eps)
-			for i, v := range row {
-				ch := (g*size + i) / inner % channels / perScale
-				dst[g*size+i] = float32((float64(v)-mean)*r*float64(scale[ch]) + float64(bias[ch]))
+		each := channels / max(groups, 1)
+		size := each * inner
+		parallel(x.Shape[0]*groups, 1+(1<<14)/max(size, 1), func(lo, hi int) {
+			for g := lo; g < hi; g++ {
+				mean, r := moments(src[g*size:(g+1)*size], eps)
+				for p := g * each; p < (g+1)*each; p++ {
+					ch, y := p%channels/perScale, dst[p*inner:(p+1)*inner]
+					vec.Normalize(y, src[p*inner:(p+1)*inner], mean, r*scale[ch])
+					vec.Line(y, y, 1, bias[ch])
+				}
 			}
-		}
+		})
 		return nil
 	}, c.out(0, Float32, x.Shape...)
 }
@@ -225,19 +224,15 @@ func (c *call) normaliseRows(row []int) {
 	parallel(len(src)/max(d, 1), 1+(1<<13)/max(d, 1), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			x, y := src[i*d:(i+1)*d], dst[i*d:(i+1)*d]
-			mean, variance := moments(x)
+			m, f := moments(x, eps)
 			if c.op == "RMSNormalization" {
-				mean, variance = 0, variance+mean*mean
-			}
-			r := 1 / math.Sqrt(variance+eps)
-			m, f := float32(mean), float32(r)
-			for j, v := range x {
-				y[j] = (v - m) * f * scale[j]
+				m, f = 0, float32(1/math.Sqrt(vec.SumSquares(x)/float64(d)+eps))
 			}
 			if bias != nil {
-				for j := range y {
-					y[j] += bias[j]
-				}
+				vec.NormalizeAffine(y, x, scale, bias, m, f)
+			} else {
+				vec.Normalize(y, x, m, f)
+				vec.Mul(y, y, scale)
 			}
 			if c.wants(1) {
 				Data[float32](c.result[1])[i] = m

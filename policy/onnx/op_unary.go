@@ -3,6 +3,8 @@ package onnx
 import (
 	"fmt"
 	"math"
+
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -46,12 +48,22 @@ func softplus(x float64) float64 {
 	return math.Log1p(math.Exp(x))
 }
 
-func prepareMath(c *call) (func() error, error) {
-	return mapFloats(c, mathFunctions[c.op])
+// vectors are those of them for which there are vector instructions.
+var vectors = map[string]func(y, x []float32){
+	"Erf": vec.Erf, "Exp": vec.Exp, "Sigmoid": vec.Sigmoid, "Sqrt": vec.Sqrt, "Tanh": vec.Tanh,
+	"HardSwish": func(y, x []float32) {
+		vec.ClampLine(y, x, 1.0/6, 0.5, 0, 1)
+		vec.Mul(y, y, x)
+	},
 }
 
-// mapFloats applies f to every element of the first input.
-func mapFloats(c *call, f func(float64) float64) (func() error, error) {
+func prepareMath(c *call) (func() error, error) {
+	return mapFloats(c, mathFunctions[c.op], vectors[c.op])
+}
+
+// mapFloats applies f to every element of the first input; fast, where it is
+// not nil, does so for float32, to an output that is not the input.
+func mapFloats(c *call, f func(float64) float64, fast func(y, x []float32)) (func() error, error) {
 	if err := c.types(0, Float32, Float64); err != nil {
 		return nil, err
 	}
@@ -65,6 +77,10 @@ func mapFloats(c *call, f func(float64) float64) (func() error, error) {
 			return nil
 		}
 		src, dst := Data[float32](x), Data[float32](c.result[0])
+		if fast != nil {
+			parallel(len(src), 1<<14, func(lo, hi int) { inPieces(dst[lo:hi], src[lo:hi], fast) })
+			return nil
+		}
 		parallel(len(src), 1<<13, func(lo, hi int) {
 			for i, v := range src[lo:hi] {
 				dst[lo+i] = float32(f(float64(v)))
@@ -72,6 +88,15 @@ func mapFloats(c *call, f func(float64) float64) (func() error, error) {
 		})
 		return nil
 	}, c.out(0, x.Type, x.Shape...)
+}
+
+// inPieces calls f on pieces that stay in the first cache between its passes.
+func inPieces(y, x []float32, f func(y, x []float32)) {
+	const piece = 1 << 11
+	for ; len(x) > piece; x, y = x[piece:], y[piece:] {
+		f(y[:piece], x[:piece])
+	}
+	f(y, x)
 }
 
 func prepareSigned(c *call) (func() error, error) {
