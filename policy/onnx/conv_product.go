@@ -12,54 +12,36 @@ import (
 // (cin k.., out..), group by group of each image. The columns are never built:
 // they are windows of the image with its padding.
 func (v *convolution) run(c *call, y, x, k, bias []float32) error {
-	depth := v.cin * product(v.kernel)
 	l, err := v.frame()
 	if err != nil {
 		return err
 	}
-	l.columns()
-	weights := c.packed(1, v.groups, func(g int, p *gemm.Packed) {
-		p.Left(false, v.cout, depth, k[g*v.cout*depth:(g+1)*v.cout*depth], depth)
-	})
-	p := gemm.Product{M: v.cout, K: depth, Alpha: 1, LdC: product(v.out), Clip: v.clip, Low: v.low, High: v.high}
-	one := func(job int, padded []float32, multiply func(*gemm.Product), cores bool) {
-		q, g := p, job%v.groups
-		q.A = gemm.Matrix{Data: k[g*v.cout*depth : (g+1)*v.cout*depth], Ld: max(depth, 1)}
-		if weights != nil {
-			q.A = gemm.Matrix{Packed: &weights[g]}
-		}
-		if bias != nil {
-			q.RowBias = bias[g*v.cout : (g+1)*v.cout]
-		}
-		image := x[job*v.cin*product(v.in) : (job+1)*v.cin*product(v.in)]
-		l.multiply(&q, y[job*v.cout*p.LdC:(job+1)*v.cout*p.LdC], image, padded, multiply, cores)
-	}
+	l.weights(c, k, bias)
 	jobs, cores := v.batch*v.groups, runtime.GOMAXPROCS(0)
-	size := 0
-	if l.copied {
-		size = v.cin * l.channel
+	buffers := cores
+	if jobs < cores || jobs == 1 {
+		buffers = 1
 	}
-	alone := jobs < cores || jobs == 1
-	buffers := 1
-	if !alone {
-		buffers = cores
-	}
-	padded, done, err := scratch[float32](c, size*buffers)
+	memory, done, err := scratch[float32](c, l.room()*buffers)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if alone { // the cores share each product
+	in, out := v.cin*product(v.in), v.cout*product(v.out)
+	one := func(job int, memory []float32, multiply func(*gemm.Product)) {
+		l.multiply(job%v.groups, y[job*out:(job+1)*out], x[job*in:(job+1)*in], memory, multiply)
+	}
+	if buffers == 1 { // the cores share each product
 		for job := range jobs {
-			one(job, padded, multiply, true)
+			one(job, memory, multiply)
 		}
 		return nil
 	}
 	var worker atomic.Int32
-	parallel(jobs, 1+gemmGrain/(1+p.M*p.LdC*depth), func(lo, hi int) {
-		own := padded[int(worker.Add(1)-1)*size:][:size]
+	parallel(jobs, 1+gemmGrain/(1+out*v.cin*product(v.kernel)), func(lo, hi int) {
+		own := memory[int(worker.Add(1)-1)*l.room():][:l.room()]
 		for job := lo; job < hi; job++ {
-			one(job, own, (*gemm.Product).Run, false)
+			one(job, own, (*gemm.Product).Run)
 		}
 	})
 	return nil
@@ -77,6 +59,13 @@ type frame struct {
 	phase   int   // numbers of one phase of a row
 	channel int   // numbers of a channel
 	offsets []int // of the columns' rows
+
+	outer  int  // axes before the last two: a product for each of their places
+	plane  int  // places of the others
+	across bool // the product is transposed: few places would waste vectors
+
+	kernels []gemm.Matrix // of the groups, the operand that is no image
+	bias    []float32
 }
 
 func (v *convolution) frame() (*frame, error) {
@@ -91,6 +80,9 @@ func (v *convolution) frame() (*frame, error) {
 	if !l.copied {
 		l.size = v.in
 	}
+	l.outer = max(0, last-1)
+	l.plane = product(v.out[l.outer:])
+	l.across = l.plane <= fewPlaces && vectorsFor(l.plane)*v.cout*8 > vectorsFor(v.cout)*l.plane*9
 	s := v.stride[last]
 	l.phase = (l.size[last] + s - 1) / s
 	if !l.copied {
@@ -104,6 +96,7 @@ func (v *convolution) frame() (*frame, error) {
 		l.row[i] = l.channel
 		l.channel *= l.size[i]
 	}
+	l.columns()
 	return l, nil
 }
 
@@ -135,46 +128,108 @@ func step(place, size []int) {
 	}
 }
 
-// multiply computes y (cout, out..) of one image: a product for each index of
-// the axes before the last two.
-func (l *frame) multiply(p *gemm.Product, y, image, padded []float32, multiply func(*gemm.Product), cores bool) {
-	if l.pointwise() {
-		p.N, p.C = p.LdC, y
-		p.B = gemm.Matrix{Data: image, Ld: max(p.N, 1)}
-		multiply(p)
-		return
-	}
-	if l.copied {
-		grain := l.cin
-		if cores {
-			grain = 1 + (1<<15)/(1+l.channel)
+// fewPlaces is how many places of the output count as few.
+const fewPlaces = 128
+
+// vectorsFor is how many of the widest vectors hold n numbers.
+func vectorsFor(n int) int { return (n + 15) / 16 }
+
+// weights finds the groups' kernels, packed where they are constant.
+func (l *frame) weights(c *call, k, bias []float32) {
+	depth := len(l.offsets)
+	of := func(g int) []float32 { return k[g*l.cout*depth : (g+1)*l.cout*depth] }
+	l.kernels, l.bias = make([]gemm.Matrix, l.groups), bias
+	packed := c.packed(1, l.groups, l.across, func(g int, p *gemm.Packed) {
+		if l.across {
+			p.Right(true, depth, l.cout, of(g), depth)
+		} else {
+			p.Left(false, l.cout, depth, of(g), depth)
 		}
-		in := product(l.in)
-		parallel(l.cin, grain, func(lo, hi int) {
-			for ch := lo; ch < hi; ch++ {
-				l.pad(padded[ch*l.channel:(ch+1)*l.channel], image[ch*in:(ch+1)*in])
-			}
-		})
-		image = padded
+	})
+	for g := range l.kernels {
+		if packed != nil {
+			l.kernels[g].Packed = &packed[g]
+		} else {
+			l.kernels[g] = matrix(of(g), depth, l.across)
+		}
+	}
+}
+
+// room is the memory that one product needs, for the frame and for a
+// transposed result.
+func (l *frame) room() int {
+	n := 0
+	if l.copied {
+		n = l.cin * l.channel
+	}
+	if l.across {
+		n += l.cout * l.plane
+	}
+	return n
+}
+
+// multiply computes y (cout, out..) of one image.
+func (l *frame) multiply(g int, y, image, memory []float32, multiply func(*gemm.Product)) {
+	if l.copied {
+		image, memory = l.pads(memory, image), memory[l.cin*l.channel:]
 	}
 	last := len(l.in) - 1
-	outer := max(0, last-1)
 	columns := gemm.Columns{Offsets: l.offsets, Width: l.out[last]}
-	p.N = product(l.out[outer:])
 	if last > 0 {
 		columns.Step = l.stride[last-1] * l.row[last-1]
 	}
-	p.B = gemm.Matrix{Columns: &columns}
-	place := make([]int, outer)
-	for i := range product(l.out[:outer]) {
+	place := make([]int, l.outer)
+	for i := range product(l.out[:l.outer]) {
 		at := 0
 		for a, o := range place {
 			at += o * l.stride[a] * l.row[a]
 		}
-		columns.Image, p.C = image[at:], y[i*p.N:]
-		multiply(p)
-		step(place, l.out[:outer])
+		columns.Image = image[at:]
+		operand := gemm.Matrix{Columns: &columns}
+		if l.pointwise() && l.outer == 0 {
+			operand = matrix(image, l.plane, l.across)
+		}
+		l.one(g, y[i*l.plane:], operand, memory, multiply)
+		step(place, l.out[:l.outer])
 	}
+}
+
+// one computes one plane of y.
+func (l *frame) one(g int, y []float32, image gemm.Matrix, memory []float32, multiply func(*gemm.Product)) {
+	p := gemm.Product{
+		M: l.cout, N: l.plane, K: len(l.offsets), Alpha: 1, A: l.kernels[g], B: image,
+		C: y, LdC: product(l.out), Clip: l.clip, Low: l.low, High: l.high,
+	}
+	var bias []float32
+	if l.bias != nil {
+		bias = l.bias[g*l.cout : (g+1)*l.cout]
+	}
+	if !l.across {
+		p.RowBias = bias
+		multiply(&p)
+		return
+	}
+	p.M, p.N, p.A, p.B = p.N, p.M, p.B, p.A
+	p.C, p.LdC, p.ColumnBias = memory, l.cout, bias
+	multiply(&p)
+	n := product(l.out)
+	for ch := range l.cout {
+		row := y[ch*n:][:l.plane]
+		for i := range row {
+			row[i] = memory[i*l.cout+ch]
+		}
+	}
+}
+
+// pads writes the image with its padding.
+func (l *frame) pads(to, image []float32) []float32 {
+	in := product(l.in)
+	parallel(l.cin, 1+(1<<15)/(1+l.channel), func(lo, hi int) {
+		for ch := lo; ch < hi; ch++ {
+			l.pad(to[ch*l.channel:(ch+1)*l.channel], image[ch*in:(ch+1)*in])
+		}
+	})
+	return to[:l.cin*l.channel]
 }
 
 // pad writes one channel into its frame.
@@ -214,11 +269,22 @@ func spread(to, from []float32, shift, s int) {
 	}
 	clear(to[:lo])
 	clear(to[hi:])
-	if s == 1 {
-		copy(to[lo:hi], from[lo+shift:])
+	to = to[lo:hi]
+	if len(to) == 0 {
 		return
 	}
-	for i := lo; i < hi; i++ {
-		to[i] = from[i*s+shift]
+	from = from[lo*s+shift:]
+	switch s {
+	case 1:
+		copy(to, from)
+	case 2:
+		from = from[: 2*len(to)-1 : 2*len(to)-1]
+		for i := range to {
+			to[i] = from[2*i]
+		}
+	default:
+		for i := range to {
+			to[i] = from[i*s]
+		}
 	}
 }

@@ -116,7 +116,7 @@ func (p *matmul) float32(c *call) {
 	p.each(func(a, b, c int) { pairs = append(pairs, pair{a, b, c}) })
 	if len(pairs) == 1 {
 		q := gemm.Product{M: p.m, N: p.n, K: p.k, Alpha: 1, A: matrix(x, p.k, false), B: matrix(y, p.n, false), C: z, LdC: p.n, ColumnBias: c.floatsAt(2)}
-		if w := c.packed(1, 1, func(_ int, w *gemm.Packed) { w.Right(false, p.k, p.n, y, p.n) }); w != nil {
+		if w := c.packed(1, 1, false, func(_ int, w *gemm.Packed) { w.Right(false, p.k, p.n, y, p.n) }); w != nil {
 			q.B = gemm.Matrix{Packed: &w[0]}
 		}
 		multiply(&q)
@@ -190,7 +190,7 @@ func prepareGemm(c *call) (func() error, error) {
 	return func() error {
 		y := Data[float32](c.result[0])
 		q := gemm.Product{M: m, N: n, K: k, Alpha: c.float("alpha", 1), A: matrix(Data[float32](a), a.Shape[1], ta), B: matrix(Data[float32](b), b.Shape[1], tb), C: y, LdC: n}
-		if w := c.packed(1, 1, func(_ int, w *gemm.Packed) { w.Right(tb, k, n, q.B.Data, q.B.Ld) }); w != nil {
+		if w := c.packed(1, 1, false, func(_ int, w *gemm.Packed) { w.Right(tb, k, n, q.B.Data, q.B.Ld) }); w != nil {
 			q.B = gemm.Matrix{Packed: &w[0]}
 		}
 		switch beta := c.float("beta", 1); {

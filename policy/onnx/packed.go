@@ -15,17 +15,19 @@ const gemmGrain = 1 << 17
 // matrices in the order in which the kernels read them.
 type packs struct {
 	of       *Tensor
+	layout   bool
 	matrices []gemm.Packed
 }
 
-// packed gives the n matrices of input i, which fill packs on the first run.
-// There are none where the input is not a constant.
-func (c *call) packed(i, n int, fill func(k int, p *gemm.Packed)) []gemm.Packed {
+// packed gives the n matrices of input i, which fill packs on the first run and
+// when another of two layouts is asked for. There are none where the input is
+// not a constant.
+func (c *call) packed(i, n int, layout bool, fill func(k int, p *gemm.Packed)) []gemm.Packed {
 	if i >= len(c.fixed) || !c.fixed[i] || cpu.Has == cpu.Generic {
 		return nil
 	}
-	if c.packs.of != c.in[i] {
-		c.packs = packs{c.in[i], make([]gemm.Packed, n)}
+	if c.packs.of != c.in[i] || c.packs.layout != layout {
+		c.packs = packs{c.in[i], layout, make([]gemm.Packed, n)}
 		for k := range c.packs.matrices {
 			fill(k, &c.packs.matrices[k])
 		}

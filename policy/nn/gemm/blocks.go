@@ -132,7 +132,7 @@ func (x *engine) takeLeft(lo, hi, panels, strips int) {
 	switch {
 	case a.Packed != nil:
 		x.left = a.Packed.data[x.k0*m+x.firstRow*x.t.k:]
-	case strips > fewStrips:
+	case strips > fewStrips || a.Columns != nil:
 		x.packA = room(x.packA, (cut(hi, panels, m)-x.firstRow)*x.t.k+slack)
 		x.left = x.packA
 		x.packPanels(x.left, a, lo, hi, panels, m, x.k0, x.k1)

@@ -50,8 +50,8 @@ type Product struct {
 	Low, High  float32
 }
 
-// Matrix is an operand: numbers as they lie, or packed ones, or, for B only,
-// the columns of an image.
+// Matrix is an operand: numbers as they lie, or packed ones, or the columns of
+// an image, which for A are its rows.
 type Matrix struct {
 	Data    []float32
 	Ld      int // length of a stored row
@@ -120,6 +120,8 @@ func (x *Matrix) check(name string, left bool, rows, columns int) {
 		if q := x.Packed; q.left != left || q.rows != rows || q.columns != columns {
 			panic(fmt.Sprintf("gemm: %s is packed as (%d, %d), not (%d, %d)", name, q.rows, q.columns, rows, columns))
 		}
+	case x.Columns != nil && left:
+		x.Columns.check(columns, rows)
 	case x.Columns != nil:
 		x.Columns.check(rows, columns)
 	case x.Trans:

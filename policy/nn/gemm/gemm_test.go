@@ -84,7 +84,7 @@ func draw(r *rand.Rand, m, n, k int) *problem {
 func (p *problem) result(workers int) []float32 {
 	q := p.Product
 	q.C = slices.Clone(p.before)
-	if p.packA {
+	if p.packA && p.A.Columns == nil {
 		q.A = Matrix{Packed: p.packers[0].Left(p.A.Trans, p.M, p.K, p.A.Data, p.A.Ld)}
 	}
 	if p.packB && p.B.Columns == nil {
@@ -102,9 +102,15 @@ func (p *problem) result(workers int) []float32 {
 // magnitudes.
 func (p *problem) compare(t *testing.T, label string, got []float32) {
 	t.Helper()
+	a := func(i, k int) float32 {
+		if c := p.A.Columns; c != nil {
+			return c.at(k, i)
+		}
+		return p.A.at(i, k)
+	}
 	b := func(k, j int) float32 {
 		if c := p.B.Columns; c != nil {
-			return c.Image[c.Offsets[k]+j/c.Width*c.Step+j%c.Width]
+			return c.at(k, j)
 		}
 		return p.B.at(k, j)
 	}
@@ -119,7 +125,7 @@ func (p *problem) compare(t *testing.T, label string, got []float32) {
 			}
 			var sum, size float64
 			for k := range p.K {
-				v := float64(p.Alpha) * float64(p.A.at(i, k)) * float64(b(k, j))
+				v := float64(p.Alpha) * float64(a(i, k)) * float64(b(k, j))
 				sum, size = sum+v, size+math.Abs(v)
 			}
 			if p.Beta != 0 {
@@ -141,6 +147,8 @@ func (p *problem) compare(t *testing.T, label string, got []float32) {
 		}
 	}
 }
+
+func (c *Columns) at(k, j int) float32 { return c.Image[c.Offsets[k]+j/c.Width*c.Step+j%c.Width] }
 
 func (p *problem) String() string {
 	return fmt.Sprintf("(%d, %d, %d) trans %v %v ld %d %d %d alpha %v beta %v bias %v %v clip %v packed %v %v",
@@ -208,15 +216,19 @@ func TestRandom(t *testing.T) {
 
 func TestColumns(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
-	for range 100 {
-		p := draw(r, 1+r.IntN(30), 1+r.IntN(150), 1+r.IntN(70))
+	for i := range 150 {
+		p := draw(r, 1+r.IntN(70), 1+r.IntN(150), 1+r.IntN(70))
+		n, of := p.N, &p.B
+		if i%2 == 0 {
+			n, of = p.M, &p.A
+		}
 		c := &Columns{Width: 1 + r.IntN(60), Offsets: make([]int, p.K)}
 		c.Step = c.Width + r.IntN(5)
 		for k := range c.Offsets {
 			c.Offsets[k] = r.IntN(50)
 		}
-		c.Image = normal(r, slices.Max(c.Offsets)+(p.N-1)/c.Width*c.Step+min(p.N, c.Width))
-		p.B = Matrix{Columns: c}
+		c.Image = normal(r, slices.Max(c.Offsets)+(n-1)/c.Width*c.Step+min(n, c.Width))
+		*of = Matrix{Columns: c}
 		p.check(t)
 	}
 }

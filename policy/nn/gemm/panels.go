@@ -32,9 +32,12 @@ func (x *engine) packPanels(to []float32, a *Matrix, lo, hi, panels, m, k0, k1 i
 	for i := lo; i < hi; i++ {
 		row, end := cut(i, panels, m), cut(i+1, panels, m)
 		panel, rows := to[(row-first)*n:], end-row
-		if a.Trans {
+		switch {
+		case a.Columns != nil:
+			x.pick(panel, rows, a.Columns, row, rows, k0, k1)
+		case a.Trans:
 			x.copyRows(panel, rows, a.Data[k0*a.Ld+row:], a.Ld, n, rows)
-		} else {
+		default:
 			x.transpose(panel, rows, a.Data[row*a.Ld+k0:], a.Ld, rows, n)
 		}
 	}
@@ -46,8 +49,7 @@ func (x *engine) packStrip(to []float32, b *Matrix, j, width, k0, k1 int) {
 	n, step := k1-k0, x.width(width)
 	switch {
 	case b.Columns != nil:
-		c := b.Columns
-		c.runs(j, width, func(from, at, run int) { x.pickRows(to[at:], step, c.Image[from:], c.Offsets[k0:k1], run) })
+		x.pick(to, step, b.Columns, j, width, k0, k1)
 	case b.Trans:
 		for at := 0; at < width; at += x.lanes {
 			x.transpose(to[at:], step, b.Data[(j+at)*b.Ld+k0:], b.Ld, min(x.lanes, width-at), n)
@@ -55,6 +57,11 @@ func (x *engine) packStrip(to []float32, b *Matrix, j, width, k0, k1 int) {
 	default:
 		x.copyRows(to, step, b.Data[k0*b.Ld+j:], b.Ld, n, width)
 	}
+}
+
+// pick writes columns j to j+width of an image, for each k of the block.
+func (x *engine) pick(to []float32, step int, c *Columns, j, width, k0, k1 int) {
+	c.runs(j, width, func(from, at, run int) { x.pickRows(to[at:], step, c.Image[from:], c.Offsets[k0:k1], run) })
 }
 
 // transpose writes n columns of some rows, at most a vector's, each as a row:

@@ -15,7 +15,12 @@ func (p *Product) plain() {
 		p.finish(0, p.N)
 		return
 	}
-	if p.B.Columns == nil {
+	if x := p.A.Columns; x != nil {
+		a = Matrix{Data: make([]float32, p.K*p.M), Ld: p.M, Trans: true}
+		x.unfold(a.Data, p.M, 0, p.M)
+	}
+	x := p.B.Columns
+	if x == nil {
 		blas.Sgemm(a.Trans, b.Trans, p.M, p.N, p.K, p.Alpha, a.Data, a.Ld, b.Data, b.Ld, p.Beta, p.C, p.LdC)
 		p.finish(0, p.N)
 		return
@@ -24,13 +29,16 @@ func (p *Product) plain() {
 	unfolded := make([]float32, step*p.K)
 	for j := 0; j < p.N; j += step {
 		n := min(step, p.N-j)
-		for k, o := range p.B.Columns.Offsets {
-			p.B.Columns.runs(j, n, func(from, to, n int) {
-				copy(unfolded[k*step+to:k*step+to+n], p.B.Columns.Image[o+from:])
-			})
-		}
+		x.unfold(unfolded, step, j, n)
 		blas.Sgemm(a.Trans, false, p.M, n, p.K, p.Alpha, a.Data, a.Ld, unfolded, step, p.Beta, p.C[j:], p.LdC)
 		p.finish(j, j+n)
+	}
+}
+
+// unfold writes columns j to j+n.
+func (c *Columns) unfold(to []float32, toRow, j, n int) {
+	for k, o := range c.Offsets {
+		c.runs(j, n, func(from, at, n int) { copy(to[k*toRow+at:][:n], c.Image[o+from:]) })
 	}
 }
 
