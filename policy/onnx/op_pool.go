@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -193,24 +195,32 @@ func largest[T number, V float32 | float64 | int8 | uint8](image []T, under []in
 	return best
 }
 
-// maxImages is MaxPool of images, without indices: each place of the kernel in
-// turn raises the rows of the output.
+// maxImages is MaxPool of images, without indices: the largest of each column
+// that a row of the output sees, then along the row.
 func (w *window) maxImages(y, x []float32) {
 	in, out := product(w.in), product(w.out)
 	least := lowest[float32](Float32)
 	parallel(len(y)/max(out, 1), 1+enough/(1+out*product(w.kernel)), func(from, to int) {
+		crest := make([]float32, w.in[1])
 		for p := from; p < to; p++ {
 			image, plane := x[p*in:(p+1)*in], y[p*out:(p+1)*out]
 			for i := range plane {
 				plane[i] = least
 			}
 			for oy := range w.out[0] {
-				row := plane[oy*w.out[1] : (oy+1)*w.out[1]]
 				base := oy*w.stride[0] - w.begin[0]
 				lo, hi := w.meets(0, base, w.in[0])
 				for ky := lo; ky < hi; ky++ {
 					iy := base + ky*w.dilation[0]
-					w.raise(row, image[iy*w.in[1]:(iy+1)*w.in[1]])
+					line := image[iy*w.in[1] : (iy+1)*w.in[1]]
+					if ky == lo {
+						copy(crest, line)
+					} else {
+						vec.Larger(crest, crest, line)
+					}
+				}
+				if lo < hi {
+					w.raise(plane[oy*w.out[1]:(oy+1)*w.out[1]], crest)
 				}
 			}
 		}
@@ -224,6 +234,10 @@ func (w *window) raise(row, image []float32) {
 	for kx := first; kx < last; kx++ {
 		shift := kx*w.dilation[1] - w.begin[1]
 		lo, hi := w.inside(1, shift)
+		if w.stride[1] == 1 && lo < hi {
+			vec.Larger(row[lo:hi], row[lo:hi], image[lo+shift:])
+			continue
+		}
 		at := lo*w.stride[1] + shift
 		for o := lo; o < hi; o++ {
 			row[o] = max(row[o], image[at])
@@ -330,27 +344,22 @@ func prepareGlobalPool(c *call) (func() error, error) {
 	return func() error {
 		src, n := Data[float32](x), product(x.Shape[2:])
 		for i := range Data[float32](c.result[0]) {
-			plane := src[i*n : (i+1)*n]
-			top, sum := math.Inf(-1), 0.0
-			for _, v := range plane {
-				switch c.op {
-				case "GlobalMaxPool":
-					top = max(top, float64(v))
-				case "GlobalAveragePool":
-					sum += float64(v)
-				default:
+			plane, y := src[i*n:(i+1)*n], &Data[float32](c.result[0])[i]
+			switch c.op {
+			case "GlobalAveragePool":
+				*y = vec.Sum(plane) / float32(n)
+			case "GlobalMaxPool":
+				*y = lowest[float32](Float32)
+				for _, v := range plane {
+					*y = max(*y, v)
+				}
+			default:
+				sum := 0.0
+				for _, v := range plane {
 					sum += math.Pow(math.Abs(float64(v)), p)
 				}
+				*y = float32(math.Pow(sum, 1/p))
 			}
-			switch c.op {
-			case "GlobalMaxPool":
-				sum = top
-			case "GlobalAveragePool":
-				sum /= float64(n)
-			default:
-				sum = math.Pow(sum, 1/p)
-			}
-			Data[float32](c.result[0])[i] = float32(sum)
 		}
 		return nil
 	}, c.out(0, Float32, shape...)

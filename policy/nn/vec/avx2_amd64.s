@@ -2952,6 +2952,104 @@ done3:
 	VZEROUPPER
 	RET
 
+// func largerAVX2(z *float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·largerAVX2(SB), NOSPLIT, $0-32
+	MOVQ z+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop1:
+	CMPQ    BX, $+32
+	JLT     tail2
+	VMOVUPS (CX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VMAXPS  Y1, Y0, Y2
+	VMAXPS  Y0, Y1, Y0
+	VORPS   Y0, Y2, Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	VMOVUPS 32(CX)(SI*1), Y0
+	VMOVUPS 32(DX)(SI*1), Y1
+	VMAXPS  Y1, Y0, Y2
+	VMAXPS  Y0, Y1, Y0
+	VORPS   Y0, Y2, Y0
+	VMOVUPS Y0, 32(AX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Y0
+	VMOVUPS 64(DX)(SI*1), Y1
+	VMAXPS  Y1, Y0, Y2
+	VMAXPS  Y0, Y1, Y0
+	VORPS   Y0, Y2, Y0
+	VMOVUPS Y0, 64(AX)(SI*1)
+	VMOVUPS 96(CX)(SI*1), Y0
+	VMOVUPS 96(DX)(SI*1), Y1
+	VMAXPS  Y1, Y0, Y2
+	VMAXPS  Y0, Y1, Y0
+	VORPS   Y0, Y2, Y0
+	VMOVUPS Y0, 96(AX)(SI*1)
+	ADDQ    $+128, SI
+	SUBQ    $+32, BX
+	JMP     loop1
+
+tail2:
+	CMPQ         BX, $+0
+	JLE          done3
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
+	VMASKMOVPS   (CX)(SI*1), Y0, Y1
+	VMASKMOVPS   (DX)(SI*1), Y0, Y2
+	VMOVUPS      Y2, Y2
+	VMAXPS       Y2, Y1, Y3
+	VMAXPS       Y1, Y2, Y1
+	VORPS        Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*1)
+	SUBQ         $+8, BX
+	CMPQ         BX, $+0
+	JLE          done3
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
+	VMASKMOVPS   32(CX)(SI*1), Y0, Y1
+	VMASKMOVPS   32(DX)(SI*1), Y0, Y2
+	VMOVUPS      Y2, Y2
+	VMAXPS       Y2, Y1, Y3
+	VMAXPS       Y1, Y2, Y1
+	VORPS        Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, 32(AX)(SI*1)
+	SUBQ         $+8, BX
+	CMPQ         BX, $+0
+	JLE          done3
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
+	VMASKMOVPS   64(CX)(SI*1), Y0, Y1
+	VMASKMOVPS   64(DX)(SI*1), Y0, Y2
+	VMOVUPS      Y2, Y2
+	VMAXPS       Y2, Y1, Y3
+	VMAXPS       Y1, Y2, Y1
+	VORPS        Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, 64(AX)(SI*1)
+	SUBQ         $+8, BX
+	CMPQ         BX, $+0
+	JLE          done3
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	VPCMPGTD     lane<>+0(SB), Y0, Y0
+	VMASKMOVPS   96(CX)(SI*1), Y0, Y1
+	VMASKMOVPS   96(DX)(SI*1), Y0, Y2
+	VMOVUPS      Y2, Y2
+	VMAXPS       Y2, Y1, Y3
+	VMAXPS       Y1, Y2, Y1
+	VORPS        Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, 96(AX)(SI*1)
+	SUBQ         $+8, BX
+
+done3:
+	VZEROUPPER
+	RET
+
 // func axpyAVX2(y *float32, x *float32, n int, a float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-28

@@ -3070,6 +3070,104 @@ done3:
 	VZEROUPPER
 	RET
 
+// func largerAVX512(z *float32, x *float32, y *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·largerAVX512(SB), NOSPLIT, $0-32
+	MOVQ z+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+
+loop1:
+	CMPQ    BX, $+64
+	JLT     tail2
+	VMOVUPS (CX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VMAXPS  Z1, Z0, Z2
+	VMAXPS  Z0, Z1, Z0
+	VORPS   Z0, Z2, Z0
+	VMOVUPS Z0, (AX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VMAXPS  Z1, Z0, Z2
+	VMAXPS  Z0, Z1, Z0
+	VORPS   Z0, Z2, Z0
+	VMOVUPS Z0, 64(AX)(SI*1)
+	VMOVUPS 128(CX)(SI*1), Z0
+	VMOVUPS 128(DX)(SI*1), Z1
+	VMAXPS  Z1, Z0, Z2
+	VMAXPS  Z0, Z1, Z0
+	VORPS   Z0, Z2, Z0
+	VMOVUPS Z0, 128(AX)(SI*1)
+	VMOVUPS 192(CX)(SI*1), Z0
+	VMOVUPS 192(DX)(SI*1), Z1
+	VMAXPS  Z1, Z0, Z2
+	VMAXPS  Z0, Z1, Z0
+	VORPS   Z0, Z2, Z0
+	VMOVUPS Z0, 192(AX)(SI*1)
+	ADDQ    $+256, SI
+	SUBQ    $+64, BX
+	JMP     loop1
+
+tail2:
+	CMPQ      BX, $+0
+	JLE       done3
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VMOVUPS   Z1, Z1
+	VMAXPS    Z1, Z0, Z2
+	VMAXPS    Z0, Z1, Z0
+	VORPS     Z0, Z2, Z0
+	VMOVUPS   Z0, K1, (AX)(SI*1)
+	SUBQ      $+16, BX
+	CMPQ      BX, $+0
+	JLE       done3
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z 64(CX)(SI*1), K1, Z0
+	VMOVUPS.Z 64(DX)(SI*1), K1, Z1
+	VMOVUPS   Z1, Z1
+	VMAXPS    Z1, Z0, Z2
+	VMAXPS    Z0, Z1, Z0
+	VORPS     Z0, Z2, Z0
+	VMOVUPS   Z0, K1, 64(AX)(SI*1)
+	SUBQ      $+16, BX
+	CMPQ      BX, $+0
+	JLE       done3
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z 128(CX)(SI*1), K1, Z0
+	VMOVUPS.Z 128(DX)(SI*1), K1, Z1
+	VMOVUPS   Z1, Z1
+	VMAXPS    Z1, Z0, Z2
+	VMAXPS    Z0, Z1, Z0
+	VORPS     Z0, Z2, Z0
+	VMOVUPS   Z0, K1, 128(AX)(SI*1)
+	SUBQ      $+16, BX
+	CMPQ      BX, $+0
+	JLE       done3
+	MOVL      $0xffffffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z 192(CX)(SI*1), K1, Z0
+	VMOVUPS.Z 192(DX)(SI*1), K1, Z1
+	VMOVUPS   Z1, Z1
+	VMAXPS    Z1, Z0, Z2
+	VMAXPS    Z0, Z1, Z0
+	VORPS     Z0, Z2, Z0
+	VMOVUPS   Z0, K1, 192(AX)(SI*1)
+	SUBQ      $+16, BX
+
+done3:
+	VZEROUPPER
+	RET
+
 // func axpyAVX512(y *float32, x *float32, n int, a float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·axpyAVX512(SB), NOSPLIT, $0-28

@@ -354,6 +354,24 @@ func divKernel(z, x, y []float32) {
 }
 
 //go:noescape
+func largerAVX2(z, x, y *float32, n int)
+
+//go:noescape
+func largerAVX512(z, x, y *float32, n int)
+
+func largerKernel(z, x, y []float32) {
+	for len(z) > 0 {
+		n := min(len(z), piece)
+		if cpu.Has == cpu.AVX512 {
+			largerAVX512(unsafe.SliceData(z), unsafe.SliceData(x), unsafe.SliceData(y), n)
+		} else {
+			largerAVX2(unsafe.SliceData(z), unsafe.SliceData(x), unsafe.SliceData(y), n)
+		}
+		z, x, y = z[n:], x[n:], y[n:]
+	}
+}
+
+//go:noescape
 func axpyAVX2(y, x *float32, n int, a float32)
 
 //go:noescape

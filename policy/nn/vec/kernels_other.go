@@ -25,6 +25,7 @@ func addKernel(z, x, y []float32)                             { panic("vec: no a
 func subKernel(z, x, y []float32)                             { panic("vec: no sub") }
 func mulKernel(z, x, y []float32)                             { panic("vec: no mul") }
 func divKernel(z, x, y []float32)                             { panic("vec: no div") }
+func largerKernel(z, x, y []float32)                          { panic("vec: no larger") }
 func axpyKernel(y, x []float32, a float32)                    { panic("vec: no axpy") }
 func lerpKernel(y, x []float32, a float32)                    { panic("vec: no lerp") }
 func mulAddKernel(z, x, y []float32)                          { panic("vec: no mulAdd") }

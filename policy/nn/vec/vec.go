@@ -205,6 +205,18 @@ func Div(z, x, y []float32) {
 	divKernel(z, x, y)
 }
 
+// Larger sets z = max(x, y), element by element; NaN of either stays.
+func Larger(z, x, y []float32) {
+	z, y = z[:len(x)], y[:len(x)]
+	if cpu.Has == cpu.Generic {
+		for i, v := range x {
+			z[i] = max(v, y[i])
+		}
+		return
+	}
+	largerKernel(z, x, y)
+}
+
 // Axpy adds a x to y.
 func Axpy(y []float32, a float32, x []float32) {
 	y = y[:len(x)]

@@ -44,6 +44,10 @@ func kernels() []kernel {
 		}, "a", "b", "low", "high"),
 		unary("normalize", 4, func(k *kit, x vec, a []vec) vec { return k.mul(k.sub(x, a[0]), a[1]) }, "mean", "r"),
 		binary("add", (*kit).add), binary("sub", (*kit).sub), binary("mul", (*kit).mul), binary("div", (*kit).div),
+		binary("larger", func(k *kit, a reg.Register, b operand.Op) vec {
+			y := k.mov(b)
+			return k.or(k.max(a, y), k.max(y, a)) // NaN of either comes from one of the two
+		}),
 	}
 	return append(append(all, streams()...), reductions()...)
 }
