@@ -22,10 +22,10 @@ const exportDetail = `onnx: graphs of opset 17, for any batch.
   --graph parts    encoder.onnx, once for an observation, and step.onnx, one Euler
                    step, to be run n times with tau = i/n and dt = 1/n
 The state goes in as it is measured and actions come out as they are to be
-commanded, absolute and in SI units. Only the words of an instruction are hashed
-outside (32-bit FNV-1a; the file says how). Each file documents its inputs and
-outputs, and its metadata hold architecture, contract, statistics and normaliser
-as JSON.
+commanded, absolute and in SI units. Words of an instruction are hashed outside
+(32-bit FNV-1a; the file says how), and of frozen encoders the features are
+inputs. Each file documents its inputs and outputs, and its metadata hold
+architecture, contract, statistics and normaliser as JSON.
 
 safetensors: policy.safetensors. A checkpoint is a safetensors file already; this
 one is for programs that are not arfm: the same tensors under the same names, the

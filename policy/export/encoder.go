@@ -19,15 +19,34 @@ func (g *graph) observe(c *vla.Config, ct *contract.Contract, norm *contract.Coe
 		g.input(inputState, onnx.Float32, stateDoc(ct), perItem(c.StateDim)...)
 		g.within("state", func() { tokens = g.stateTokens(c, norm) })
 	}
-	if c.Language {
+	switch {
+	case c.Text != nil:
+		name := g.input(inputText, onnx.Float32, textDoc(c.Text), perItem(c.Text.Tokens, c.Text.Width)...)
+		g.within("language", func() {
+			tokens = append(tokens, g.op("Add", g.linear("language.proj", name), g.param("language.type")))
+		})
+	case c.Language:
 		g.input(inputWords, onnx.Int64, wordsDoc(c), perItem(c.MaxWords)...)
 		g.within("language", func() { tokens = append(tokens, g.wordTokens(inputWords)) })
 	}
 	for i, cam := range c.Cameras {
-		name := g.input(imageInput(cam.Name), onnx.Uint8, imageDoc(ct, cam), perItem(cam.Height, cam.Width, channels)...)
-		g.within(fmt.Sprintf("camera%d", i), func() { tokens = append(tokens, g.see(c, i, name)) })
+		g.within(fmt.Sprintf("camera%d", i), func() { tokens = append(tokens, g.camera(c, ct, i, cam)) })
 	}
 	return g.concat(1, tokens...)
+}
+
+// camera adds the input of camera i and returns its tokens: patches of the
+// image, or the projected features of the frozen encoder.
+func (g *graph) camera(c *vla.Config, ct *contract.Contract, i int, cam vla.Camera) string {
+	var x string
+	if v := c.Vision; v != nil {
+		name := g.input(featureInput(cam.Name), onnx.Float32, featureDoc(ct, cam, v), perItem(v.Tokens, v.Width)...)
+		x = g.op("Add", g.linear("vision.proj", name), g.param(fmt.Sprintf("vision.pos.%d", i)))
+	} else {
+		x = g.see(c, i, g.input(imageInput(cam.Name), onnx.Uint8, imageDoc(ct, cam), perItem(cam.Height, cam.Width, channels)...))
+	}
+	which := g.gather(0, g.param("vision.camera"), g.index(i))
+	return g.op("Add", g.op("Add", x, which), g.param("vision.type"))
 }
 
 // stateTokens normalises the state (B, S) and returns its tokens, (B, 1, D)
@@ -78,9 +97,7 @@ func (g *graph) see(c *vla.Config, i int, image string) string {
 			x = g.op("Add", x, g.linear(p+"f2", g.gelu(g.linear(p+"f1", g.affine(p+"n2", x)))))
 		})
 	}
-	x = g.linear("vision.proj", g.affine("vision.norm", x))
-	camera := g.gather(0, g.param("vision.camera"), g.index(i))
-	return g.op("Add", g.op("Add", x, camera), g.param("vision.type"))
+	return g.linear("vision.proj", g.affine("vision.norm", x))
 }
 
 // affine is a layer normalisation with learned gain and bias.

@@ -1,7 +1,8 @@
 // Package export takes a policy out of arfm: as ONNX graphs that ONNX Runtime
 // runs, and as plain safetensors for PyTorch and others.
 //
-// A graph holds all of the policy but the hashing of words: it takes the state
+// A graph holds all of the policy but the hashing of words and frozen encoders,
+// whose features are inputs then: it takes the state
 // as it is measured and gives actions as they are commanded, absolute and in SI
 // units. Normalisation and what actions are relative to are part of it.
 package export
@@ -45,6 +46,7 @@ const maxBlocks = 2048
 const (
 	inputState  = "state"
 	inputWords  = "words"
+	inputText   = "text_features" // of a frozen encoder, in place of words
 	inputNoise  = "noise"
 	inputNoisy  = "noisy"
 	inputTau    = "tau"
@@ -55,7 +57,8 @@ const (
 	outputChunk = "chunk"
 )
 
-func imageInput(camera string) string { return "image_" + camera }
+func imageInput(camera string) string   { return "image_" + camera }
+func featureInput(camera string) string { return "features_" + camera } // of a frozen encoder
 
 // Model is one graph: its name, which is that of its file less the ending, and
 // its contents.

@@ -26,6 +26,8 @@ type robot struct {
 	relative bool
 	zscore   bool
 	whole    bool // no tokens for the state's fields
+	vision   bool // frozen encoders
+	text     bool
 	config   vla.Config
 	batch    int
 }
@@ -42,6 +44,9 @@ func robots() map[string]robot {
 		"state":             {fields: []int{4}, zscore: true, config: small(), batch: 2},
 		"whole state alone": {fields: []int{1, 2}, whole: true, relative: true, config: small(), batch: 1},
 		"camera":            {cameras: [][2]int{{8, 8}}, config: small(), batch: 1},
+		"frozen encoders":   {fields: []int{3}, cameras: [][2]int{{16, 24}, {9, 20}}, language: true, vision: true, text: true, relative: true, config: small(), batch: 3},
+		"frozen vision":     {cameras: [][2]int{{9, 20}}, language: true, vision: true, config: small(), batch: 2},
+		"frozen text":       {fields: []int{2}, cameras: [][2]int{{9, 20}}, language: true, text: true, config: small(), batch: 2},
 		"camera and words":  {cameras: [][2]int{{10, 17}}, language: true, zscore: true, config: small(), batch: 2},
 	}
 	r := rand.New(rand.NewPCG(5, 0))
@@ -73,7 +78,14 @@ func (b *robot) contract(t *testing.T) *contract.Contract {
 	if b.zscore {
 		normalize = contract.NormalizeZScore
 	}
-	fmt.Fprintf(&y, "version: 1\nrate_hz: 20\nnormalize: %s\nobservation:\n", normalize)
+	fmt.Fprintf(&y, "version: 1\nrate_hz: 20\nnormalize: %s\n", normalize)
+	if b.vision {
+		fmt.Fprintln(&y, "vision: {onnx: vision.onnx, freeze: true, mean: [0, 0, 0], std: [1, 1, 1]}")
+	}
+	if b.text {
+		fmt.Fprintln(&y, "language: {onnx: text.onnx, tokenizer: tokenizer.json}")
+	}
+	fmt.Fprintln(&y, "observation:")
 	names, joints := []string{"x"}, []string{}
 	for i, n := range b.fields {
 		names = names[:0]
@@ -127,12 +139,46 @@ func statistics(ct *contract.Contract, r *rand.Rand) *contract.Stats {
 	return &contract.Stats{Frames: 1, State: moments(ct.StateDim()), Action: moments(ct.ActionDim())}
 }
 
+// encoders stand for frozen encoders: to a policy they are numbers that depend
+// on the image and the instruction.
+type encoders struct{ vision, text *vla.Backbone }
+
+func (b *robot) encoders() *encoders {
+	e := &encoders{}
+	sum := strings.Repeat("ab", 32)
+	if b.vision {
+		e.vision = &vla.Backbone{SHA256: sum, Tokens: 5, Width: 7}
+	}
+	if b.text {
+		e.text = &vla.Backbone{SHA256: sum, Tokenizer: sum, Tokens: 4, Width: 6}
+	}
+	return e
+}
+
+func (e *encoders) Backbones() (vision, text *vla.Backbone) { return e.vision, e.text }
+func (e *encoders) Close() error                            { return nil }
+
+func (e *encoders) Picture(dst []float32, im *policy.Image) error {
+	for i := range dst {
+		dst[i] = float32(im.Pix[i*11%len(im.Pix)])/128 - 1
+	}
+	return nil
+}
+
+func (e *encoders) Instruction(dst []float32, text string) error {
+	clear(dst)
+	for i := range min(len(dst), len(text)) {
+		dst[i] = float32(text[i])/64 - 1
+	}
+	return nil
+}
+
 // checkpoint has random weights everywhere: as a policy is drawn, its velocity
 // is 0.
 func (b *robot) checkpoint(t *testing.T) *checkpoint.Checkpoint {
 	t.Helper()
 	ct := b.contract(t)
-	c := b.config.For(ct)
+	c := b.config.For(ct).With(b.encoders())
 	if b.whole {
 		c.StateFields = nil
 	}
@@ -169,7 +215,8 @@ type question struct {
 // ask lets vla.Policy answer n observations, one after another.
 func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 	t.Helper()
-	p, err := ck.Policy(nil, 9)
+	frozen := &encoders{ck.Model.Config.Vision, ck.Model.Config.Text}
+	p, err := ck.Policy(frozen, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +225,8 @@ func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 	q := &question{batch: n}
 	var state []float32
 	var words []int64
-	images := make([][]uint8, len(c.Cameras))
+	images, features := make([][]uint8, len(c.Cameras)), make([][]float32, len(c.Cameras))
+	var text []float32
 	for i := range n {
 		obs := &policy.Observation{Instruction: texts[i%len(texts)]}
 		for _, m := range ck.Stats.State {
@@ -191,6 +239,13 @@ func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 			}
 			obs.Images = append(obs.Images, policy.Image{Width: cam.Width, Height: cam.Height, Pix: pix})
 			images[k] = append(images[k], pix...)
+			if v := c.Vision; v != nil {
+				x := make([]float32, v.Tokens*v.Width)
+				if err := frozen.Picture(x, &obs.Images[k]); err != nil {
+					t.Fatal(err)
+				}
+				features[k] = append(features[k], x...)
+			}
 		}
 		var chunk policy.ActionChunk
 		if err := p.Act(obs, &chunk); err != nil {
@@ -199,6 +254,14 @@ func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 		q.chunk = append(q.chunk, chunk.Values...)
 		q.texts = append(q.texts, obs.Instruction)
 		state = append(state, obs.State...)
+		if c.Text != nil {
+			x := make([]float32, c.Text.Tokens*c.Text.Width)
+			if err := frozen.Instruction(x, obs.Instruction); err != nil {
+				t.Fatal(err)
+			}
+			text = append(text, x...)
+			continue
+		}
 		for _, id := range vla.Words(obs.Instruction, c.Vocab, c.MaxWords) {
 			words = append(words, int64(id))
 		}
@@ -209,10 +272,16 @@ func ask(t *testing.T, ck *checkpoint.Checkpoint, n int) *question {
 	if c.StateDim > 0 {
 		q.feed["state"] = tensor(t, onnx.Float32, state, n, c.StateDim)
 	}
-	if c.Language {
+	if c.Text != nil {
+		q.feed["text_features"] = tensor(t, onnx.Float32, text, n, c.Text.Tokens, c.Text.Width)
+	} else if c.Language {
 		q.feed["words"] = tensor(t, onnx.Int64, words, n, c.MaxWords)
 	}
 	for k, cam := range c.Cameras {
+		if v := c.Vision; v != nil {
+			q.feed["features_"+cam.Name] = tensor(t, onnx.Float32, features[k], n, v.Tokens, v.Width)
+			continue
+		}
 		q.feed["image_"+cam.Name] = tensor(t, onnx.Uint8, images[k], n, cam.Height, cam.Width, channels)
 	}
 	return q

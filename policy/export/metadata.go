@@ -28,7 +28,7 @@ func Metadata(ck *checkpoint.Checkpoint) (map[string]string, error) {
 	out := map[string]string{
 		"objective": ck.Objective, "step": strconv.FormatInt(ck.Step, 10), "checkpoint": ck.Hash,
 	}
-	if ck.Model.Config.Language {
+	if c := &ck.Model.Config; c.Language && c.Text == nil {
 		out["words"] = wordsDoc(&ck.Model.Config)
 	}
 	for key, v := range map[string]any{
@@ -91,6 +91,15 @@ func imageDoc(ct *contract.Contract, cam vla.Camera) string {
 func chunkDoc(ct *contract.Contract) string {
 	return fmt.Sprintf("actions to command, absolute, in SI units (%s): %s; row h is the target for (h+1) periods of %g s after the observation",
 		ct.Action.Unit, strings.Join(ct.ActionNames(), ", "), float64(ct.Period())/1e9)
+}
+
+func featureDoc(ct *contract.Contract, cam vla.Camera, b *vla.Backbone) string {
+	return fmt.Sprintf("features of the frozen vision encoder (SHA-256 %s) for the image of camera %s (%s), prepared as the contract's vision says; a policy reads the image at %dx%d (height, width) first",
+		b.SHA256, cam.Name, ct.Observation.Images[cam.Name].Topic, cam.Height, cam.Width)
+}
+
+func textDoc(b *vla.Backbone) string {
+	return fmt.Sprintf("features of the frozen text encoder (SHA-256 %s, tokenizer %s) for the instruction; 0 where it has no token", b.SHA256, b.Tokenizer)
 }
 
 func wordsDoc(c *vla.Config) string {

@@ -54,7 +54,7 @@ func runtimeFolder(t *testing.T) string {
 func newORTCase(t *testing.T, name, kind string, ck *checkpoint.Checkpoint, q *question) ortCase {
 	t.Helper()
 	c := ortCase{Steps: ck.Model.Config.Steps, Texts: q.texts, Feed: map[string]ortData{}, name: name + ", " + kind, q: q}
-	if ck.Model.Config.Language {
+	if ck.Model.Config.Language && ck.Model.Config.Text == nil {
 		c.Vocab, c.MaxWords = ck.Model.Config.Vocab, ck.Model.Config.MaxWords
 	}
 	for name, x := range q.feed {
