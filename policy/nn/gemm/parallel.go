@@ -22,7 +22,7 @@ func (p *Product) Parallel(n int) {
 	j := jobs.Get().(*job)
 	j.p, j.level = *p, level
 	j.split(n)
-	j.run()
+	j.run(n)
 	j.p = Product{}
 	jobs.Put(j)
 }
@@ -44,8 +44,12 @@ var (
 	started atomic.Int32
 )
 
-// split cuts C into at most n parts: rows, or columns where that packs less or
-// there are few rows.
+// partWork is how many multiplications a part should have at least.
+const partWork = 1 << 20
+
+// split cuts C into parts for n goroutines: rows, or columns where that packs
+// less or there are few rows. Where parts cost no packing there are several for
+// each goroutine, so that one that is held up leaves some to the others.
 func (j *job) split(n int) {
 	x, p := borrow(j.level), &j.p
 	panels, strips := x.panels(p.M), x.strips(p.N)
@@ -56,6 +60,9 @@ func (j *job) split(n int) {
 		columns = true
 	case p.B.Packed != nil || strips < n:
 		columns = false
+	}
+	if columns && p.A.Packed != nil || !columns && p.B.Packed != nil {
+		n = max(n, min(4*n, int(float64(p.M)*float64(p.N)*float64(p.K)/partWork)))
 	}
 	j.parts = j.parts[:0]
 	j.next.Store(0)
@@ -70,9 +77,9 @@ func (j *job) split(n int) {
 	}
 }
 
-// run computes all parts, with the helpers that are free.
-func (j *job) run() {
-	for range len(j.parts) - 1 {
+// run computes all parts, with the helpers that are free, n goroutines in all.
+func (j *job) run(n int) {
+	for range min(n, len(j.parts)) - 1 {
 		j.wait.Add(1)
 		select {
 		case helpers <- j:
