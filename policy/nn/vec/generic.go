@@ -26,19 +26,12 @@ func backward(dx, dy, x []float32, slope func(float32) float32, kernel func(dx, 
 	}
 }
 
-func horner(x float32, c []float32) float32 {
-	p := c[len(c)-1]
-	for i := len(c) - 2; i >= 0; i-- {
-		p = p*x + c[i]
-	}
-	return p
-}
-
 // expParts reduces x + lo to n ln 2 + r and gives e^r - 1.
 func expParts(x, lo float32) (n, em1 float32) {
 	n = float32(x*coef.Log2E+coef.Magic) - coef.Magic
 	r := x - n*coef.Ln2Hi - n*coef.Ln2Lo + lo
-	return n, r + r*r*horner(r, coef.Exp[:])
+	c := &coef.Exp
+	return n, r + r*r*(c[0]+r*(c[1]+r*(c[2]+r*(c[3]+r*c[4]))))
 }
 
 // power is 2^n for n of a float32's exponents, -127 giving 0.
@@ -72,7 +65,9 @@ func tail(x float32) (t, e, p float32) {
 	hi := float32(square)
 	e = expOf(hi, float32(square-float64(hi)))
 	v := coef.TailShift / (t + coef.TailShift)
-	return t, e, v * horner(v, coef.Tail[:]) * e
+	c := &coef.Tail
+	p = c[0] + v*(c[1]+v*(c[2]+v*(c[3]+v*(c[4]+v*(c[5]+v*(c[6]+v*(c[7]+v*c[8])))))))
+	return t, e, v * p * e
 }
 
 func gelu(x float32) float32 {
@@ -91,7 +86,8 @@ func geluSlope(x float32) float32 {
 
 func erf(x float32) float32 {
 	if abs(x) < coef.ErfLimit {
-		return x * horner(x*x, coef.Erf[:])
+		c, y := &coef.Erf, x*x
+		return x * (c[0] + y*(c[1]+y*(c[2]+y*(c[3]+y*(c[4]+y*c[5])))))
 	}
 	_, _, p := tail(x * math.Sqrt2)
 	return copysign(1-2*p, x)

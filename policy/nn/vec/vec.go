@@ -138,7 +138,7 @@ func Clamp(y, x []float32, low, high float32) {
 	y = y[:len(x)]
 	if cpu.Has == cpu.Generic {
 		for i, v := range x {
-			y[i] = min(max(v, low), high)
+			y[i] = bound(v, low, high)
 		}
 		return
 	}
@@ -150,7 +150,7 @@ func ClampLine(y, x []float32, a, b, low, high float32) {
 	y = y[:len(x)]
 	if cpu.Has == cpu.Generic {
 		for i, v := range x {
-			y[i] = min(max(a*v+b, low), high)
+			y[i] = bound(a*v+b, low, high)
 		}
 		return
 	}

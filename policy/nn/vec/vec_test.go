@@ -322,6 +322,10 @@ func TestNaNStays(t *testing.T) {
 			t.Errorf("%v: the larger of NaN, NaN, -3, Inf is %v", l, z)
 		}
 		y := make([]float32, 3)
+		with(l, func() { Clamp(y, []float32{nan, 0, 9}, 4, 3) })
+		if y[0] == y[0] || y[1] != 3 || y[2] != 3 {
+			t.Errorf("%v: between bounds that cross: %v", l, y)
+		}
 		with(l, func() { Clamp(y, []float32{nan, inf, -inf}, -2, 3) })
 		if y[0] == y[0] || y[1] != 3 || y[2] != -2 {
 			t.Errorf("%v: %v", l, y)
