@@ -15,6 +15,17 @@ func Linear(y, x, w, b []float32, n, in, out int) {
 	p.Run()
 }
 
+// PackedLinear is Linear with weights that were packed as w.Right(true, in, out,
+// weight, in): several times as fast for a few rows, which read each weight once. The
+// result has the same bits.
+func PackedLinear(y, x []float32, w *gemm.Packed, b []float32, n, in, out int) {
+	p := gemm.Product{
+		M: n, N: out, K: in, Alpha: 1, A: gemm.Matrix{Data: x[:n*in], Ld: in}, B: gemm.Matrix{Packed: w},
+		C: y[:n*out], LdC: out, ColumnBias: b,
+	}
+	p.Run()
+}
+
 // LinearBackward adds dyᵀ x to dw (out, in) and the column sums of dy (n, out)
 // to db (out; nil without a bias), and sets dx = dy W + beta dx, (n, in); a nil
 // dx is left out.

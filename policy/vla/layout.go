@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/gemm"
 )
 
 // channels of an image.
@@ -176,10 +177,25 @@ type weights struct {
 type linear struct {
 	w, b    []float32
 	in, out int
+	packed  *gemm.Packed // w, where it does not change for long; or nil
 }
 
 // forward computes y (n, out) from x (n, in).
-func (l *linear) forward(y, x []float32, n int) { nn.Linear(y, x, l.w, l.b, n, l.in, l.out) }
+func (l *linear) forward(y, x []float32, n int) {
+	if l.packed != nil {
+		nn.PackedLinear(y, x, l.packed, l.b, n, l.in, l.out)
+		return
+	}
+	nn.Linear(y, x, l.w, l.b, n, l.in, l.out)
+}
+
+// pack packs the weights as they are, into the memory of an earlier pack.
+func (l *linear) pack() {
+	if l.packed == nil {
+		l.packed = new(gemm.Packed)
+	}
+	l.packed.Right(true, l.in, l.out, l.w, l.in)
+}
 
 // backward adds to the gradients g and sets dx = dy W + beta dx, unless nil.
 func (l *linear) backward(g *linear, dx, dy, x []float32, n int, beta float32) {
@@ -193,7 +209,7 @@ type affine struct{ gain, bias []float32 }
 func (c Config) bind(p *nn.Params) *weights {
 	lin := func(name string) linear {
 		s := p.Shape(name + ".weight")
-		return linear{p.View(name + ".weight"), p.View(name + ".bias"), s[1], s[0]}
+		return linear{p.View(name + ".weight"), p.View(name + ".bias"), s[1], s[0], nil}
 	}
 	norm := func(name string) affine { return affine{p.View(name + ".weight"), p.View(name + ".bias")} }
 	w := &weights{}

@@ -1,6 +1,11 @@
 package vla
 
-import "arfm/policy/flow"
+import (
+	"slices"
+
+	"arfm/policy/flow"
+	"arfm/policy/nn/cpu"
+)
 
 // modulations are the outputs of all ada layers at the flow times of an Euler
 // integration: they depend on the weights and the number of steps only.
@@ -45,10 +50,40 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 	if steps < 1 {
 		panic("vla: Sample needs at least one step")
 	}
+	if !ws.train && ws.mods.steps == 0 {
+		ws.pack()
+	}
 	if ws.mods.steps != steps || ws.train {
 		ws.mods.fill(&m.Config, m.w, steps)
 	}
 	ws.run(job{phase: phaseSample, b: b, steps: steps})
+}
+
+// pack packs the weights that each step of an integration reads; the others
+// are read once per chunk.
+func (ws *Workspace) pack() {
+	if cpu.Has == cpu.Generic {
+		return
+	}
+	if ws.packed == nil {
+		w := *ws.model.w
+		w.blocks = slices.Clone(w.blocks)
+		ws.packed = &w
+	}
+	for l := range ws.packed.blocks {
+		b := &ws.packed.blocks[l]
+		for _, w := range []*linear{&b.qkv, &b.o1, &b.q, &b.o2, &b.f1, &b.f2} {
+			w.pack()
+		}
+	}
+}
+
+// sampled are the weights that Sample reads.
+func (ws *Workspace) sampled() *weights {
+	if ws.packed != nil {
+		return ws.packed
+	}
+	return ws.model.w
 }
 
 // sampling is what the velocity field of a sample in hand depends on.

@@ -22,6 +22,7 @@ type Workspace struct {
 	gradAt *float32 // what gradW is bound to
 	gradW  *weights
 	mods   modulations
+	packed *weights // the model's, those of the blocks packed; nil before the first Sample
 }
 
 // NewWorkspace returns a workspace for batches up to maxB with GOMAXPROCS
@@ -218,7 +219,7 @@ func (ws *Workspace) do(i, k int, j *job) {
 			vec.Add(j.grad[lo:hi], j.grad[lo:hi], other.gradData[lo:hi])
 		}
 	case phaseSample:
-		w.sample(c, m.w, j.b, &ws.mods)
+		w.sample(c, ws.sampled(), j.b, &ws.mods)
 	}
 }
 
