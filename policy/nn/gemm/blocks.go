@@ -40,6 +40,7 @@ type tile struct {
 	clip        int
 	kind        int // which body computes it
 	lanes       int // of the last vector
+	fetch       int // step along next
 }
 
 // engine computes products at one level, for one goroutine at a time. A is cut
@@ -104,7 +105,7 @@ func (x *engine) run(p *Product, s share) {
 			for q := s.strip; q < s.strips; q++ {
 				x.takeRight(q, hi-lo)
 				for i := lo; i < hi; i++ {
-					x.tile(i, panels, q, i == hi-1)
+					x.tile(i, panels, q, hi-i)
 				}
 			}
 		}
@@ -179,9 +180,9 @@ func (x *engine) packedStrip(q int) unsafe.Pointer {
 	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.strip()*x.t.k])
 }
 
-// tile computes the tile of panel i and strip q. The last of a strip fetches
-// the strip that comes next.
-func (x *engine) tile(i, panels, q int, last bool) {
+// tile computes the tile of panel i and strip q, after which as many panels are
+// left, itself among them.
+func (x *engine) tile(i, panels, q, left int) {
 	t, p := &x.t, &x.p
 	row, end := cut(i, panels, p.M), cut(i+1, panels, p.M)
 	m := end - row
@@ -200,12 +201,26 @@ func (x *engine) tile(i, panels, q int, last bool) {
 	if x.last && p.RowBias != nil {
 		t.row = unsafe.Pointer(&p.RowBias[row])
 	}
-	t.next = t.b
-	if last && p.B.Packed != nil && t.k > 0 && (q+1)*x.strip() < p.N {
-		t.next = x.packedStrip(q + 1)
-	}
+	x.fetchNext(q, panels, left)
 	kind := t.kind
 	t.kind += 2 * (m - 1)
 	x.compute()
 	t.kind = kind
+}
+
+// fetchNext lets the last two tiles of a strip, or the only one, fetch the next
+// strip of weights, which are too many for the nearer caches.
+func (x *engine) fetchNext(q, panels, left int) {
+	t := &x.t
+	t.next, t.fetch = t.b, 0
+	if left > 2 || x.p.B.Packed == nil || t.k == 0 || (q+1)*x.strip() >= x.p.N {
+		return
+	}
+	t.next, t.fetch = x.packedStrip(q+1), 8*x.lanes
+	if panels > 1 && (q+2)*x.strip() <= x.p.N {
+		t.fetch = 4 * x.lanes
+		if left == 1 {
+			t.next = unsafe.Add(t.next, t.fetch*t.k)
+		}
+	}
 }

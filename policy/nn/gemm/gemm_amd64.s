@@ -158,6 +158,7 @@ tile0:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	TESTQ  BX, BX
@@ -169,7 +170,7 @@ loop0:
 	VBROADCASTSS (R8), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop0
@@ -229,6 +230,7 @@ tile1:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -244,7 +246,7 @@ loop1:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop1
@@ -313,6 +315,7 @@ tile2:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -327,7 +330,7 @@ loop2:
 	VBROADCASTSS (R8)(SI*1), Z4
 	VFMADD231PS  Z2, Z4, Z1
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop2
@@ -398,6 +401,7 @@ tile3:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -418,7 +422,7 @@ loop3:
 	VFMADD231PS  Z4, Z7, Z2
 	VFMADD231PS  Z5, Z7, Z3
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop3
@@ -506,6 +510,7 @@ tile4:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -523,7 +528,7 @@ loop4:
 	VBROADCASTSS (R8)(SI*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop4
@@ -605,6 +610,7 @@ tile5:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -630,7 +636,7 @@ loop5:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop5
@@ -737,6 +743,7 @@ tile6:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -759,7 +766,7 @@ loop6:
 	VBROADCASTSS (R9), Z6
 	VFMADD231PS  Z4, Z6, Z3
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -853,6 +860,7 @@ tile7:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -885,7 +893,7 @@ loop7:
 	VFMADD231PS  Z8, Z11, Z6
 	VFMADD231PS  Z9, Z11, Z7
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -1012,6 +1020,7 @@ tile8:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1037,7 +1046,7 @@ loop8:
 	VBROADCASTSS (R9)(SI*1), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -1142,6 +1151,7 @@ tile9:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1179,7 +1189,7 @@ loop9:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -1325,6 +1335,7 @@ tile10:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1353,7 +1364,7 @@ loop10:
 	VBROADCASTSS (R9)(SI*2), Z8
 	VFMADD231PS  Z6, Z8, Z5
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -1469,6 +1480,7 @@ tile11:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1511,7 +1523,7 @@ loop11:
 	VFMADD231PS  Z12, Z15, Z10
 	VFMADD231PS  Z13, Z15, Z11
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -1676,6 +1688,7 @@ tile12:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1709,7 +1722,7 @@ loop12:
 	VBROADCASTSS (R10), Z8
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -1837,6 +1850,7 @@ tile13:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -1886,7 +1900,7 @@ loop13:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -2071,6 +2085,7 @@ tile14:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -2107,7 +2122,7 @@ loop14:
 	VBROADCASTSS (R10)(SI*1), Z10
 	VFMADD231PS  Z8, Z10, Z7
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -2246,6 +2261,7 @@ tile15:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -2300,7 +2316,7 @@ loop15:
 	VFMADD231PS  Z16, Z19, Z14
 	VFMADD231PS  Z17, Z19, Z15
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -2504,6 +2520,7 @@ tile16:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -2543,7 +2560,7 @@ loop16:
 	VBROADCASTSS (R10)(SI*2), Z10
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -2693,6 +2710,7 @@ tile17:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -2752,7 +2770,7 @@ loop17:
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -2975,6 +2993,7 @@ tile18:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -3019,7 +3038,7 @@ loop18:
 	VBROADCASTSS (R11), Z12
 	VFMADD231PS  Z10, Z12, Z9
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -3181,6 +3200,7 @@ tile19:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -3247,7 +3267,7 @@ loop19:
 	VFMADD231PS  Z20, Z23, Z18
 	VFMADD231PS  Z21, Z23, Z19
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -3490,6 +3510,7 @@ tile20:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -3537,7 +3558,7 @@ loop20:
 	VBROADCASTSS (R11)(SI*1), Z12
 	VFMADD231PS  Z11, Z12, Z10
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -3710,6 +3731,7 @@ tile21:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -3781,7 +3803,7 @@ loop21:
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -4043,6 +4065,7 @@ tile22:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -4093,7 +4116,7 @@ loop22:
 	VBROADCASTSS (R11)(SI*2), Z14
 	VFMADD231PS  Z12, Z14, Z11
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -4277,6 +4300,7 @@ tile23:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -4353,7 +4377,7 @@ loop23:
 	VFMADD231PS  Z24, Z27, Z22
 	VFMADD231PS  Z25, Z27, Z23
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -4634,6 +4658,7 @@ tile24:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -4689,7 +4714,7 @@ loop24:
 	VBROADCASTSS (R12), Z14
 	VFMADD231PS  Z13, Z14, Z12
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -4885,6 +4910,7 @@ tile25:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -4968,7 +4994,7 @@ loop25:
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -5269,6 +5295,7 @@ tile26:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -5327,7 +5354,7 @@ loop26:
 	VBROADCASTSS (R12)(SI*1), Z16
 	VFMADD231PS  Z14, Z16, Z13
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -5534,6 +5561,7 @@ tile27:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -5622,7 +5650,7 @@ loop27:
 	VFMADD231PS  Z28, Z31, Z26
 	VFMADD231PS  Z29, Z31, Z27
 	ADDQ         CX, DI
-	ADDQ         $0x80, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	ADDQ         DX, R10
@@ -6179,6 +6207,7 @@ tile0:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	TESTQ  BX, BX
@@ -6190,7 +6219,7 @@ loop0:
 	VBROADCASTSS (R8), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop0
@@ -6245,6 +6274,7 @@ tile1:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6259,7 +6289,7 @@ loop1:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop1
@@ -6323,6 +6353,7 @@ tile2:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6337,7 +6368,7 @@ loop2:
 	VBROADCASTSS (R8)(SI*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop2
@@ -6403,6 +6434,7 @@ tile3:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6422,7 +6454,7 @@ loop3:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop3
@@ -6505,6 +6537,7 @@ tile4:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6522,7 +6555,7 @@ loop4:
 	VBROADCASTSS (R8)(SI*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop4
@@ -6599,6 +6632,7 @@ tile5:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -6623,7 +6657,7 @@ loop5:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop5
@@ -6725,6 +6759,7 @@ tile6:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -6747,7 +6782,7 @@ loop6:
 	VBROADCASTSS (R9), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -6836,6 +6871,7 @@ tile7:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -6867,7 +6903,7 @@ loop7:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -6989,6 +7025,7 @@ tile8:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -7014,7 +7051,7 @@ loop8:
 	VBROADCASTSS (R9)(SI*1), Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -7114,6 +7151,7 @@ tile9:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -7150,7 +7188,7 @@ loop9:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -7291,6 +7329,7 @@ tile10:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -7319,7 +7358,7 @@ loop10:
 	VBROADCASTSS (R9)(SI*2), Y7
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -7430,6 +7469,7 @@ tile11:
 	MOVQ   24(AX), DI
 	MOVQ   32(AX), CX
 	MOVQ   64(AX), R13
+	MOVQ   128(AX), R15
 	MOVQ   56(AX), BX
 	LEAQ   (R8)(SI*2), R9
 	ADDQ   SI, R9
@@ -7471,7 +7511,7 @@ loop11:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -7638,6 +7678,7 @@ tile12:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	TESTQ   BX, BX
@@ -7649,7 +7690,7 @@ loop12:
 	VBROADCASTSS (R8), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop12
@@ -7711,6 +7752,7 @@ tile13:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -7725,7 +7767,7 @@ loop13:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop13
@@ -7796,6 +7838,7 @@ tile14:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -7810,7 +7853,7 @@ loop14:
 	VBROADCASTSS (R8)(SI*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop14
@@ -7883,6 +7926,7 @@ tile15:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -7902,7 +7946,7 @@ loop15:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop15
@@ -7992,6 +8036,7 @@ tile16:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -8009,7 +8054,7 @@ loop16:
 	VBROADCASTSS (R8)(SI*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop16
@@ -8093,6 +8138,7 @@ tile17:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
@@ -8117,7 +8163,7 @@ loop17:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	DECQ         BX
 	JNZ          loop17
@@ -8226,6 +8272,7 @@ tile18:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -8248,7 +8295,7 @@ loop18:
 	VBROADCASTSS (R9), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -8344,6 +8391,7 @@ tile19:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -8375,7 +8423,7 @@ loop19:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -8504,6 +8552,7 @@ tile20:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -8529,7 +8578,7 @@ loop20:
 	VBROADCASTSS (R9)(SI*1), Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -8636,6 +8685,7 @@ tile21:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -8672,7 +8722,7 @@ loop21:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -8820,6 +8870,7 @@ tile22:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -8848,7 +8899,7 @@ loop22:
 	VBROADCASTSS (R9)(SI*2), Y7
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         CX, DI
-	ADDQ         $0x20, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX
@@ -8966,6 +9017,7 @@ tile23:
 	MOVQ    24(AX), DI
 	MOVQ    32(AX), CX
 	MOVQ    64(AX), R13
+	MOVQ    128(AX), R15
 	MOVQ    56(AX), BX
 	LEAQ    (R8)(SI*2), R9
 	ADDQ    SI, R9
@@ -9007,7 +9059,7 @@ loop23:
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         CX, DI
-	ADDQ         $0x40, R13
+	ADDQ         R15, R13
 	ADDQ         DX, R8
 	ADDQ         DX, R9
 	DECQ         BX

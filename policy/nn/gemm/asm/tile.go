@@ -29,11 +29,13 @@ const (
 	tileClip  = 104
 	tileKind  = 112
 	tileLanes = 120
+	tileFetch = 128
 )
 
 // Registers: AX the tile, R8 to R12 rows 0, 3, 6, 9 and 12 of A, SI and DX the
 // steps from row to row and along k, DI and CX B and its step, BX the k that
-// are left, R13 what will be needed next.
+// are left, R13 what will be needed next
+// and R15 the step along it.
 var rowBase = []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12}
 
 // tiles writes the function that computes one tile of C, of up to rows x 2
@@ -121,6 +123,7 @@ func (t *body) start() {
 	MOVQ(at(reg.RAX, tileB), reg.RDI)
 	MOVQ(at(reg.RAX, tileBStep), reg.RCX)
 	MOVQ(at(reg.RAX, tileNext), reg.R13)
+	MOVQ(at(reg.RAX, tileFetch), reg.R15)
 	MOVQ(at(reg.RAX, tileK), reg.RBX)
 	for i := 3; i < t.m; i += 3 {
 		p := rowBase[i/3]
@@ -170,7 +173,7 @@ func (t *body) multiply() {
 		}
 	}
 	ADDQ(reg.RCX, reg.RDI)
-	ADDQ(operand.Imm(uint64(t.n*size)), reg.R13)
+	ADDQ(reg.R15, reg.R13)
 	for i := 0; i < t.m; i += 3 {
 		ADDQ(reg.RDX, rowBase[i/3])
 	}
