@@ -15,8 +15,8 @@ func scaledSum() *File {
 			{Name: "first", Op: "Mul", Inputs: []string{"x", "two"}, Outputs: []string{"y"}},
 			{Name: "second", Op: "ReduceSum", Inputs: []string{"y", "axes"}, Outputs: []string{"z"}, Attrs: map[string]any{"keepdims": 0}},
 		},
-		Inputs:       []Value{{"x", Float32, []Dim{{Symbol: "rows"}, {Size: 3}}}},
-		Outputs:      []Value{{"z", Float32, []Dim{{Symbol: "rows"}}}},
+		Inputs:       []Value{{Name: "x", Type: Float32, Dims: []Dim{{Symbol: "rows"}, {Size: 3}}}},
+		Outputs:      []Value{{Name: "z", Type: Float32, Dims: []Dim{{Symbol: "rows"}}}},
 		Docs:         map[string]string{"x": "numbers"},
 		Initializers: []NamedTensor{{"two", floats([]float32{2})}, {"axes", ints(1)}},
 	}

@@ -20,6 +20,7 @@ type proto struct {
 	inputs       []Value
 	outputs      []Value
 	initializers []tensorProto
+	infos        [][]byte // what the file says of other values, as it stands there
 }
 
 // Value describes an input or output of a model.
@@ -27,6 +28,8 @@ type Value struct {
 	Name string
 	Type Type
 	Dims []Dim // nil where the file does not say
+
+	other string // what it is, if no tensor
 }
 
 // Dim is a dimension: a size, or where it is open the name that the file gives
@@ -47,6 +50,7 @@ type nodeProto struct {
 	name, op, domain string
 	inputs, outputs  []string
 	attrs            []attrProto
+	version          int64 // of nodes that are not the file's: the opset of their form
 }
 
 // attrProto is an attribute. Tensors stay with the front; the others are handed
@@ -148,6 +152,8 @@ func (p *proto) readGraph(b []byte) error {
 				p.outputs = append(p.outputs, v)
 			}
 			return err
+		case 13:
+			p.infos = append(p.infos, f.bytes)
 		case 15:
 			return fmt.Errorf("it has sparse initializers, which are not supported")
 		}
@@ -228,16 +234,21 @@ func readValue(b []byte) (Value, error) {
 			v.Name, err = f.text()
 		case 2:
 			err = walk(f.bytes, func(f field) error {
-				if f.num != 1 { // a sequence, map or optional: Type stays 0
-					return nil
+				if f.num == 1 {
+					return v.readTensorType(f.bytes)
 				}
-				return v.readTensorType(f.bytes)
+				if what := otherTypes[f.num]; what != "" { // Type stays 0
+					v.other = what
+				}
+				return nil
 			})
 		}
 		return err
 	})
 	return v, err
 }
+
+var otherTypes = map[protowire.Number]string{4: "sequence", 5: "map", 8: "sparse tensor", 9: "optional"}
 
 func (v *Value) readTensorType(b []byte) error {
 	return walk(b, func(f field) error {

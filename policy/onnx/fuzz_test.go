@@ -13,6 +13,9 @@ func FuzzFront(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := readProto(b); err == nil {
+			p.operators()
+		}
 		m, err := Decode(b)
 		if err != nil && (strings.Contains(err.Error(), "\n") || err.Error() == "") {
 			t.Errorf("the error is not a sentence: %q", err)
@@ -89,6 +92,10 @@ func seeds(f *testing.F) [][]byte {
 		(&file{opset: 17, nodes: []string{"Shape a -> s", "Gather s i -> d", "Unsqueeze d z -> u", "Concat u m -> t", "Reshape a t -> r", "Softmax r -> y"},
 			attrs: map[string]map[string]any{"Concat": {"axis": 0}}, inputs: []*Tensor{image}, open: true,
 			initializers: map[string]*Tensor{"i": must(New(Int64, []int64{0})), "z": ints(0), "m": ints(-1)}, outputs: []string{"y"}}).bytes(),
+		(&file{opset: 13, nodes: []string{"SplitToSequence a k -> s", "SequenceEmpty -> e", "SequenceInsert e a -> e2", "SequenceInsert e2 w p -> e3", "SequenceErase e3 p -> e4",
+			"Identity s -> s2", "SequenceLength s2 -> n", "SequenceAt s p -> x", "SequenceConstruct x x -> t", "ConcatFromSequence t -> y", "SequenceAt e4 p -> z"},
+			attrs: map[string]map[string]any{"s": {"axis": 2}, "y": {"axis": -1, "new_axis": 1}}, inputs: []*Tensor{image},
+			initializers: map[string]*Tensor{"k": index(3), "w": kernel, "p": index(-1)}, outputs: []string{"y", "z", "n"}}).bytes(),
 	}
 	for _, name := range sharedArchives {
 		path := filepath.Join("..", "..", "..", "shared", "data", "onnx", name)

@@ -24,7 +24,7 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		engine: &engine{}, names: newNames(), constants: map[int]*Tensor{}, label: label}
 	m.engine.run = m.compute
 	m.SetLimit(DefaultLimit)
-	for _, step := range []func(*proto) error{m.checkNames, m.decode, m.bind} {
+	for _, step := range []func(*proto) error{m.checkNames, resolveSequences, m.decode, m.bind} {
 		if err := step(p); err != nil {
 			return nil, bad(err)
 		}
@@ -134,7 +134,7 @@ func (m *Model) decode(p *proto) error {
 	}
 	for _, n := range m.engine.nodes {
 		from := &p.nodes[n.number]
-		n.name, n.domain = from.name, from.domain
+		n.name, n.domain, n.version = from.name, from.domain, from.version
 		for i := range from.attrs {
 			if a := &from.attrs[i]; !a.decoded() {
 				n.attrs[a.name] = a

@@ -83,7 +83,14 @@ func Inspect(path string) (*Info, error) {
 
 // operators counts the nodes by operator and says which cannot be computed.
 func (p *proto) operators() (list []OperatorCount, unsupported []string) {
-	count := map[string]*OperatorCount{}
+	count, refused := map[string]*OperatorCount{}, map[int]error{}
+	rest := *p // keeps its sequences
+	for _, r := range rest.resolve() {
+		if r.node < 0 {
+			unsupported = append(unsupported, r.err.Error())
+		}
+		refused[r.node] = r.err
+	}
 	for i := range p.nodes {
 		n := &p.nodes[i]
 		name := Plain(n.op)
@@ -92,10 +99,16 @@ func (p *proto) operators() (list []OperatorCount, unsupported []string) {
 		}
 		_, _, err := p.find(n.op, n.domain)
 		if err != nil {
-			unsupported = append(unsupported, fmt.Sprintf("%s: %v", n, err))
+			err = fmt.Errorf("%s: %w", n, err)
+		} else {
+			err = refused[i]
 		}
 		if count[name] == nil {
-			count[name] = &OperatorCount{Name: name, Supported: err == nil}
+			count[name] = &OperatorCount{Name: name, Supported: true}
+		}
+		if err != nil {
+			unsupported = append(unsupported, err.Error())
+			count[name].Supported = false
 		}
 		count[name].Nodes++
 	}

@@ -6,6 +6,7 @@
 //
 //	file -> front.go, tensorproto.go   reads the protobuf as views of the mapped
 //	                                   file: opsets, domains, values, tensors
+//	     -> sequence.go             resolves sequences to the values they hold
 //	     -> skeleton -> onnx-go        decodes nodes, edges and attributes from
 //	                                   the same model without its tensors
 //	     -> backend.go                 takes them as onnx-go's computation backend
@@ -132,6 +133,9 @@ func (m *Model) Close() error {
 }
 
 func (v Value) String() string {
+	if v.other != "" {
+		return Plain(v.Name) + ": " + v.other
+	}
 	dims := make([]string, len(v.Dims))
 	for i, d := range v.Dims {
 		dims[i] = Plain(d.String())

@@ -73,15 +73,25 @@ func (m *Model) bind(p *proto) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.describe(n), err)
 		}
-		if len(n.inputs) < op.min || len(n.inputs) > op.max {
-			return fmt.Errorf("%s has %d inputs", m.describe(n), len(n.inputs))
+		if err := checkInputs(op, n.inputs); err != nil {
+			return fmt.Errorf("%s %w", m.describe(n), err)
 		}
-		for i, v := range n.inputs[:op.min] {
-			if v == 0 {
-				return fmt.Errorf("%s lacks input %d", m.describe(n), i)
-			}
+		if n.version == 0 {
+			n.version = version
 		}
-		n.version, n.operator = version, op
+		n.operator = op
+	}
+	return nil
+}
+
+// checkInputs refuses too many or too few inputs; the last is not left out.
+func checkInputs[T comparable](op *operator, inputs []T) error {
+	if len(inputs) < op.min || len(inputs) > op.max {
+		return fmt.Errorf("has %d inputs", len(inputs))
+	}
+	var none T
+	if i := slices.Index(inputs[:op.min], none); i >= 0 {
+		return fmt.Errorf("lacks input %d", i)
 	}
 	return nil
 }
@@ -102,10 +112,14 @@ func (p *proto) find(name, domain string) (*operator, int64, error) {
 	default:
 		return op, version, nil
 	}
+	return nil, version, unsupported(name, domain, version, more)
+}
+
+func unsupported(op, domain string, version int64, more string) error {
 	if domain == "" {
 		domain = "ai.onnx"
 	}
-	return nil, version, fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, Plain(name), Plain(domain), version, more)
+	return fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, Plain(op), Plain(domain), version, more)
 }
 
 // out declares output i, if the node has it.
