@@ -1,7 +1,6 @@
 package gemm
 
 import (
-	"sync"
 	"unsafe"
 
 	"arfm/policy/nn/cpu"
@@ -60,17 +59,17 @@ type engine struct {
 	packA, packB []float32 // what is packed on the way
 }
 
-var engines = [...]sync.Pool{
-	cpu.AVX2:   {New: func() any { return &engine{level: cpu.AVX2, rows: 6, lanes: 8} }},
-	cpu.AVX512: {New: func() any { return &engine{level: cpu.AVX512, rows: 14, lanes: 16} }},
+var engines = [...]shelf[engine]{
+	cpu.AVX2:   {make: func() *engine { return &engine{level: cpu.AVX2, rows: 6, lanes: 8} }},
+	cpu.AVX512: {make: func() *engine { return &engine{level: cpu.AVX512, rows: 14, lanes: 16} }},
 }
 
-func borrow(level cpu.Level) *engine { return engines[level].Get().(*engine) }
+func borrow(level cpu.Level) *engine { return engines[level].take() }
 
 // giveBack also forgets the caller's memory.
 func (x *engine) giveBack() {
 	x.t, x.p, x.left = tile{}, Product{}, nil
-	engines[x.level].Put(x)
+	engines[x.level].put(x)
 }
 
 // panels is how many panels of about equal height m rows are cut into.

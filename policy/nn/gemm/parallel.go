@@ -19,12 +19,12 @@ func (p *Product) Parallel(n int) {
 		return
 	}
 	p.check()
-	j := jobs.Get().(*job)
+	j := jobs.take()
 	j.p, j.level = *p, level
 	j.split(n)
 	j.run(n)
 	j.p = Product{}
-	jobs.Put(j)
+	jobs.put(j)
 }
 
 // job is a product in parts. Whoever is free takes the next part.
@@ -36,7 +36,7 @@ type job struct {
 	wait  sync.WaitGroup // for the helpers that joined
 }
 
-var jobs = sync.Pool{New: func() any { return new(job) }}
+var jobs = shelf[job]{make: func() *job { return new(job) }}
 
 // helpers are goroutines that wait for jobs.
 var (
