@@ -125,11 +125,7 @@ func (t *body) start() {
 	MOVQ(at(reg.RAX, tileNext), reg.R13)
 	MOVQ(at(reg.RAX, tileFetch), reg.R15)
 	MOVQ(at(reg.RAX, tileK), reg.RBX)
-	for i := 3; i < t.m; i += 3 {
-		p := rowBase[i/3]
-		LEAQ(operand.Mem{Base: rowBase[i/3-1], Index: reg.RSI, Scale: 2}, p)
-		ADDQ(reg.RSI, p)
-	}
+	t.fetchC()
 	for i := range t.m {
 		for j := range t.n {
 			r := t.acc(i, j)
@@ -139,6 +135,29 @@ func (t *body) start() {
 				VXORPS(r, r, r)
 			}
 		}
+	}
+}
+
+// fetchC asks for the rows of C, which are needed when the sums are there.
+func (t *body) fetchC() {
+	MOVQ(at(reg.RAX, tileC), reg.R9)
+	MOVQ(at(reg.RAX, tileCRow), reg.R10)
+	for i := range t.m {
+		for j := range t.n {
+			PREFETCHT0(at(reg.R9, 4*t.lanes*j))
+		}
+		if i < t.m-1 {
+			ADDQ(reg.R10, reg.R9)
+		}
+	}
+}
+
+// findRows sets where rows 3, 6, 9 and 12 of A are.
+func (t *body) findRows() {
+	for i := 3; i < t.m; i += 3 {
+		p := rowBase[i/3]
+		LEAQ(operand.Mem{Base: rowBase[i/3-1], Index: reg.RSI, Scale: 2}, p)
+		ADDQ(reg.RSI, p)
 	}
 }
 
@@ -154,6 +173,8 @@ func row(i int) operand.Mem {
 // multiply adds the products of BX columns of A with rows of B.
 func (t *body) multiply() {
 	loop, done := t.label("loop", t.kind), t.label("done", t.kind)
+	t.multiplyPacked()
+	t.findRows()
 	TESTQ(reg.RBX, reg.RBX)
 	JZ(operand.LabelRef(done))
 	Label(loop)
@@ -180,6 +201,55 @@ func (t *body) multiply() {
 	DECQ(reg.RBX)
 	JNZ(operand.LabelRef(loop))
 	Label(done)
+}
+
+// unroll is how many k a round of multiplyPacked takes.
+const unroll = 4
+
+// multiplyPacked takes most of the k of packed operands: their steps are known,
+// so that a round of several k moves each pointer once. Additions compete with
+// the multiplications for the same units.
+func (t *body) multiplyPacked() {
+	if t.n != 2 || 2*t.m < t.rows || t.last && !t.masked {
+		return
+	}
+	size := 4 * t.lanes
+	loop, other := t.label("packed", t.kind), t.label("other", t.kind)
+	CMPQ(reg.RDX, operand.Imm(uint64(4*t.m)))
+	JNE(operand.LabelRef(other))
+	CMPQ(reg.RSI, operand.Imm(4))
+	JNE(operand.LabelRef(other))
+	CMPQ(reg.RCX, operand.U32(uint32(t.n*size)))
+	JNE(operand.LabelRef(other))
+	SUBQ(operand.Imm(unroll), reg.RBX)
+	JL(operand.LabelRef(other + "k"))
+	LEAQ(operand.Mem{Base: reg.R15, Index: reg.R15, Scale: 2}, reg.RSI)
+	Label(loop)
+	for u := range unroll {
+		for j, b := range t.b {
+			VMOVUPS(at(reg.RDI, (u*t.n+j)*size), b)
+		}
+		next := []operand.Mem{at(reg.R13, 0), {Base: reg.R13, Index: reg.R15, Scale: 1}, {Base: reg.R13, Index: reg.R15, Scale: 2}, {Base: reg.R13, Index: reg.RSI, Scale: 1}}[u]
+		for line := 0; line < t.n*size; line += 64 {
+			PREFETCHT1(next.Offset(line))
+		}
+		for i := range t.m {
+			a := t.tmp[i%len(t.tmp)]
+			VBROADCASTSS(at(reg.R8, 4*(u*t.m+i)), a)
+			for j, b := range t.b {
+				VFMADD231PS(b, a, t.acc(i, j))
+			}
+		}
+	}
+	ADDQ(operand.U32(uint32(unroll*t.n*size)), reg.RDI)
+	ADDQ(operand.U32(uint32(unroll*4*t.m)), reg.R8)
+	LEAQ(operand.Mem{Base: reg.R13, Index: reg.R15, Scale: 4}, reg.R13)
+	SUBQ(operand.Imm(unroll), reg.RBX)
+	JGE(operand.LabelRef(loop))
+	MOVQ(operand.U32(4), reg.RSI)
+	Label(other + "k")
+	ADDQ(operand.Imm(unroll), reg.RBX)
+	Label(other)
 }
 
 // each calls f for every accumulator.
