@@ -2,49 +2,33 @@ package onnx
 
 import (
 	"fmt"
-	"runtime"
-	"sync/atomic"
 
 	"arfm/policy/nn/gemm"
+	"arfm/policy/nn/vec"
 )
 
 // run multiplies the kernel (cout, cin k..) with the image laid out as columns
 // (cin k.., out..), group by group of each image. The columns are never built:
 // they are windows of the image with its padding.
 func (v *convolution) run(c *call, y, x, k, bias []float32) error {
-	l, err := v.frame()
+	l, err := v.frame(false)
 	if err != nil {
 		return err
 	}
-	l.weights(c, k, bias)
-	jobs, cores := v.batch*v.groups, runtime.GOMAXPROCS(0)
-	buffers := cores
-	if jobs < cores || jobs == 1 {
-		buffers = 1
-	}
-	memory, done, err := scratch[float32](c, l.room()*buffers)
-	if err != nil {
-		return err
-	}
-	defer done()
+	l.weights(c, k)
 	in, out := v.cin*product(v.in), v.cout*product(v.out)
-	one := func(job int, memory []float32, multiply func(*gemm.Product)) {
-		l.multiply(job%v.groups, y[job*out:(job+1)*out], x[job*in:(job+1)*in], memory, multiply)
-	}
-	if buffers == 1 { // the cores share each product
-		for job := range jobs {
-			one(job, memory, multiply)
+	return c.jobs(v.batch*v.groups, l.room(), out*len(l.offsets), func(job int, memory []float32, multiply func(*gemm.Product)) {
+		g, image := job%v.groups, x[job*in:(job+1)*in]
+		p := gemm.Product{Alpha: 1, A: l.kernels[g], Clip: v.clip, Low: v.low, High: v.high}
+		if bias != nil {
+			p.RowBias = bias[g*v.cout : (g+1)*v.cout]
 		}
-		return nil
-	}
-	var worker atomic.Int32
-	parallel(jobs, 1+gemmGrain/(1+out*v.cin*product(v.kernel)), func(lo, hi int) {
-		own := memory[int(worker.Add(1)-1)*l.room():][:l.room()]
-		for job := lo; job < hi; job++ {
-			one(job, own, (*gemm.Product).Run)
+		if l.copied {
+			image = l.pads(memory, plainImage(image), 0)
+			memory = memory[len(image):]
 		}
+		l.multiply(&p, 0, len(l.offsets), y[job*out:(job+1)*out], image, memory, multiply)
 	})
-	return nil
 }
 
 // frame is how the image of a convolution lies in memory while its columns are
@@ -65,14 +49,14 @@ type frame struct {
 	across bool // the product is transposed: few places would waste vectors
 
 	kernels []gemm.Matrix // of the groups, the operand that is no image
-	bias    []float32
 }
 
-func (v *convolution) frame() (*frame, error) {
+// frame is for an image that may serve as it is, or that is copied.
+func (v *convolution) frame(copied bool) (*frame, error) {
 	rank := len(v.in)
 	last := rank - 1
 	l := &frame{convolution: v, size: make([]int, rank), row: make([]int, rank)}
-	l.copied = v.stride[last] > 1
+	l.copied = copied || v.stride[last] > 1
 	for i := range v.in {
 		l.size[i] = max(0, (v.out[i]-1)*v.stride[i]+v.span(i))
 		l.copied = l.copied || v.begin[i] > 0 || l.size[i] > v.in[i]
@@ -135,10 +119,16 @@ const fewPlaces = 128
 func vectorsFor(n int) int { return (n + 15) / 16 }
 
 // weights finds the groups' kernels, packed where they are constant.
-func (l *frame) weights(c *call, k, bias []float32) {
+func (l *frame) weights(c *call, k []float32) {
 	depth := len(l.offsets)
 	of := func(g int) []float32 { return k[g*l.cout*depth : (g+1)*l.cout*depth] }
-	l.kernels, l.bias = make([]gemm.Matrix, l.groups), bias
+	l.kernels = make([]gemm.Matrix, l.groups)
+	if l.depthwise() {
+		for g := range l.kernels {
+			l.kernels[g].Data = of(g)
+		}
+		return
+	}
 	packed := c.packed(1, l.groups, l.across, func(g int, p *gemm.Packed) {
 		if l.across {
 			p.Right(true, depth, l.cout, of(g), depth)
@@ -156,25 +146,27 @@ func (l *frame) weights(c *call, k, bias []float32) {
 }
 
 // room is the memory that one product needs, for the frame and for a
-// transposed result.
+// transposed or padded result.
 func (l *frame) room() int {
 	n := 0
 	if l.copied {
 		n = l.cin * l.channel
 	}
-	if l.across {
+	switch {
+	case l.depthwise():
+		n += max(depthwiseFloats, l.out[len(l.out)-1])
+	case l.across:
 		n += l.cout * l.plane
 	}
 	return n
 }
 
-// multiply computes y (cout, out..) of one image.
-func (l *frame) multiply(g int, y, image, memory []float32, multiply func(*gemm.Product)) {
-	if l.copied {
-		image, memory = l.pads(memory, image), memory[l.cin*l.channel:]
-	}
+// multiply computes y (cout, out..) of an image in its frame, from rows k0 to
+// k1 of its columns, which p.A is multiplied with.
+func (l *frame) multiply(p *gemm.Product, k0, k1 int, y, image, memory []float32, multiply func(*gemm.Product)) {
 	last := len(l.in) - 1
-	columns := gemm.Columns{Offsets: l.offsets, Width: l.out[last]}
+	p.K = k1 - k0
+	columns := gemm.Columns{Offsets: l.offsets[k0:k1], Width: l.out[last]}
 	if last > 0 {
 		columns.Step = l.stride[last-1] * l.row[last-1]
 	}
@@ -185,32 +177,29 @@ func (l *frame) multiply(g int, y, image, memory []float32, multiply func(*gemm.
 			at += o * l.stride[a] * l.row[a]
 		}
 		columns.Image = image[at:]
-		operand := gemm.Matrix{Columns: &columns}
-		if l.pointwise() && l.outer == 0 {
-			operand = matrix(image, l.plane, l.across)
-		}
-		l.one(g, y[i*l.plane:], operand, memory, multiply)
 		step(place, l.out[:l.outer])
+		if l.depthwise() {
+			l.sum(p, &columns, y[i*l.plane:][:l.plane], memory)
+			continue
+		}
+		operand := gemm.Matrix{Columns: &columns}
+		if l.channel == l.plane && l.outer == 0 && product(l.kernel) == 1 { // the image is its own columns
+			operand = matrix(image[k0*l.channel:], l.plane, l.across)
+		}
+		l.one(*p, y[i*l.plane:], operand, memory, multiply)
 	}
 }
 
 // one computes one plane of y.
-func (l *frame) one(g int, y []float32, image gemm.Matrix, memory []float32, multiply func(*gemm.Product)) {
-	p := gemm.Product{
-		M: l.cout, N: l.plane, K: len(l.offsets), Alpha: 1, A: l.kernels[g], B: image,
-		C: y, LdC: product(l.out), Clip: l.clip, Low: l.low, High: l.high,
-	}
-	var bias []float32
-	if l.bias != nil {
-		bias = l.bias[g*l.cout : (g+1)*l.cout]
-	}
+func (l *frame) one(p gemm.Product, y []float32, image gemm.Matrix, memory []float32, multiply func(*gemm.Product)) {
+	p.M, p.N, p.B = l.cout, l.plane, image
 	if !l.across {
-		p.RowBias = bias
+		p.C, p.LdC = y, product(l.out)
 		multiply(&p)
 		return
 	}
 	p.M, p.N, p.A, p.B = p.N, p.M, p.B, p.A
-	p.C, p.LdC, p.ColumnBias = memory, l.cout, bias
+	p.C, p.LdC, p.ColumnBias, p.RowBias = memory, l.cout, p.RowBias, nil
 	multiply(&p)
 	n := product(l.out)
 	for ch := range l.cout {
@@ -221,19 +210,64 @@ func (l *frame) one(g int, y []float32, image gemm.Matrix, memory []float32, mul
 	}
 }
 
-// pads writes the image with its padding.
-func (l *frame) pads(to, image []float32) []float32 {
+// depthwise says that each channel has a kernel of its own.
+func (l *frame) depthwise() bool { return l.cin == 1 && l.cout == 1 }
+
+// depthwiseFloats is how many sums are kept at a time: they stay in the nearest
+// cache while the kernel's places pass.
+const depthwiseFloats = 1 << 12
+
+// sum adds up the rows of a channel's columns, as far as the kernel p.A says.
+// Where the rows of the image lie close together they are taken in one go,
+// with what is between them.
+func (l *frame) sum(p *gemm.Product, columns *gemm.Columns, y, memory []float32) {
+	width, start := columns.Width, float32(0)
+	if p.RowBias != nil {
+		start = p.RowBias[0]
+	}
+	few := 1
+	if columns.Step < 2*width {
+		few = max(1, depthwiseFloats/max(columns.Step, 1))
+	}
+	for at, row := 0, 0; at < len(y); row += few {
+		few = min(few, (len(y)-at)/width)
+		sums := memory[:(few-1)*columns.Step+width]
+		for i := range sums {
+			sums[i] = start
+		}
+		for k, o := range columns.Offsets {
+			vec.Axpy(sums, p.A.Data[k], columns.Image[o+row*columns.Step:][:len(sums)])
+		}
+		for i := range few {
+			copy(y[at:at+width], sums[i*columns.Step:])
+			at += width
+		}
+	}
+	if p.Clip {
+		vec.Clamp(y, y, p.Low, p.High)
+	}
+}
+
+// image is what frames are copied from.
+type image interface {
+	// spread sets to[i] to number at+shift+i*s where shift+i*s is in [0, n), and
+	// to 0 elsewhere.
+	spread(to []float32, at, n, shift, s int)
+}
+
+// pads writes the image that begins at from with its padding.
+func (l *frame) pads(to []float32, x image, from int) []float32 {
 	in := product(l.in)
 	parallel(l.cin, 1+(1<<15)/(1+l.channel), func(lo, hi int) {
 		for ch := lo; ch < hi; ch++ {
-			l.pad(to[ch*l.channel:(ch+1)*l.channel], image[ch*in:(ch+1)*in])
+			l.pad(to[ch*l.channel:(ch+1)*l.channel], x, from+ch*in)
 		}
 	})
 	return to[:l.cin*l.channel]
 }
 
 // pad writes one channel into its frame.
-func (l *frame) pad(to, image []float32) {
+func (l *frame) pad(to []float32, x image, from int) {
 	last := len(l.in) - 1
 	s, n := l.stride[last], l.in[last]
 	place := make([]int, last)
@@ -250,30 +284,35 @@ func (l *frame) pad(to, image []float32) {
 			clear(line)
 			continue
 		}
-		from := image[at*n : (at+1)*n]
 		for phase := range s {
-			spread(line[phase*l.phase:(phase+1)*l.phase], from, phase-l.begin[last], s)
+			x.spread(line[phase*l.phase:(phase+1)*l.phase], from+at*n, n, phase-l.begin[last], s)
 		}
 	}
 }
 
-// spread sets to[i] = from[shift + i*s], and 0 where there is none.
-func spread(to, from []float32, shift, s int) {
-	lo := 0
+// reach gives the part of to that lies within n numbers, and clears the rest.
+func reach(to []float32, n, shift, s int) (lo, hi int) {
 	if shift < 0 {
 		lo = min((s-1-shift)/s, len(to))
 	}
-	hi := lo
-	if last := len(from) - 1 - shift; last >= 0 {
+	hi = lo
+	if last := n - 1 - shift; last >= 0 {
 		hi = max(lo, min(last/s+1, len(to)))
 	}
 	clear(to[:lo])
 	clear(to[hi:])
-	to = to[lo:hi]
-	if len(to) == 0 {
+	return lo, hi
+}
+
+type plainImage []float32
+
+func (x plainImage) spread(to []float32, at, n, shift, s int) {
+	lo, hi := reach(to, n, shift, s)
+	if lo == hi {
 		return
 	}
-	from = from[lo*s+shift:]
+	to = to[lo:hi]
+	from := x[at+lo*s+shift : at+n]
 	switch s {
 	case 1:
 		copy(to, from)

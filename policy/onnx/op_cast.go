@@ -130,6 +130,7 @@ func castFrom[S number](dst *Tensor, src []S) error {
 }
 
 func castTo[D, S number](dst []D, src []S) {
+	dst = dst[:len(src)]
 	for i, v := range src {
 		dst[i] = D(v)
 	}

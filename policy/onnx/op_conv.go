@@ -2,8 +2,6 @@ package onnx
 
 import (
 	"fmt"
-
-	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -161,43 +159,8 @@ func prepareConv(c *call) (func() error, error) {
 		if c.has(2) {
 			bias = Data[float32](c.in[2])
 		}
-		if v.cin == 1 && v.cout == 1 && len(v.in) == 2 {
-			v.depthwise(y, x, k, bias)
-			return nil
-		}
 		return v.run(c, y, x, k, bias)
 	}, c.out(0, Float32, v.shape()...)
-}
-
-// pointwise says that the image is its own columns.
-func (v *convolution) pointwise() bool {
-	for i := range v.in {
-		if v.kernel[i] != 1 || v.stride[i] != 1 || v.begin[i] != 0 || v.end[i] != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// unfold writes, for channels lo to hi of the image, the rows of the column
-// matrix: for each place in the kernel what it meets at every place of the
-// output.
-func unfold[T number](w *window, columns, image []T, lo, hi int) {
-	in, out, kernel := product(w.in), product(w.out), product(w.kernel)
-	place := make([]int, len(w.kernel))
-	for ch := lo; ch < hi; ch++ {
-		clear(place)
-		for k := range kernel {
-			row := columns[(ch*kernel+k)*out : (ch*kernel+k+1)*out]
-			unfoldAxis(w, row, image[ch*in:(ch+1)*in], place, 0)
-			for i := len(place) - 1; i >= 0; i-- {
-				if place[i]++; place[i] < w.kernel[i] {
-					break
-				}
-				place[i] = 0
-			}
-		}
-	}
 }
 
 // inside gives the places of the output along an axis, lo to hi, whose input
@@ -213,130 +176,16 @@ func (w *window) inside(a, shift int) (lo, hi int) {
 	return lo, max(lo, hi)
 }
 
-func unfoldAxis[T number](w *window, row, image []T, place []int, a int) {
-	n, outer := w.in[a], w.out[a]
-	shift := place[a]*w.dilation[a] - w.begin[a]
-	if a == len(w.in)-1 {
-		s := w.stride[a]
-		lo, hi := w.inside(a, shift)
-		clear(row[:lo])
-		clear(row[hi:])
-		if lo == hi {
-			return
-		}
-		if s == 1 {
-			copy(row[lo:hi], image[lo+shift:])
-			return
-		}
-		for o := lo; o < hi; o++ {
-			row[o] = image[o*s+shift]
-		}
-		return
-	}
-	part, size := len(row)/max(outer, 1), len(image)/max(n, 1)
-	for o := range outer {
-		at := o*w.stride[a] + shift
-		if at < 0 || at >= n {
-			clear(row[o*part : (o+1)*part])
-			continue
-		}
-		unfoldAxis(w, row[o*part:(o+1)*part], image[at*size:(at+1)*size], place, a+1)
-	}
-}
-
-// depthwise convolves each channel with its own kernel, row by row.
-func (v *convolution) depthwise(y, x, k, bias []float32) {
-	in, out, kernel := product(v.in), product(v.out), product(v.kernel)
-	parallel(v.batch*v.groups, 1+(1<<16)/(1+out*kernel), func(lo, hi int) {
-		for b := lo; b < hi; b++ {
-			g := b % v.groups
-			to := y[b*out : (b+1)*out]
-			start := float32(0)
-			if bias != nil {
-				start = bias[g]
-			}
-			for i := range to {
-				to[i] = start
-			}
-			v.plane(to, x[b*in:(b+1)*in], k[g*kernel:(g+1)*kernel])
-			v.limit(to)
-		}
-	})
-}
-
-// limit clips y where a Relu or Clip is joined to the convolution.
-func (v *convolution) limit(y []float32) {
-	if !v.clip {
-		return
-	}
-	low, high := v.low, v.high
-	for i, x := range y {
-		y[i] = min(max(x, low), high)
-	}
-}
-
-// plane adds the convolution of one image with one kernel to y.
-func (v *convolution) plane(y, x, k []float32) {
-	for ky := range v.kernel[0] {
-		for kx := range v.kernel[1] {
-			weight := k[ky*v.kernel[1]+kx]
-			shift := kx*v.dilation[1] - v.begin[1]
-			s := v.stride[1]
-			lo, hi := v.inside(1, shift)
-			for oy := range v.out[0] {
-				iy := oy*v.stride[0] + ky*v.dilation[0] - v.begin[0]
-				if iy < 0 || iy >= v.in[0] || lo >= hi {
-					continue
-				}
-				row := y[oy*v.out[1]+lo : oy*v.out[1]+hi]
-				from := x[iy*v.in[1]+lo*s+shift:]
-				if s == 1 {
-					vec.Axpy(row, weight, from[:len(row)])
-					continue
-				}
-				for i := range row {
-					row[i] += weight * from[i*s]
-				}
-			}
-		}
-	}
-}
-
 // prepareConvInteger convolves 8-bit images less their zero points in int32.
 func prepareConvInteger(c *call) (func() error, error) {
-	for i := range 2 {
-		if err := c.types(i, Uint8, Int8); err != nil {
-			return nil, err
-		}
+	if err := c.octetTypes([2]int{0, 2}, [2]int{1, 3}); err != nil {
+		return nil, err
 	}
 	v, err := planConv(c, c.in[0], c.in[1])
 	if err != nil {
 		return nil, err
 	}
 	return func() error {
-		x, err := lessZero(c, 0, 2, -1)
-		if err != nil {
-			return err
-		}
-		k, err := lessZero(c, 1, 3, 0)
-		if err != nil {
-			return err
-		}
-		return v.integers(c, Data[int32](c.result[0]), x, k)
+		return v.integers(c, Data[int32](c.result[0]), [2]int{0, 2}, [2]int{1, 3})
 	}, c.out(0, Int32, v.shape()...)
-}
-
-func (v *convolution) integers(c *call, y, x, k []int32) error {
-	in, out, depth := product(v.in), product(v.out), v.cin*product(v.kernel)
-	columns, done, err := scratch[int32](c, depth*out)
-	if err != nil {
-		return err
-	}
-	defer done()
-	for b := range v.batch * v.groups {
-		g := b % v.groups
-		unfold(v.window, columns, x[b*v.cin*in:(b+1)*v.cin*in], 0, v.cin)
-		mulMatrix(y[b*v.cout*out:(b+1)*v.cout*out], k[g*v.cout*depth:(g+1)*v.cout*depth], columns, v.cout, out, depth)
-	}
-	return nil
 }

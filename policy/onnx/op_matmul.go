@@ -72,6 +72,14 @@ func (p *matmul) each(visit func(a, b, c int)) {
 	})
 }
 
+// offsets is where two matrices and their product lie.
+type offsets struct{ a, b, c int }
+
+func (p *matmul) pairs() (list []offsets) {
+	p.each(func(a, b, c int) { list = append(list, offsets{a, b, c}) })
+	return list
+}
+
 func prepareMatMul(c *call) (func() error, error) {
 	if err := c.sameType(0, 1); err != nil {
 		return nil, err
@@ -111,9 +119,7 @@ func (p *matmul) float32(c *call) {
 		clear(z)
 		return
 	}
-	type pair struct{ a, b, c int }
-	var pairs []pair
-	p.each(func(a, b, c int) { pairs = append(pairs, pair{a, b, c}) })
+	pairs := p.pairs()
 	if len(pairs) == 1 {
 		q := gemm.Product{M: p.m, N: p.n, K: p.k, Alpha: 1, A: matrix(x, p.k, false), B: matrix(y, p.n, false), C: z, LdC: p.n, ColumnBias: c.floatsAt(2)}
 		if w := c.packed(1, 1, false, func(_ int, w *gemm.Packed) { w.Right(false, p.k, p.n, y, p.n) }); w != nil {
@@ -225,51 +231,10 @@ func prepareMatMulInteger(c *call) (func() error, error) {
 	if err := c.costs(append([]int{p.m, p.n, p.k}, p.stack...)...); err != nil {
 		return nil, err
 	}
-	for i := range 2 {
-		if err := c.types(i, Uint8, Int8); err != nil {
-			return nil, err
-		}
+	if err := c.octetTypes([2]int{0, 2}, [2]int{1, 3}); err != nil {
+		return nil, err
 	}
 	return func() error {
-		a, err := lessZero(c, 0, 2, len(c.in[0].Shape)-2)
-		if err != nil {
-			return err
-		}
-		b, err := lessZero(c, 1, 3, len(c.in[1].Shape)-1)
-		if err != nil {
-			return err
-		}
-		z := Data[int32](c.result[0])
-		p.each(func(i, j, k int) { mulMatrix(z[k:k+p.m*p.n], a[i:i+p.m*p.k], b[j:j+p.k*p.n], p.m, p.n, p.k) })
-		return nil
+		return p.integers(c, Data[int32](c.result[0]), [2]int{0, 2}, [2]int{1, 3})
 	}, c.out(0, Int32, p.shape...)
-}
-
-// lessZero reads input i less the zero point of input z, one number or one for
-// each index of an axis.
-func lessZero(c *call, i, z, a int) ([]int32, error) {
-	x, err := c.input(i)
-	if err != nil {
-		return nil, err
-	}
-	zero, err := c.input(z)
-	if err != nil {
-		return nil, err
-	}
-	out := convert[int32](x)
-	switch {
-	case len(zero) == 0:
-	case len(zero) == 1:
-		for k := range out {
-			out[k] -= int32(zero[0])
-		}
-	case a >= 0 && len(zero) == c.in[i].Shape[a]:
-		_, n, inner := alongAxis(c.in[i].Shape, a)
-		for k := range out {
-			out[k] -= int32(zero[k/inner%n])
-		}
-	default:
-		return nil, fmt.Errorf("%d zero points do not fit %v", len(zero), c.in[i])
-	}
-	return out, nil
 }

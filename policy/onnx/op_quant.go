@@ -3,6 +3,8 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"sync"
+	"unsafe"
 )
 
 func init() {
@@ -15,39 +17,23 @@ func init() {
 	)
 }
 
-// integerRangeOf a type, as quantization saturates to it.
-func integerRangeOf(t Type) (lo, hi float64, ok bool) {
-	switch t {
-	case Uint8:
-		return 0, math.MaxUint8, true
-	case Int8:
-		return math.MinInt8, math.MaxInt8, true
-	case Uint16:
-		return 0, math.MaxUint16, true
-	case Int16:
-		return math.MinInt16, math.MaxInt16, true
-	case Int32:
-		return math.MinInt32, math.MaxInt32, true
-	}
-	return 0, 0, false
-}
-
-// scaleIndex finds, for an element of x, its scale: one for all, one for each
-// index of the axis, or one for each block along it.
-func (c *call) scaleIndex(x, scale *Tensor) (func(i int) int, error) {
+// scales finds, for an element of x, its scale: one for all, one for each index
+// of the axis, or one for each block along it. So many elements in a row have
+// the same.
+func (c *call) scales(x, scale *Tensor) (index func(i int) int, row int, err error) {
 	if scale.Len() == 1 && len(scale.Shape) <= 1 {
-		return func(int) int { return 0 }, nil
+		return func(int) int { return 0 }, max(x.Len(), 1), nil
 	}
 	a, err := axis(attribute(c, "axis", int64(1)), len(x.Shape))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	_, n, inner := alongAxis(x.Shape, a)
 	if len(scale.Shape) == 1 {
 		if scale.Len() != n {
-			return nil, fmt.Errorf("%d scales do not fit axis %d of %v", scale.Len(), a, x)
+			return nil, 0, fmt.Errorf("%d scales do not fit axis %d of %v", scale.Len(), a, x)
 		}
-		return func(i int) int { return i / inner % n }, nil
+		return func(i int) int { return i / inner % n }, inner, nil
 	}
 	block := c.int("block_size", 0)
 	ok := len(scale.Shape) == len(x.Shape) && block > 0
@@ -59,20 +45,38 @@ func (c *call) scaleIndex(x, scale *Tensor) (func(i int) int, error) {
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("scales %v do not fit %v in blocks of %d", scale, x, block)
+		return nil, 0, fmt.Errorf("scales %v do not fit %v in blocks of %d", scale, x, block)
 	}
 	blocks := scale.Shape[a]
-	return func(i int) int { return (i/inner/n*blocks+i/inner%n/block)*inner + i%inner }, nil
+	return func(i int) int { return (i/inner/n*blocks+i/inner%n/block)*inner + i%inner }, 1, nil
 }
 
-func (c *call) zeroPoints(i, n int) ([]float64, error) {
+// zeroPoints reads the zero points of n scales.
+func (c *call) zeroPoints(i, n int) ([]int32, error) {
 	if !c.has(i) {
-		return make([]float64, n), nil
+		return make([]int32, n), nil
 	}
 	if c.in[i].Len() != n {
 		return nil, fmt.Errorf("zero points %v do not fit %d scales", c.in[i], n)
 	}
-	return toFloat64(c.in[i]), nil
+	zero := &Tensor{Type: Int32, data: alignedBytes(4 * n)}
+	if err := castInto(zero, c.in[i]); err != nil {
+		return nil, err
+	}
+	return Data[int32](zero), nil
+}
+
+// quantum is what values are quantized to.
+type quantum interface{ uint8 | int8 | uint16 | int16 }
+
+// rangeOf a type, to which quantization saturates.
+func rangeOf[T quantum]() (lo, hi int32) {
+	var zero T
+	bits := 8 * unsafe.Sizeof(zero)
+	if lo = -1 << (bits - 1); zero-1 > zero {
+		lo = 0
+	}
+	return lo, lo + 1<<bits - 1
 }
 
 func prepareQuantize(c *call) (func() error, error) {
@@ -83,12 +87,28 @@ func prepareQuantize(c *call) (func() error, error) {
 	if c.has(2) {
 		kind = c.in[2].Type
 	}
-	x, scale := c.in[0], c.in[1]
-	lo, hi, ok := integerRangeOf(kind)
-	if !ok || x.Type != Float32 && x.Type != Int32 || scale.Type != Float32 {
-		return nil, fmt.Errorf("from %v to %v is not supported", x.Type, kind)
+	if err := c.out(0, kind, c.in[0].Shape...); err != nil {
+		return nil, err
 	}
-	index, err := c.scaleIndex(x, scale)
+	switch kind {
+	case Uint8:
+		return prepareQuantizeTo[uint8](c)
+	case Int8:
+		return prepareQuantizeTo[int8](c)
+	case Uint16:
+		return prepareQuantizeTo[uint16](c)
+	case Int16:
+		return prepareQuantizeTo[int16](c)
+	}
+	return nil, fmt.Errorf("%v is not supported here", kind)
+}
+
+func prepareQuantizeTo[T quantum](c *call) (func() error, error) {
+	x, scale := c.in[0], c.in[1]
+	if x.Type != Float32 && x.Type != Int32 || scale.Type != Float32 {
+		return nil, fmt.Errorf("%v with scales %v is not supported", x, scale)
+	}
+	index, row, err := c.scales(x, scale)
 	if err != nil {
 		return nil, err
 	}
@@ -97,26 +117,71 @@ func prepareQuantize(c *call) (func() error, error) {
 		if err != nil {
 			return err
 		}
-		s, v := Data[float32](scale), toFloat64(x)
-		for i := range v {
-			k := index(i)
-			v[i] = saturate(float64(float32(v[i])/s[k]), zero[k], lo, hi)
+		s, y := Data[float32](scale), Data[T](c.result[0])
+		for at := 0; at < len(y); at += row {
+			k := index(at)
+			if to := y[at : at+row]; x.Type == Int32 {
+				quantize(to, Data[int32](x)[at:], s[k], zero[k])
+			} else {
+				quantize(to, Data[float32](x)[at:], s[k], zero[k])
+			}
 		}
-		return castInto(c.result[0], &Tensor{Type: Float64, data: bytesOf(v)})
-	}, c.out(0, kind, x.Shape...)
+		return nil
+	}, nil
 }
 
-// saturate rounds to even, adds the zero point and bounds the result.
-func saturate(v, zero, lo, hi float64) float64 {
-	return min(max(math.RoundToEven(v)+zero, lo), hi)
+// roundBits added to a number of at most 2^22 leaves no bits for a fraction:
+// the sum is rounded, ties to even.
+const roundBits = 3 << 22
+
+// quantize divides by the scale, rounds to even, adds the zero point and bounds
+// the result. NaN becomes the smallest.
+func quantize[T quantum, S float32 | int32](y []T, x []S, scale float32, zero int32) {
+	least, most := rangeOf[T]()
+	lo, hi := float32(least-zero), float32(most-zero)
+	shift := zero - int32(math.Float32bits(roundBits))
+	x = x[:len(y)]
+	parallel(len(y), 1<<14, func(from, to int) {
+		y := y[from:to]
+		for i, v := range x[from:to] {
+			q := float32(v) / scale
+			if !(q >= lo) {
+				q = lo
+			}
+			if q > hi {
+				q = hi
+			}
+			y[i] = T(int32(math.Float32bits(q+roundBits)) + shift)
+		}
+	})
 }
 
 func prepareDequantize(c *call) (func() error, error) {
 	x, scale := c.in[0], c.in[1]
-	if _, _, ok := integerRangeOf(x.Type); !ok || scale.Type != Float32 || c.has(2) && c.in[2].Type != x.Type {
+	if scale.Type != Float32 || c.has(2) && c.in[2].Type != x.Type {
 		return nil, fmt.Errorf("%v with scales %v is not supported", x, scale)
 	}
-	index, err := c.scaleIndex(x, scale)
+	if err := c.out(0, Float32, x.Shape...); err != nil {
+		return nil, err
+	}
+	switch x.Type {
+	case Uint8:
+		return prepareDequantizeFrom[uint8](c)
+	case Int8:
+		return prepareDequantizeFrom[int8](c)
+	case Uint16:
+		return prepareDequantizeFrom[uint16](c)
+	case Int16:
+		return prepareDequantizeFrom[int16](c)
+	case Int32:
+		return prepareDequantizeFrom[int32](c)
+	}
+	return nil, fmt.Errorf("%v is not supported here", x.Type)
+}
+
+func prepareDequantizeFrom[T quantum | int32](c *call) (func() error, error) {
+	x, scale := c.in[0], c.in[1]
+	index, row, err := c.scales(x, scale)
 	if err != nil {
 		return nil, err
 	}
@@ -125,13 +190,22 @@ func prepareDequantize(c *call) (func() error, error) {
 		if err != nil {
 			return err
 		}
-		s, y := Data[float32](scale), Data[float32](c.result[0])
-		for i, v := range toFloat64(x) {
-			k := index(i)
-			y[i] = float32(v-zero[k]) * s[k]
+		s, v, y := Data[float32](scale), Data[T](x), Data[float32](c.result[0])
+		for at := 0; at < len(y); at += row {
+			k := index(at)
+			dequantize(y[at:at+row], v[at:at+row], s[k], int64(zero[k]))
 		}
 		return nil
-	}, c.out(0, Float32, x.Shape...)
+	}, nil
+}
+
+func dequantize[T quantum | int32](y []float32, x []T, scale float32, zero int64) {
+	parallel(len(y), 1<<14, func(from, to int) {
+		y := y[from:to]
+		for i, v := range x[from:to] {
+			y[i] = float32(int64(v)-zero) * scale
+		}
+	})
 }
 
 // prepareDynamicQuantize chooses scale and zero point from the data's range.
@@ -149,55 +223,86 @@ func prepareDynamicQuantize(c *call) (func() error, error) {
 		return nil, fmt.Errorf("it has %d outputs, not 3", len(c.result))
 	}
 	return func() error {
-		lo, hi := float32(0), float32(0)
-		for _, v := range Data[float32](c.in[0]) {
-			lo, hi = min(lo, v), max(hi, v)
-		}
-		scale := (hi - lo) / 255
-		zero := 0.0
+		x, y := Data[float32](c.in[0]), Data[uint8](c.result[0])
+		lo, hi := extremes(x)
+		lo, hi = min(lo, 0), max(hi, 0)
+		scale, zero := (hi-lo)/255, int32(0)
 		if scale > 0 {
-			zero = math.RoundToEven(min(max(float64(-lo/scale), 0), 255))
+			zero = int32(math.RoundToEven(min(max(float64(-lo/scale), 0), 255)))
+			quantize(y, x, scale, zero)
+		} else {
+			clear(y)
 		}
 		Data[float32](c.result[1])[0], Data[uint8](c.result[2])[0] = scale, uint8(zero)
-		y := Data[uint8](c.result[0])
-		for i, v := range Data[float32](c.in[0]) {
-			y[i] = 0
-			if scale > 0 {
-				y[i] = uint8(saturate(float64(v/scale), zero, 0, 255))
-			}
-		}
 		return nil
 	}, c.out(0, Uint8, c.in[0].Shape...)
 }
 
+// extremes are the smallest and the largest of x; NaN is passed over.
+func extremes(x []float32) (lo, hi float32) {
+	var lock sync.Mutex
+	parallel(len(x), 1<<14, func(from, to int) {
+		l, h := float32(0), float32(0)
+		for _, v := range x[from:to] {
+			if v < l {
+				l = v
+			}
+			if v > h {
+				h = v
+			}
+		}
+		lock.Lock()
+		defer lock.Unlock()
+		lo, hi = min(lo, l), max(hi, h)
+	})
+	return lo, hi
+}
+
 // requantize turns int32 sums into the result: scales of a, b and y are inputs
-// 1, 4 and 6, the zero point of y is input 7. column gives the index of a sum's
-// scale of b.
-func (c *call) requantize(sums []int32, column func(i int) int) error {
-	lo, hi, _ := integerRangeOf(c.in[7].Type)
+// 1, 4 and 6, the zero point of y is input 7. So many sums in a row have the
+// same of n scales of b; a bias, input 8, has one number for each.
+func (c *call) requantize(sums []int32, n, row int) error {
+	if c.in[7].Type == Int8 {
+		return requantizeTo[int8](c, sums, n, row)
+	}
+	return requantizeTo[uint8](c, sums, n, row)
+}
+
+func requantizeTo[T quantum](c *call, sums []int32, n, row int) error {
 	a, b, y := c.in[1], Data[float32](c.in[4]), c.in[6]
-	zero, err := c.in[7].float()
-	if err != nil {
-		return err
+	if a.Len() != 1 || y.Len() != 1 || c.in[7].Len() != 1 {
+		return fmt.Errorf("only one scale and zero point per tensor is supported here")
 	}
-	if a.Len() != 1 || y.Len() != 1 {
-		return fmt.Errorf("only one scale per tensor is supported here")
+	least, most := rangeOf[T]()
+	lo, hi, zero := float64(least), float64(most), float64(Data[T](c.in[7])[0])
+	factors := make([]float64, n)
+	for k := range factors {
+		factors[k] = float64(Data[float32](a)[0]) * float64(b[k%len(b)]) / float64(Data[float32](y)[0])
 	}
-	sa, sy := Data[float32](a)[0], Data[float32](y)[0]
-	out := make([]float64, len(sums))
-	for i, v := range sums {
-		f := float64(sa) * float64(b[column(i)]) / float64(sy)
-		out[i] = saturate(float64(v)*f, zero, lo, hi)
-	}
-	return castInto(c.result[0], &Tensor{Type: Float64, data: bytesOf(out)})
+	to := Data[T](c.result[0])
+	parallel(len(sums)/row, 1+(1<<14)/row, func(from, end int) {
+		for i := from; i < end; i++ {
+			f, bias := factors[i%n], int32(0)
+			if c.has(8) {
+				bias = Data[int32](c.in[8])[i%n]
+			}
+			y := to[i*row : (i+1)*row]
+			for j, v := range sums[i*row : (i+1)*row] {
+				q := min(max(math.RoundToEven(float64(v+bias)*f)+zero, lo), hi)
+				if q != q {
+					q = lo
+				}
+				y[j] = T(int32(q))
+			}
+		}
+	})
+	return nil
 }
 
 // quantized checks the types of a QLinear operator's inputs.
 func (c *call) quantized() error {
-	for _, i := range []int{0, 2, 3, 5, 7} {
-		if err := c.types(i, Uint8, Int8); err != nil {
-			return err
-		}
+	if err := c.octetTypes([2]int{0, 2}, [2]int{3, 5}, [2]int{7, 7}); err != nil {
+		return err
 	}
 	for _, i := range []int{1, 4, 6} {
 		if err := c.types(i, Float32); err != nil {
@@ -219,17 +324,15 @@ func prepareQLinearMatMul(c *call) (func() error, error) {
 		return nil, fmt.Errorf("%d scales do not fit %d columns", s, p.n)
 	}
 	return func() error {
-		a, err := lessZero(c, 0, 2, len(c.in[0].Shape)-2)
+		sums, done, err := scratch[int32](c, c.result[0].Len())
 		if err != nil {
 			return err
 		}
-		b, err := lessZero(c, 3, 5, len(c.in[3].Shape)-1)
-		if err != nil {
+		defer done()
+		if err := p.integers(c, sums, [2]int{0, 2}, [2]int{3, 5}); err != nil {
 			return err
 		}
-		sums := make([]int32, c.result[0].Len())
-		p.each(func(i, j, k int) { mulMatrix(sums[k:k+p.m*p.n], a[i:i+p.m*p.k], b[j:j+p.k*p.n], p.m, p.n, p.k) })
-		return c.requantize(sums, func(i int) int { return i % p.n % c.in[4].Len() })
+		return c.requantize(sums, p.n, 1)
 	}, c.out(0, c.in[7].Type, p.shape...)
 }
 
@@ -249,24 +352,14 @@ func prepareQLinearConv(c *call) (func() error, error) {
 		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[8], channels)
 	}
 	return func() error {
-		x, err := lessZero(c, 0, 2, -1)
+		sums, done, err := scratch[int32](c, c.result[0].Len())
 		if err != nil {
 			return err
 		}
-		k, err := lessZero(c, 3, 5, 0)
-		if err != nil {
+		defer done()
+		if err := v.integers(c, sums, [2]int{0, 2}, [2]int{3, 5}); err != nil {
 			return err
 		}
-		sums := make([]int32, c.result[0].Len())
-		if err := v.integers(c, sums, x, k); err != nil {
-			return err
-		}
-		if c.has(8) {
-			bias := Data[int32](c.in[8])
-			for i := range sums {
-				sums[i] += bias[i/place%channels]
-			}
-		}
-		return c.requantize(sums, func(i int) int { return i / place % channels % c.in[4].Len() })
+		return c.requantize(sums, channels, place)
 	}, c.out(0, c.in[7].Type, v.shape()...)
 }
