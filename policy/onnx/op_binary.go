@@ -213,6 +213,10 @@ func fastArith(op string, out, a, b *Tensor, shapes [][]int) {
 			parallel(n, 1<<14, func(lo, hi int) { scalarArith(op, d[lo:hi], x[i+lo:i+hi], y[j]) })
 			return
 		}
+		if step[0] == 0 && step[1] == 1 {
+			parallel(n, 1<<14, func(lo, hi int) { scalarFirst(op, d[lo:hi], x[i], y[j+lo:j+hi]) })
+			return
+		}
 		f := floatArith[float32](op, false)
 		for k := range d {
 			d[k] = f(x[i], y[j])
@@ -244,9 +248,32 @@ func scalarArith(op string, d, x []float32, y float32) {
 	case "Mul":
 		vec.Scale(d, x, y)
 	case "Div": // not times 1/y, which may be beyond float32
-		for k, v := range x {
-			d[k] = v / y
-		}
+		repeat(y, len(x), func(lo, hi int, piece []float32) { vec.Div(d[lo:hi], x[lo:hi], piece) })
+	}
+}
+
+func scalarFirst(op string, d []float32, x float32, y []float32) {
+	switch op {
+	case "Add":
+		vec.Line(d, y, 1, x)
+	case "Sub":
+		vec.Line(d, y, -1, x)
+	case "Mul":
+		vec.Scale(d, y, x)
+	case "Div":
+		repeat(x, len(y), func(lo, hi int, piece []float32) { vec.Div(d[lo:hi], piece, y[lo:hi]) })
+	}
+}
+
+// repeat visits 0..n piece by piece, with as many numbers that are all v.
+func repeat(v float32, n int, visit func(lo, hi int, piece []float32)) {
+	var piece [256]float32
+	for i := range piece[:min(n, len(piece))] {
+		piece[i] = v
+	}
+	for lo := 0; lo < n; lo += len(piece) {
+		hi := min(lo+len(piece), n)
+		visit(lo, hi, piece[:hi-lo])
 	}
 }
 

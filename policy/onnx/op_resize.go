@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"arfm/policy/nn/vec"
 )
 
 func init() {
@@ -302,43 +304,161 @@ func (c *call) filter(a resampling, x, stretch float64, weight func(float64) flo
 
 const maxTaps = 1 << 16
 
+// resample computes in float32 for that type, else in float64, and rounds whole
+// numbers to even.
 func resample[T number](c *call, table [][]tap) func() error {
 	return func() error {
-		// Axis by axis: each pass shortens or lengthens one.
-		shape := slices.Clone(c.in[0].Shape)
-		cur := toFloat64(c.in[0])
-		outside := make([]bool, c.result[0].Len())
-		for a, taps := range table {
-			if identityTaps(taps, shape[a]) {
-				continue
-			}
-			outer, n, inner := alongAxis(shape, a)
-			next := make([]float64, outer*len(taps)*inner)
-			for o := range outer {
-				for k, t := range taps {
-					row := next[(o*len(taps)+k)*inner:][:inner]
-					for j, at := range t.at {
-						w := t.weight[j]
-						for i, v := range cur[(o*n+at)*inner:][:inner] {
-							row[i] += w * v
-						}
-					}
-				}
-			}
-			shape[a], cur = len(taps), next
+		if y, ok := any(Data[T](c.result[0])).([]float32); ok {
+			return resampleFloats(c, table, y, Data[float32](c.in[0]))
 		}
-		markOutside(outside, shape, table)
-		y, fill := Data[T](c.result[0]), float64(c.float("extrapolation_value", 0))
-		for i, v := range cur {
-			if outside[i] {
-				v = fill
-			}
+		wide, done, err := scratch[float64](c, c.result[0].Len())
+		if err != nil {
+			return err
+		}
+		defer done()
+		if err := resampleFloats(c, table, wide, toFloat64(c.in[0])); err != nil {
+			return err
+		}
+		y := Data[T](c.result[0])
+		for i, v := range wide {
 			if !isFloat[T]() {
 				v = math.RoundToEven(v)
 			}
 			y[i] = whole[T](v)
 		}
 		return nil
+	}
+}
+
+// resampleFloats resizes x axis by axis.
+func resampleFloats[F float32 | float64](c *call, table [][]tap, y, x []F) error {
+	shape := slices.Clone(c.in[0].Shape)
+	order := resampleOrder(shape, table)
+	if len(order) == 0 {
+		copy(y, x)
+	}
+	for i, a := range order {
+		outer, n, inner := alongAxis(shape, a)
+		shape[a] = len(table[a])
+		next, done := y, func() {}
+		if i < len(order)-1 {
+			var err error
+			if next, done, err = scratch[F](c, product(shape)); err != nil {
+				return err
+			}
+		}
+		defer done()
+		resampleAxis(next, x, table[a], outer, n, inner)
+		x = next
+	}
+	markOutside(y, F(c.float("extrapolation_value", 0)), shape, table)
+	return nil
+}
+
+// resampleOrder is the order of the axes that change: shortest results first,
+// and the last axis, whose elements are picked one by one, while there are few.
+func resampleOrder(shape []int, table [][]tap) (order []int) {
+	for a, taps := range table {
+		if len(taps) < shape[a] {
+			order = append(order, a)
+		}
+	}
+	for a, taps := range slices.Backward(table) {
+		if len(taps) >= shape[a] && !identityTaps(taps, shape[a]) {
+			order = append(order, a)
+		}
+	}
+	return order
+}
+
+// resampleAxis resizes x (outer, n, inner) to (outer, len(taps), inner).
+func resampleAxis[F float32 | float64](y, x []F, taps []tap, outer, n, inner int) {
+	rows := outer * len(taps)
+	if inner == 1 {
+		picks := flatten[F](taps)
+		parallel(outer, 1+(1<<14)/len(taps), func(lo, hi int) {
+			for o := lo; o < hi; o++ {
+				picks.row(y[o*len(taps):(o+1)*len(taps)], x[o*n:(o+1)*n])
+			}
+		})
+		return
+	}
+	parallel(rows, 1+(1<<14)/inner, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			row, t := y[r*inner:(r+1)*inner], taps[r%len(taps)]
+			from := x[r/len(taps)*n*inner:][:n*inner]
+			if len(t.at) == 0 {
+				clear(row)
+			}
+			for j, at := range t.at {
+				addScaled(row, F(t.weight[j]), from[at*inner:(at+1)*inner], j == 0)
+			}
+		}
+	})
+}
+
+// addScaled adds w x to y, or sets y where x is the first.
+func addScaled[F float32 | float64](y []F, w F, x []F, first bool) {
+	if first && w == 1 {
+		copy(y, x)
+		return
+	}
+	if y, ok := any(y).([]float32); ok {
+		if x := any(x).([]float32); first {
+			vec.Scale(y, x, float32(w))
+		} else {
+			vec.Axpy(y, float32(w), x)
+		}
+		return
+	}
+	for i, v := range x {
+		if first {
+			y[i] = 0
+		}
+		y[i] += w * v
+	}
+}
+
+// picks are the taps of a row, one after another: those of element i end at
+// end[i].
+type picks[F float32 | float64] struct {
+	at     []int
+	weight []F
+	end    []int
+	single bool // one tap of weight 1 for each
+}
+
+func flatten[F float32 | float64](taps []tap) *picks[F] {
+	p := &picks[F]{single: true}
+	for _, t := range taps {
+		p.at = append(p.at, t.at...)
+		for _, w := range t.weight {
+			p.weight = append(p.weight, F(w))
+		}
+		p.end = append(p.end, len(p.at))
+		p.single = p.single && len(t.at) == 1 && t.weight[0] == 1
+	}
+	return p
+}
+
+func (p *picks[F]) row(y, x []F) {
+	if p.single {
+		for i, at := range p.at {
+			y[i] = x[at]
+		}
+		return
+	}
+	from := 0
+	for i, end := range p.end {
+		sum := F(0)
+		if end == from+2 {
+			sum = p.weight[from]*x[p.at[from]] + p.weight[from+1]*x[p.at[from+1]]
+		} else {
+			for j, at := range p.at[from:end] {
+				sum += p.weight[from+j] * x[at]
+			}
+		}
+		y[i], from = sum, end
 	}
 }
 
@@ -354,16 +474,15 @@ func identityTaps(taps []tap, n int) bool {
 	return true
 }
 
-func markOutside(outside []bool, shape []int, table [][]tap) {
+// markOutside gives what lies beyond the region its value.
+func markOutside[F float32 | float64](y []F, fill F, shape []int, table [][]tap) {
 	for a, taps := range table {
-		_, n, inner := alongAxis(shape, a)
+		outer, n, inner := alongAxis(shape, a)
 		for k, t := range taps {
-			if !t.out {
-				continue
-			}
-			for i := range outside {
-				if i/inner%n == k {
-					outside[i] = true
+			for o := 0; t.out && o < outer; o++ {
+				row := y[(o*n+k)*inner:][:inner]
+				for i := range row {
+					row[i] = fill
 				}
 			}
 		}
