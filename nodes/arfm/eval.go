@@ -102,10 +102,14 @@ func (f *evalFlags) run(ctx context.Context, std streams, s *sim.Suite, o eval.O
 	open := stage.Opener(s, ck.Contract, f.tasks...)
 	newPolicy := func() (policy.Policy, error) {
 		p, err := ck.Policy(encoders, o.Seed)
-		if err == nil && f.deterministic {
+		if err != nil {
+			return nil, err
+		}
+		p.Share(1) // episodes run side by side
+		if f.deterministic {
 			p.NoiseScale = 0
 		}
-		return p, err
+		return p, nil
 	}
 	r, err := eval.Evaluate(ctx, open, newPolicy, o)
 	bar.done()

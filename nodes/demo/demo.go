@@ -249,7 +249,14 @@ func (s *story) newPolicy(path string) (func() (policy.Policy, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() (policy.Policy, error) { return ck.Policy(nil, s.o.Seed) }, nil
+	return func() (policy.Policy, error) {
+		p, err := ck.Policy(nil, s.o.Seed)
+		if err != nil {
+			return nil, err
+		}
+		p.Share(1) // episodes run side by side
+		return p, nil
+	}, nil
 }
 
 func (s *story) evaluate(ctx context.Context, name, path string) (eval.Result, error) {

@@ -12,8 +12,12 @@ type Heads struct {
 
 // Attention computes out = softmax(q kᵀ / sqrt(D/N)) v head by head (Vaswani
 // et al., arXiv 1706.03762): q (B, Tq, LdQ), k (B, Tk, LdK), v (B, Tk, LdV),
-// out (B, Tq, D). The weights are left in p (B, N, Tq, Tk).
+// out (B, Tq, D). The weights are left in p (B, N, Tq, Tk). Without heads
+// nothing is done.
 func (h Heads) Attention(out, p, q, k, v []float32) {
+	if h.N == 0 {
+		return
+	}
 	hd := h.D / h.N
 	scale := float32(1 / math.Sqrt(float64(hd)))
 	pp := h.Tq * h.Tk

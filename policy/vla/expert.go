@@ -39,7 +39,7 @@ func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32)
 		a := w.layers[l]
 		p.blocks[l].ada.forward(a.mod, t.se, n)
 		w.keys(c, p, l)
-		w.block(c, &p.blocks[l], a, a.mod, 9*d)
+		w.block(c, &p.blocks[l], l, a.mod, 9*d)
 	}
 	p.ada.forward(t.mod, t.se, n)
 	w.head(c, p, t.mod, 2*d, out[w.lo*rows:(w.lo+n)*rows])
@@ -69,44 +69,57 @@ func (w *worker) modulated(c *Config, a *normActs, mod []float32, stride, k int)
 	}
 }
 
-// gated adds s times gate k to x.
-func (w *worker) gated(c *Config, s, mod []float32, stride, k int) {
-	d, h := c.D, c.Horizon
-	for i := range w.n {
-		lo, hi := i*h*d, (i+1)*h*d
-		nn.Gate(w.x[lo:hi], s[lo:hi], mod[i*stride+k*d:i*stride+(k+1)*d], h)
+// gated adds branch k of block l, the sum of all mates' terms, to x times its
+// gate.
+func (w *worker) gated(c *Config, l, k int, mod []float32, stride int) {
+	w.part.meet()
+	d, h, g := c.D, c.Horizon, (3*k+2)*c.D
+	for _, mate := range w.part.mates {
+		s := mate.layers[l].s[k]
+		for i := range w.n {
+			lo, hi := i*h*d, (i+1)*h*d
+			nn.Gate(w.x[lo:hi], s[lo:hi], mod[i*stride+g:i*stride+g+d], h)
+		}
 	}
 }
 
-func (c *Config) selfHeads(n int) nn.Heads {
-	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.Horizon, N: c.Heads, D: c.D, LdQ: 3 * c.D, LdK: 3 * c.D, LdV: 3 * c.D}
+// selfHeads are this worker's heads over the chunk: queries, keys and values
+// lie side by side.
+func (w *worker) selfHeads(c *Config) nn.Heads {
+	lo, hi := w.part.of(c.Heads)
+	d := (hi - lo) * c.D / c.Heads
+	return nn.Heads{B: w.n, Tq: c.Horizon, Tk: c.Horizon, N: hi - lo, D: d, LdQ: 3 * d, LdK: 3 * d, LdV: 3 * d}
 }
 
-func (c *Config) crossHeads(n int) nn.Heads {
-	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.ContextTokens(), N: c.Heads, D: c.D, LdQ: c.D, LdK: 2 * c.D, LdV: 2 * c.D}
+// crossHeads are this worker's heads over the context: keys and values lie side
+// by side.
+func (w *worker) crossHeads(c *Config) nn.Heads {
+	h := w.selfHeads(c)
+	h.Tk, h.LdQ, h.LdK, h.LdV = c.ContextTokens(), h.D, 2*h.D, 2*h.D
+	return h
 }
 
-// block runs one block on x, with the keys and values already in a.
-func (w *worker) block(c *Config, p *block, a *layerActs, mod []float32, stride int) {
-	n, d, rows := w.n, c.D, w.n*c.Horizon
+// block runs block l on x, with the keys and values already there.
+func (w *worker) block(c *Config, p *block, l int, mod []float32, stride int) {
+	a, rows, self, cross := w.layers[l], w.n*c.Horizon, w.selfHeads(c), w.crossHeads(c)
 
 	w.modulated(c, &a.norm[0], mod, stride, 0)
 	p.qkv.forward(a.qkv, a.norm[0].y, rows)
-	c.selfHeads(n).Attention(a.a1, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
-	p.o1.forward(a.s1, a.a1, rows)
-	w.gated(c, a.s1, mod, stride, 2)
+	self.Attention(a.a1, a.p1, a.qkv, a.qkv[self.D:], a.qkv[2*self.D:])
+	p.o1.forward(a.s[0], a.a1, rows)
+	w.gated(c, l, 0, mod, stride)
 
 	w.modulated(c, &a.norm[1], mod, stride, 3)
 	p.q.forward(a.q, a.norm[1].y, rows)
-	c.crossHeads(n).Attention(a.a2, a.p2, a.q, a.kv, a.kv[d:])
-	p.o2.forward(a.s2, a.a2, rows)
-	w.gated(c, a.s2, mod, stride, 5)
+	cross.Attention(a.a2, a.p2, a.q, a.kv, a.kv[cross.D:])
+	p.o2.forward(a.s[1], a.a2, rows)
+	w.gated(c, l, 1, mod, stride)
 
 	w.modulated(c, &a.norm[2], mod, stride, 6)
 	p.f1.forward(a.f, a.norm[2].y, rows)
-	vec.GELU(a.g[:rows*4*d], a.f[:rows*4*d])
-	p.f2.forward(a.s3, a.g, rows)
-	w.gated(c, a.s3, mod, stride, 8)
+	vec.GELU(a.g[:rows*p.f1.out], a.f[:rows*p.f1.out])
+	p.f2.forward(a.s[2], a.g, rows)
+	w.gated(c, l, 2, mod, stride)
 }
 
 // head applies the final modulation (shift, scale) and the output layer.
@@ -161,12 +174,12 @@ func (w *worker) modulatedBackward(c *Config, a *normActs, mod, dmod []float32, 
 	nn.LayerNormBackward(w.dx, w.dy, a.xhat, a.rstd, w.n*h, d)
 }
 
-// gatedBackward takes dx into ds, the gradient of the branch s, and dmod.
-func (w *worker) gatedBackward(c *Config, a *layerActs, s []float32, k int) {
+// gatedBackward takes dx into ds, the gradient of branch k, and dmod.
+func (w *worker) gatedBackward(c *Config, a *layerActs, k int) {
 	d, h := c.D, c.Horizon
 	for i := range w.n {
-		lo, hi, m := i*h*d, (i+1)*h*d, (9*i+k)*d
-		nn.GateBackward(w.ds[lo:hi], w.dmod[m:m+d], w.dx[lo:hi], s[lo:hi], a.mod[m:m+d], h)
+		lo, hi, m := i*h*d, (i+1)*h*d, (9*i+3*k+2)*d
+		nn.GateBackward(w.ds[lo:hi], w.dmod[m:m+d], w.dx[lo:hi], a.s[k][lo:hi], a.mod[m:m+d], h)
 	}
 }
 
@@ -176,22 +189,22 @@ func (w *worker) blockBackward(c *Config, p, g *block, a *layerActs) {
 	n, d, rows := w.n, c.D, w.n*c.Horizon
 	clear(w.dmod[:n*9*d])
 
-	w.gatedBackward(c, a, a.s3, 8)
+	w.gatedBackward(c, a, 2)
 	p.f2.backward(&g.f2, w.df, w.ds, a.g, rows, 0)
 	vec.GELUBackward(w.df[:rows*4*d], w.df[:rows*4*d], a.f[:rows*4*d])
 	p.f1.backward(&g.f1, w.dy, w.df, a.norm[2].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[2], a.mod, w.dmod, 9*d, 6)
 
-	w.gatedBackward(c, a, a.s2, 5)
+	w.gatedBackward(c, a, 1)
 	p.o2.backward(&g.o2, w.da, w.ds, a.a2, rows, 0)
 	dq := w.dqkv[:rows*d]
-	c.crossHeads(n).AttentionBackward(dq, w.dkv, w.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
+	w.crossHeads(c).AttentionBackward(dq, w.dkv, w.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
 	p.q.backward(&g.q, w.dy, dq, a.norm[1].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[1], a.mod, w.dmod, 9*d, 3)
 
-	w.gatedBackward(c, a, a.s1, 2)
+	w.gatedBackward(c, a, 0)
 	p.o1.backward(&g.o1, w.da, w.ds, a.a1, rows, 0)
-	c.selfHeads(n).AttentionBackward(w.dqkv, w.dqkv[d:], w.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
+	w.selfHeads(c).AttentionBackward(w.dqkv, w.dqkv[d:], w.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
 	p.qkv.backward(&g.qkv, w.dy, w.dqkv, a.norm[0].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[0], a.mod, w.dmod, 9*d, 0)
 }

@@ -189,12 +189,34 @@ func (l *linear) forward(y, x []float32, n int) {
 	nn.Linear(y, x, l.w, l.b, n, l.in, l.out)
 }
 
-// pack packs the weights as they are, into the memory of an earlier pack.
-func (l *linear) pack() {
+// packRows makes l the outputs lo to hi of each of so many equal parts of
+// from's, packed into the memory of an earlier pack.
+func (l *linear) packRows(from *linear, lo, hi, parts int) {
+	w, b := make([]float32, 0, parts*(hi-lo)*from.in), l.b[:0]
+	for i := range parts {
+		at := i * from.out / parts
+		w = append(w, from.w[(at+lo)*from.in:(at+hi)*from.in]...)
+		b = append(b, from.b[at+lo:at+hi]...)
+	}
+	*l = linear{b: b, in: from.in, out: len(b), packed: l.packed}
+	l.pack(w, l.in)
+}
+
+// packColumns makes l the term of from that inputs lo to hi give, with or
+// without the bias.
+func (l *linear) packColumns(from *linear, lo, hi int, bias bool) {
+	*l = linear{in: hi - lo, out: from.out, packed: l.packed}
+	if bias {
+		l.b = from.b
+	}
+	l.pack(from.w[lo:], from.in)
+}
+
+func (l *linear) pack(w []float32, ld int) {
 	if l.packed == nil {
 		l.packed = new(gemm.Packed)
 	}
-	l.packed.Right(true, l.in, l.out, l.w, l.in)
+	l.packed.Right(true, l.in, l.out, w, ld)
 }
 
 // backward adds to the gradients g and sets dx = dy W + beta dx, unless nil.

@@ -144,9 +144,11 @@ func TestWorkers(t *testing.T) {
 func TestSampleAllocatesNothing(t *testing.T) {
 	c := testConfig()
 	m, b := testModel(t, c, 1), testBatch(c, 1, 1)
-	ws := m.NewWorkspace(1, false)
-	if n := testing.AllocsPerRun(20, func() { m.Sample(ws, b, c.Steps) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, workers := range []int{1, 2, 3} {
+		ws := m.NewWorkspaceN(1, false, workers)
+		if n := testing.AllocsPerRun(20, func() { m.Sample(ws, b, c.Steps) }); n != 0 {
+			t.Errorf("%d workers: %v allocations", workers, n)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"arfm/policy"
@@ -71,7 +72,8 @@ func (c Config) Fits(ct *contract.Contract) error {
 
 // Policy runs a model on observations: it implements policy.Policy. It owns
 // its workspace, so one goroutine at a time may use it; several Policies may
-// share one Model whose weights do not change.
+// share one Model whose weights do not change. A chunk is computed on several
+// cores, see Share; its goroutines end when nobody has the Policy any more.
 type Policy struct {
 	// NoiseScale multiplies the starting noise: 1 samples, 0 starts from zero
 	// and gives the same chunk for the same observation.
@@ -114,8 +116,23 @@ func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, e Encoders, in
 	return &Policy{
 		NoiseScale: 1, Steps: m.Config.Steps,
 		model: m, ct: c, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
-		ws: m.NewWorkspaceN(1, false, 1), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"), encoders: e,
+		ws: m.NewWorkspaceN(1, false, min(cores, runtime.GOMAXPROCS(0))), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"), encoders: e,
 	}, nil
+}
+
+// cores is how many workers share in a chunk where nobody says otherwise: the
+// processors that the process starts with, of which the heads of a policy
+// occupy some. A program may ask for more processors later, for a control loop;
+// they are not for inference.
+var cores = min(runtime.GOMAXPROCS(0), 4)
+
+// Share sets how many workers share in a chunk: at the start GOMAXPROCS, but no
+// more than 4 and than the process started with. Chunks differ by no more than
+// rounding. Programs that run several policies at a time do best with 1.
+func (p *Policy) Share(workers int) {
+	if workers != p.ws.Workers() {
+		p.ws = p.model.NewWorkspaceN(1, false, workers)
+	}
 }
 
 // Info names the weights.
@@ -128,7 +145,7 @@ func (p *Policy) Contract() *contract.Contract { return p.ct }
 func (p *Policy) Reseed(seed uint64) { p.noise = flow.NewStream(seed, "noise") }
 
 // Act samples a chunk of H absolute actions. Without backbones it allocates
-// nothing once chunk has room. The error wraps ErrObservation, or is that of a
+// nothing of its own once chunk has room. The error wraps ErrObservation, or is that of a
 // backbone; then chunk is as it was.
 func (p *Policy) Act(obs *policy.Observation, chunk *policy.ActionChunk) error {
 	c, b := &p.model.Config, p.batch

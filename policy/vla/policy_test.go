@@ -173,6 +173,29 @@ func TestNewPolicyRefusesAnotherContract(t *testing.T) {
 	}
 }
 
+// TestPolicyShare: any number of workers gives the same chunk but for rounding.
+func TestPolicyShare(t *testing.T) {
+	var want policy.ActionChunk
+	for workers := range 4 {
+		p, obs := armPolicy(t, 1)
+		if workers == 0 {
+			if err := p.Act(obs, &want); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		p.Share(workers)
+		var got policy.ActionChunk
+		if err := p.Act(obs, &got); err != nil {
+			t.Fatal(err)
+		}
+		if p.ws.Workers() != workers {
+			t.Errorf("%d workers of %d", p.ws.Workers(), workers)
+		}
+		closeTo(t, "chunk", got.Values, want.Values, 1e-5)
+	}
+}
+
 func TestPolicyAllocatesNothing(t *testing.T) {
 	p, obs := armPolicy(t, 1)
 	var chunk policy.ActionChunk

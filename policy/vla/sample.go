@@ -1,8 +1,6 @@
 package vla
 
 import (
-	"slices"
-
 	"arfm/policy/flow"
 	"arfm/policy/nn/cpu"
 )
@@ -44,7 +42,9 @@ func (m *modulations) fill(c *Config, p *weights, steps int) {
 // (tau = 1) by steps Euler steps and leaves the chunk in Noisy. The context and
 // its keys and values are computed once; the time modulations once per
 // workspace, until Reset or another number of steps (a training workspace,
-// whose weights move, computes them on each call).
+// whose weights move, computes them on each call). In a workspace for single
+// items the workers compute an item together: n of them give what one gives but
+// for rounding.
 func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 	m.check(ws, b, false)
 	if steps < 1 {
@@ -59,31 +59,26 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 	ws.run(job{phase: phaseSample, b: b, steps: steps})
 }
 
-// pack packs the weights that each step of an integration reads; the others
-// are read once per chunk.
+// pack packs the weights that a sample reads over and over: what each member of
+// a team takes of them, or all for all workers.
 func (ws *Workspace) pack() {
-	if cpu.Has == cpu.Generic {
+	if ws.team == nil && cpu.Has == cpu.Generic {
 		return
 	}
-	if ws.packed == nil {
-		w := *ws.model.w
-		w.blocks = slices.Clone(w.blocks)
-		ws.packed = &w
-	}
-	for l := range ws.packed.blocks {
-		b := &ws.packed.blocks[l]
-		for _, w := range []*linear{&b.qkv, &b.o1, &b.q, &b.o2, &b.f1, &b.f2} {
-			w.pack()
+	for i, w := range ws.workers {
+		if i > 0 && ws.team == nil {
+			w.sampled = ws.workers[0].sampled
+			continue
 		}
+		if w.sampled == ws.model.w {
+			w.sampled = new(weights)
+		}
+		p := &w.alone
+		if ws.team != nil {
+			p = &w.team
+		}
+		ws.model.w.share(w.sampled, &ws.model.Config, p)
 	}
-}
-
-// sampled are the weights that Sample reads.
-func (ws *Workspace) sampled() *weights {
-	if ws.packed != nil {
-		return ws.packed
-	}
-	return ws.model.w
 }
 
 // sampling is what the velocity field of a sample in hand depends on.
@@ -101,7 +96,11 @@ func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 		w.keys(c, p, l)
 	}
 	w.hand = sampling{c, p, mods, 0}
-	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
+	x := b.Noisy[w.lo*rows : (w.lo+n)*rows]
+	if w.part.i > 0 { // the batch's own moves once all have met in the first block
+		x = append(w.noisy[:0], x...)
+	}
+	flow.Euler(w.field, x, w.velocity[:n*rows], mods.steps)
 }
 
 // evaluate is a flow.Field: the velocity at x and at the flow time of the step
@@ -111,7 +110,7 @@ func (w *worker) evaluate(v, x []float32, _ float32) {
 	w.hand.step++
 	w.embed(c, p, x)
 	for l := range p.blocks {
-		w.block(c, &p.blocks[l], w.layers[l], w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
+		w.block(c, &p.blocks[l], l, w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
 	}
 	w.head(c, p, w.hand.mods.final[s*2*d:(s+1)*2*d], 0, v)
 }

@@ -1,8 +1,6 @@
 package vla
 
 import (
-	"slices"
-
 	"arfm/policy/nn"
 	"arfm/policy/nn/vec"
 )
@@ -21,19 +19,23 @@ type visionActs struct {
 }
 
 type visionLayer struct {
-	norm      [2]normActs
-	qkv, a, s []float32 // (R, 3VD), (R, VD), (R, VD)
-	p         []float32 // (n, heads, P, P)
-	f, g      []float32 // (R, 4VD)
+	norm   [2]normActs
+	s      [2][]float32 // (R, VD), what each branch adds to the residual stream
+	qkv, a []float32    // (R, 3VD), (R, VD)
+	p      []float32    // (n, heads, P, P)
+	f, g   []float32    // (R, 4VD)
 }
 
 // newVision allocates for n items; without training all cameras and blocks
 // share one set of activations. A backbone's features need room for their
-// tokens only.
+// tokens only, which mates may still read when the next camera's are made.
 func newVision(c *Config, n int, train bool) []*visionActs {
 	if c.Vision != nil {
-		a := &visionActs{tokens: make([]float32, n*c.Vision.Tokens*c.D)}
-		return slices.Repeat([]*visionActs{a}, len(c.Cameras))
+		acts := make([]*visionActs, len(c.Cameras))
+		for i := range acts {
+			acts[i] = &visionActs{tokens: make([]float32, n*c.Vision.Tokens*c.D)}
+		}
+		return acts
 	}
 	most := 0
 	for _, cam := range c.Cameras {
@@ -67,7 +69,8 @@ func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 		}
 		a.layers = append(a.layers, &visionLayer{
 			norm: [2]normActs{newNormActs(r, v), newNormActs(r, v)},
-			qkv:  f(3 * v), a: f(v), s: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
+			s:    [2][]float32{f(v), f(v)},
+			qkv:  f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
 		})
 	}
 	if train {
@@ -77,34 +80,33 @@ func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 	return a
 }
 
-// cut writes the patches of one image, row by row of patches; pixels beyond
+// cut writes patch i of an image, counted row by row of patches; pixels beyond
 // the edge are 0, mid grey.
-func (c *Config) cut(dst []float32, img []uint8, cam Camera) {
-	rows, cols := c.patches(cam)
+func (c *Config) cut(dst []float32, img []uint8, cam Camera, i int) {
+	_, cols := c.patches(cam)
+	r, q := i/cols, i%cols
 	k := c.Patch * channels // floats of one row of a patch
-	for r := range rows {
-		for q := range cols {
-			patch := dst[(r*cols+q)*c.Patch*k : (r*cols+q+1)*c.Patch*k]
-			wide := min(c.Patch, cam.Width-q*c.Patch) * channels
-			for y := range c.Patch {
-				row := patch[y*k : (y+1)*k]
-				if r*c.Patch+y >= cam.Height {
-					clear(row)
-					continue
-				}
-				from := ((r*c.Patch+y)*cam.Width + q*c.Patch) * channels
-				for i, px := range img[from : from+wide] {
-					row[i] = float32(px)*(2.0/255) - 1
-				}
-				clear(row[wide:])
-			}
+	wide := min(c.Patch, cam.Width-q*c.Patch) * channels
+	for y := range c.Patch {
+		row := dst[y*k : (y+1)*k]
+		if r*c.Patch+y >= cam.Height {
+			clear(row)
+			continue
 		}
+		from := ((r*c.Patch+y)*cam.Width + q*c.Patch) * channels
+		for i, px := range img[from : from+wide] {
+			row[i] = float32(px)*(2.0/255) - 1
+		}
+		clear(row[wide:])
 	}
 }
 
-func (c *Config) visionHeads(n, p int) nn.Heads {
-	v := c.VisionD
-	return nn.Heads{B: n, Tq: p, Tk: p, N: c.VisionHeads, D: v, LdQ: 3 * v, LdK: 3 * v, LdV: 3 * v}
+// visionHeads are this worker's heads over p patches: queries, keys and values
+// lie side by side.
+func (w *worker) visionHeads(c *Config, p int) nn.Heads {
+	lo, hi := w.part.of(c.VisionHeads)
+	v := (hi - lo) * c.VisionD / c.VisionHeads
+	return nn.Heads{B: w.n, Tq: p, Tk: p, N: hi - lo, D: v, LdQ: 3 * v, LdK: 3 * v, LdV: 3 * v}
 }
 
 // normed is an affine layer normalisation of x (rows, VD).
@@ -125,34 +127,55 @@ func normedBackward(a *normActs, p, g *affine, dx, dy []float32, rows int) {
 func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	cam, a := c.Cameras[i], w.vision[i]
 	rows, cols := c.patches(cam)
-	n, v, d, np := w.n, c.VisionD, c.D, rows*cols
-	size, pixels := np*c.Patch*c.Patch*channels, cam.Height*cam.Width*channels
-	for j := range n {
-		c.cut(a.patches[j*size:(j+1)*size], b.Images[i][(w.lo+j)*pixels:(w.lo+j+1)*pixels], cam)
-	}
-	r := n * np
-	p.patch.forward(a.x, a.patches, r)
-	for j := range n {
-		vec.Add(a.x[j*np*v:(j+1)*np*v], a.x[j*np*v:(j+1)*np*v], p.visionPos[i])
-	}
+	v, d, np := c.VisionD, c.D, rows*cols
+	r, heads := w.n*np, w.visionHeads(c, np)
+	w.embedPatches(c, p, b, i)
 	x := a.x[:r*v]
 	for l := range p.vision {
 		q, y := &p.vision[l], a.layers[l]
 		normed(&y.norm[0], &q.n1, x, r)
 		q.qkv.forward(y.qkv, y.norm[0].y, r)
-		c.visionHeads(n, np).Attention(y.a, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
-		q.o.forward(y.s, y.a, r)
-		vec.Add(x, x, y.s)
+		heads.Attention(y.a, y.p, y.qkv, y.qkv[heads.D:], y.qkv[2*heads.D:])
+		q.o.forward(y.s[0], y.a, r)
+		w.added(x, i, l, 0)
 		normed(&y.norm[1], &q.n2, x, r)
 		q.f1.forward(y.f, y.norm[1].y, r)
-		vec.GELU(y.g[:r*4*v], y.f[:r*4*v])
-		q.f2.forward(y.s, y.g, r)
-		vec.Add(x, x, y.s)
+		vec.GELU(y.g[:r*q.f1.out], y.f[:r*q.f1.out])
+		q.f2.forward(y.s[1], y.g, r)
+		w.added(x, i, l, 1)
 	}
 	normed(&a.norm, &p.visionNorm, x, r)
-	p.proj.forward(a.tokens, a.norm.y, r)
-	w.place(c, a.tokens, at, np, p.camera[i*d:(i+1)*d], p.visionType)
+	w.project(c, &p.proj, i, a.norm.y, at, np, p.camera[i*d:(i+1)*d], p.visionType)
 	return np
+}
+
+// embedPatches sets camera i's x = Linear(patches) + position.
+func (w *worker) embedPatches(c *Config, p *weights, b *Batch, i int) {
+	cam, a, v := c.Cameras[i], w.vision[i], c.VisionD
+	np, size, pixels := len(p.visionPos[i])/v, p.patch.in, cam.Height*cam.Width*channels
+	lo, hi := w.part.of(w.n * np)
+	for r := lo; r < hi; r++ {
+		at := w.lo + r/np
+		c.cut(a.patches[r*size:(r+1)*size], b.Images[i][at*pixels:(at+1)*pixels], cam, r%np)
+	}
+	// Not into x, which changes while mates read this.
+	p.patch.forward(a.norm.y[lo*v:], a.patches[lo*size:], hi-lo)
+	w.part.meet()
+	for _, mate := range w.part.mates {
+		rows := mate.vision[i].norm.y
+		for r, hi := mate.part.of(w.n * np); r < hi; r++ {
+			at := r % np * v
+			vec.Add(a.x[r*v:(r+1)*v], rows[r*v:(r+1)*v], p.visionPos[i][at:at+v])
+		}
+	}
+}
+
+// added adds branch k of block l of the ViT, the sum of all mates' terms, to x.
+func (w *worker) added(x []float32, camera, l, k int) {
+	w.part.meet()
+	for _, mate := range w.part.mates {
+		vec.Add(x, x, mate.vision[camera].layers[l].s[k])
+	}
 }
 
 // seeBackward is see's gradient.
@@ -173,7 +196,7 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 		q.f1.backward(&gq.f1, a.dy, a.df, y.norm[1].y, r, 0)
 		normedBackward(&y.norm[1], &q.n2, &gq.n2, dx, a.dy, r)
 		q.o.backward(&gq.o, a.da, dx, y.a, r, 0)
-		c.visionHeads(n, np).AttentionBackward(a.dqkv, a.dqkv[v:], a.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
+		w.visionHeads(c, np).AttentionBackward(a.dqkv, a.dqkv[v:], a.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
 		q.qkv.backward(&gq.qkv, a.dy, a.dqkv, y.norm[0].y, r, 0)
 		normedBackward(&y.norm[0], &q.n1, &gq.n1, dx, a.dy, r)
 	}

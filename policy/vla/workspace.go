@@ -11,18 +11,19 @@ import (
 
 // Workspace holds the activations of one caller, and for training the
 // gradients, split over workers: each takes a contiguous share of the batch.
-// The worker count is part of the result to the last bit, the schedule is not.
-// One goroutine at a time may use a workspace.
+// For single items without training the workers share in each, see Sample. The
+// worker count is part of the result to the last bit, the schedule is not. One
+// goroutine at a time may use a workspace.
 type Workspace struct {
 	model   *Model
 	maxB    int
 	train   bool
 	workers []*worker
+	team    *team // for single items; nil: workers take items each
 
 	gradAt *float32 // what gradW is bound to
 	gradW  *weights
 	mods   modulations
-	packed *weights // the model's, those of the blocks packed; nil before the first Sample
 }
 
 // NewWorkspace returns a workspace for batches up to maxB with GOMAXPROCS
@@ -32,13 +33,16 @@ func (m *Model) NewWorkspace(maxB int, train bool) *Workspace {
 	return m.NewWorkspaceN(maxB, train, runtime.GOMAXPROCS(0))
 }
 
-// NewWorkspaceN is NewWorkspace with a given number of workers, at most one
-// per item of the batch.
+// NewWorkspaceN is NewWorkspace with a given number of workers: at most one
+// per item of the batch, or without training any number for single items.
 func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 	if maxB < 1 || workers < 1 {
 		panic(fmt.Sprintf("vla: workspace for %d items and %d workers", maxB, workers))
 	}
-	workers = min(workers, maxB)
+	split := maxB == 1 && !train && workers > 1
+	if !split {
+		workers = min(workers, maxB)
+	}
 	ws := &Workspace{model: m, maxB: maxB, train: train}
 	share := (maxB + workers - 1) / workers
 	for i := range workers {
@@ -47,7 +51,11 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 			g := m.Params.Like(make([]float32, len(m.Params.Data)))
 			w.gradData, w.grad = g.Data, m.Config.bind(g)
 		}
+		w.sampled = m.w
 		ws.workers = append(ws.workers, w)
+	}
+	if split {
+		ws.form()
 	}
 	return ws
 }
@@ -65,6 +73,10 @@ func (ws *Workspace) Reset() { ws.mods.steps = 0 }
 // N = n H action rows, M = n T context rows.
 type worker struct {
 	lo, n    int
+	part     part     // of the items, in the job in hand:
+	alone    part     // all, or
+	team     part     // with the mates
+	sampled  *weights // that Sample reads
 	gradData []float32
 	grad     *weights
 
@@ -80,6 +92,7 @@ type worker struct {
 	xhat, y  []float32 // (N, D) final norm
 	rstd     []float32 // (N)
 	velocity []float32 // (N, A), Sample only
+	noisy    []float32 // (N, A), Sample in a team only
 	hand     sampling
 	field    flow.Field // evaluate, bound once so that a chunk allocates nothing
 
@@ -100,13 +113,14 @@ type timeActs struct {
 
 // layerActs are the activations of one block of the expert.
 type layerActs struct {
-	mod           []float32 // (n, 9D)
-	norm          [3]normActs
-	qkv, a1, s1   []float32 // (N, 3D), (N, D), (N, D)
-	p1            []float32 // (n, heads, H, H)
-	q, kv, a2, s2 []float32 // (N, D), (M, 2D), (N, D), (N, D)
-	p2            []float32 // (n, heads, H, T)
-	f, g, s3      []float32 // (N, 4D), (N, 4D), (N, D)
+	mod       []float32 // (n, 9D)
+	norm      [3]normActs
+	s         [3][]float32 // (N, D), what each branch adds to the residual stream
+	qkv, a1   []float32    // (N, 3D), (N, D)
+	p1        []float32    // (n, heads, H, H)
+	q, kv, a2 []float32    // (N, D), (M, 2D), (N, D)
+	p2        []float32    // (n, heads, H, T)
+	f, g      []float32    // (N, 4D), (N, 4D)
 }
 
 // normActs are the activations of a modulated layer normalisation.
@@ -120,11 +134,13 @@ func newWorker(c *Config, n int, train bool) *worker {
 	f := func(k int) []float32 { return make([]float32, n*k) }
 	d, h, t := c.D, c.Horizon, c.ContextTokens()
 	w := &worker{
-		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim),
+		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim), noisy: f(h * c.ActionDim),
 		time:  timeActs{f(d), f(d), f(d), f(d), f(d), f(2 * d), f(d)},
 		state: stateActs{f(c.StateDim), f(c.stateTokens() * d), f(c.stateTokens() * d), f(d)},
 	}
 	w.field = w.evaluate
+	w.alone = part{mates: []*worker{w}}
+	w.part = w.alone
 	switch {
 	case c.Text != nil:
 		w.text = f(c.Text.Tokens * d)
@@ -136,9 +152,10 @@ func newWorker(c *Config, n int, train bool) *worker {
 		if one == nil || train {
 			one = &layerActs{
 				mod: f(9 * d), norm: [3]normActs{newNormActs(n*h, d), newNormActs(n*h, d), newNormActs(n*h, d)},
-				qkv: f(3 * h * d), a1: f(h * d), s1: f(h * d), p1: f(c.Heads * h * h),
-				q: f(h * d), a2: f(h * d), s2: f(h * d), p2: f(c.Heads * h * t),
-				f: f(4 * h * d), g: f(4 * h * d), s3: f(h * d),
+				s:   [3][]float32{f(h * d), f(h * d), f(h * d)},
+				qkv: f(3 * h * d), a1: f(h * d), p1: f(c.Heads * h * h),
+				q: f(h * d), a2: f(h * d), p2: f(c.Heads * h * t),
+				f: f(4 * h * d), g: f(4 * h * d),
 			}
 		}
 		l := *one
@@ -172,9 +189,13 @@ type job struct {
 	steps     int
 }
 
-// run splits the batch and waits for all shares. A single share runs here, so
-// that a policy in the control loop starts no goroutine.
+// run splits the batch, or its one item, and waits for all shares. A single
+// share runs here and starts no goroutine.
 func (ws *Workspace) run(j job) {
+	if ws.team != nil && j.phase == phaseSample {
+		ws.team.sample(ws, j)
+		return
+	}
 	k := min(len(ws.workers), j.b.B)
 	if k == 1 {
 		ws.workers[0].lo, ws.workers[0].n = 0, j.b.B
@@ -201,6 +222,7 @@ func (ws *Workspace) spread(k int, j job) {
 func (ws *Workspace) do(i, k int, j *job) {
 	m, w := ws.model, ws.workers[i]
 	c := &m.Config
+	w.part = w.alone
 	switch j.phase {
 	case phaseVelocity:
 		w.encode(c, m.w, j.b)
@@ -219,7 +241,7 @@ func (ws *Workspace) do(i, k int, j *job) {
 			vec.Add(j.grad[lo:hi], j.grad[lo:hi], other.gradData[lo:hi])
 		}
 	case phaseSample:
-		w.sample(c, ws.sampled(), j.b, &ws.mods)
+		w.sample(c, w.sampled, j.b, &ws.mods)
 	}
 }
 

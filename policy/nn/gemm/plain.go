@@ -10,8 +10,14 @@ const plainFloats = 1 << 17
 func (p *Product) plain() {
 	a, b := p.A.unpacked(), p.B.unpacked()
 	if p.K == 0 {
-		none := make([]float32, max(p.M, p.N)) // K = 1 of zeros
-		blas.Sgemm(false, false, p.M, p.N, 1, 0, none, 1, none, p.N, p.Beta, p.C, p.LdC)
+		for i := range p.M {
+			row := p.C[i*p.LdC : i*p.LdC+p.N]
+			for j, v := range row {
+				if row[j] = 0; p.Beta != 0 {
+					row[j] = p.Beta * v
+				}
+			}
+		}
 		p.finish(0, p.N)
 		return
 	}
