@@ -40,7 +40,8 @@ type OperatorCount struct {
 	Supported bool   `json:"supported"`
 }
 
-// ParameterCount sums up the initializers of a type.
+// ParameterCount sums up the initializers, and the tensors of Constant nodes, of
+// a type.
 type ParameterCount struct {
 	Type     Type
 	Tensors  int
@@ -118,12 +119,27 @@ func (p *proto) operators() (list []OperatorCount, unsupported []string) {
 	return list, unsupported
 }
 
-// parameters sums up the initializers by type and lists the files they lie in.
+// tensors lists the initializers and what Constant nodes hold.
+func (p *proto) tensors() (list []*tensorProto) {
+	for i := range p.initializers {
+		list = append(list, &p.initializers[i])
+	}
+	for i := range p.nodes {
+		n := &p.nodes[i]
+		for k := range n.attrs {
+			if t := n.attrs[k].tensor; t != nil && n.op == "Constant" && n.domain == "" {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
+}
+
+// parameters sums up the tensors by type and lists the files they lie in.
 func (p *proto) parameters() ([]ParameterCount, []string, error) {
 	room := int64(maxVolume)
 	count, files := map[Type]*ParameterCount{}, map[string]bool{}
-	for i := range p.initializers {
-		t := &p.initializers[i]
+	for _, t := range p.tensors() {
 		n, err := t.shape()
 		if err != nil {
 			return nil, nil, err

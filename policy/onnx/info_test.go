@@ -36,9 +36,11 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestInspect: a model that cannot run is described too.
+// TestInspect: a model that cannot run is described too. Tensors of Constant nodes
+// are parameters.
 func TestInspect(t *testing.T) {
-	f := &file{opset: 17, nodes: []string{"Frob a -> b", "Relu b -> c", "Relu c -> d", "Gelu d -> y"}, inputs: []*Tensor{scalar(1)}, outputs: []string{"y"},
+	f := &file{opset: 17, attrs: map[string]map[string]any{"Constant": {"value": floats(make([]float32, 4), 4)}, "Frob": {"value": scalar(1)}},
+		nodes: []string{"Constant -> k", "Frob a -> b", "Relu b -> c", "Relu c -> d", "Gelu d -> y"}, inputs: []*Tensor{scalar(1)}, outputs: []string{"y"},
 		initializers: map[string]*Tensor{"w": floats(make([]float32, 6), 2, 3), "v": floats(make([]float32, 2), 2), "i": ints(1, 2, 3)}}
 	b := f.bytes()
 	b = appendText(appendText(b, 2, "maker"), 3, "1.2")
@@ -51,13 +53,13 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Info{
-		Producer: "maker 1.2", Opsets: map[string]int64{"": 17}, Inputs: got.Inputs, Outputs: got.Outputs, Nodes: 4,
-		Operators: []OperatorCount{{"Frob", 1, false}, {"Gelu", 1, false}, {"Relu", 2, true}},
+		Producer: "maker 1.2", Opsets: map[string]int64{"": 17}, Inputs: got.Inputs, Outputs: got.Outputs, Nodes: 5,
+		Operators: []OperatorCount{{"Constant", 1, true}, {"Frob", 1, false}, {"Gelu", 1, false}, {"Relu", 2, true}},
 		Unsupported: []string{
 			`the node that makes "b" (Frob): unsupported operator Frob of domain ai.onnx, opset 17`,
 			`the node that makes "y" (Gelu): unsupported operator Gelu of domain ai.onnx, opset 17; it is supported from opset 20 on`,
 		},
-		Parameters: []ParameterCount{{Float32, 2, 8, 32}, {Int64, 1, 3, 24}},
+		Parameters: []ParameterCount{{Float32, 3, 12, 48}, {Int64, 1, 3, 24}},
 		External:   got.External,
 	}
 	if !reflect.DeepEqual(got, want) || len(got.Inputs) != 1 || len(got.Outputs) != 1 || len(got.External) != 0 {
