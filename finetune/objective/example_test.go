@@ -28,6 +28,7 @@ func (c constant) Velocity(out []float32) {
 	}
 }
 func (c constant) Backward(dOut, grad []float32) {
+	grad[0] = 0
 	for _, d := range dOut {
 		grad[0] += d
 	}

@@ -80,15 +80,19 @@ func (m *mlp) Velocity(out []float32) {
 
 func (m *mlp) Backward(dOut, grad []float32) {
 	g := m.params.Like(grad)
-	nn.LinearBackward(m.d0, g.View("3.w"), g.View("3.b"), dOut, m.h[3], m.params.View("3.w"), m.n, m.width, m.dim, 0)
-	for i := 2; i >= 0; i-- {
-		in, w := m.widths(i)
-		vec.SiLUBackward(m.d0, m.d0, m.pre[i])
-		var dx []float32
-		if i > 0 {
-			dx = m.d1
+	clear(grad)
+	backward := func(dx []float32, layer int, dy []float32) {
+		in, out := m.widths(layer)
+		nn.LinearGradient(g.View(layers[layer][0]), dy, m.h[layer], m.n, in, out, 0, out, 0)
+		vec.AddRows(g.View(layers[layer][1]), dy, m.n)
+		if layer > 0 {
+			nn.LinearBackward(dx, dy, m.params.View(layers[layer][0]), m.n, in, out, 0)
 		}
-		nn.LinearBackward(dx, g.View(layers[i][0]), g.View(layers[i][1]), m.d0, m.h[i], m.params.View(layers[i][0]), m.n, in, w, 0)
+	}
+	backward(m.d0, 3, dOut)
+	for i := 2; i >= 0; i-- {
+		vec.SiLUBackward(m.d0, m.d0, m.pre[i])
+		backward(m.d1, i, m.d0)
 		m.d0, m.d1 = m.d1, m.d0
 	}
 }

@@ -112,7 +112,7 @@ func (op *velocityOp) SymDiff(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorg
 	return gorgonia.Nodes{n}, err
 }
 
-// backwardOp adds to the flat gradient and returns a tensor that lies over it:
+// backwardOp fills the flat gradient and returns a tensor that lies over it:
 // a fresh one would cost as much as the optimiser.
 type backwardOp struct {
 	base

@@ -14,7 +14,7 @@ type Field interface {
 	Params() []float32
 	// Velocity fills out (B, H*A) for the loaded batch.
 	Velocity(out []float32)
-	// Backward adds dL/dparams to grad (P), given dL/dout (B, H*A), after
+	// Backward sets grad (P) to dL/dparams, given dL/dout (B, H*A), after
 	// Velocity on the same batch.
 	Backward(dOut, grad []float32)
 }
@@ -27,7 +27,7 @@ type Step struct {
 	Target    []float32 // (B, H, A) u = A - eps
 	Mask      []float32 // (B, H) 1 where the action is of the episode, 0 where it is padding
 	Advantage []float32 // (B)
-	Grad      []float32 // (P) Run adds to it; the optimiser clears it
+	Grad      []float32 // (P) of the last Run
 
 	obj        Objective
 	graph      *gorgonia.ExprGraph
@@ -119,9 +119,8 @@ func (s *Step) differentiate(l, adv, theta *gorgonia.Node) error {
 	return nil
 }
 
-// Run does one step on what was filled in and adds the gradient to Grad. It
-// returns ErrNotFinite, and then Grad must be cleared, when the loss is not
-// finite.
+// Run does one step on what was filled in and leaves the gradient in Grad. It
+// returns ErrNotFinite when the loss is not finite.
 func (s *Step) Run() (Metrics, error) {
 	row := s.H * s.A
 	for i := range s.B {

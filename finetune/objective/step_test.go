@@ -49,7 +49,6 @@ func newStep(t testing.TB, obj Objective) (*Step, *mlp) {
 
 func run(t testing.TB, s *Step) Metrics {
 	t.Helper()
-	clear(s.Grad)
 	m, err := s.Run()
 	if err != nil {
 		t.Fatal(err)

@@ -109,8 +109,7 @@ type Info struct {
 // the additions does not depend on the number of workers.
 const block = 1 << 14
 
-// Update takes one step on params (P) along grad (P) and clears grad for the
-// next. Loshchilov & Hutter, "Decoupled Weight Decay Regularization", alg. 2:
+// Update takes one step on params (P) along grad (P). Loshchilov & Hutter, "Decoupled Weight Decay Regularization", alg. 2:
 //
 //	m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2
 //	p = p - lr (m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps) + decay p)

@@ -71,9 +71,6 @@ func TestAdamWAgainstReference(t *testing.T) {
 		if info.GradNorm > c.Clip {
 			clipped++
 		}
-		if slices.ContainsFunc(grad, func(x float32) bool { return x != 0 }) {
-			t.Fatal("the gradient was not cleared")
-		}
 	}
 	if clipped == 0 || clipped == 60 {
 		t.Fatalf("%d of 60 steps were clipped; the test needs both kinds", clipped)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
 )
 
 // A linear layer over a flat parameter vector, and its gradient in another.
@@ -14,8 +15,9 @@ func Example() {
 	nn.Linear(y, x, p.View("l.weight"), p.View("l.bias"), 1, 3, 2)
 	fmt.Println(y)
 
-	g := p.Like(make([]float32, len(p.Data)))
-	nn.LinearBackward(nil, g.View("l.weight"), g.View("l.bias"), []float32{1, -1}, x, p.View("l.weight"), 1, 3, 2, 0)
+	g, dy := p.Like(make([]float32, len(p.Data))), []float32{1, -1}
+	nn.LinearGradient(g.View("l.weight"), dy, x, 1, 3, 2, 0, 2, 0)
+	vec.AddRows(g.View("l.bias"), dy, 1)
 	fmt.Println(g.Data)
 	// Output:
 	// [-1.5 12]

@@ -26,18 +26,15 @@ func PackedLinear(y, x []float32, w *gemm.Packed, b []float32, n, in, out int) {
 	p.Run()
 }
 
-// LinearBackward adds dyᵀ x to dw (out, in) and the column sums of dy (n, out)
-// to db (out; nil without a bias), and sets dx = dy W + beta dx, (n, in); a nil
-// dx is left out.
-func LinearBackward(dx, dw, db, dy, x, w []float32, n, in, out int, beta float32) {
-	dy = dy[:n*out]
-	Gemm(true, false, out, in, n, 1, dy, out, x[:n*in], in, 1, dw[:out*in], in)
-	if db != nil {
-		vec.AddRows(db[:out], dy, n)
-	}
-	if dx != nil {
-		Gemm(false, false, n, in, out, 1, dy, out, w[:out*in], in, beta, dx[:n*in], in)
-	}
+// LinearBackward sets dx = dy W + beta dx: dx (n, in), dy (n, out), w (out, in).
+func LinearBackward(dx, dy, w []float32, n, in, out int, beta float32) {
+	Gemm(false, false, n, in, out, 1, dy[:n*out], out, w[:out*in], in, beta, dx[:n*in], in)
+}
+
+// LinearGradient sets rows lo to hi of dw (out, in) to those of dyᵀ x + beta dw,
+// for dy (n, out) and x (n, in).
+func LinearGradient(dw, dy, x []float32, n, in, out, lo, hi int, beta float32) {
+	Gemm(true, false, hi-lo, in, n, 1, dy[lo:n*out], out, x[:n*in], in, beta, dw[lo*in:hi*in], in)
 }
 
 // Gate adds a gated branch to the residual stream: x += gate * s for rows of

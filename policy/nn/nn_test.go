@@ -172,16 +172,21 @@ func TestLinearAndGateGradients(t *testing.T) {
 	dy, dgate := make([]float32, n*out), make([]float32, out)
 	GateBackward(dy, dgate, r, y, gate, n)
 	dx, dw, db := make([]float32, n*in), make([]float32, in*out), make([]float32, out)
-	LinearBackward(dx, dw, db, dy, x, w, n, in, out, 0)
+	LinearBackward(dx, dy, w, n, in, out, 0)
+	for _, rows := range [][2]int{{0, 2}, {2, out}} {
+		LinearGradient(dw, dy, x, n, in, out, rows[0], rows[1], 0)
+	}
+	vec.AddRows(db, dy, n)
 	gradCheck(t, "x", x, dx, loss)
 	gradCheck(t, "w", w, dw, loss)
 	gradCheck(t, "b", b, db, loss)
 	gradCheck(t, "gate", gate, dgate, loss)
-	twice := slices.Clone(dx)
-	LinearBackward(twice, dw, nil, dy, x, w, n, in, out, 1)
-	for i := range dx {
-		if math.Abs(float64(twice[i]-2*dx[i])) > 1e-5 {
-			t.Fatalf("beta = 1 gives %v, want %v", twice[i], 2*dx[i])
+	twice, both := slices.Clone(dx), slices.Clone(dw)
+	LinearBackward(twice, dy, w, n, in, out, 1)
+	LinearGradient(both, dy, x, n, in, out, 0, out, 1)
+	for i, v := range append(twice, both...) {
+		if want := 2 * append(dx, dw...)[i]; math.Abs(float64(v-want)) > 1e-5 {
+			t.Fatalf("beta = 1 gives %v, want %v", v, want)
 		}
 	}
 }

@@ -140,7 +140,7 @@ func (w *worker) perceiveBackward(c *Config, p, g *weights, b *Batch, i, at int)
 	k, tokens := c.Vision.Tokens, w.vision[i].tokens
 	w.collect(c, tokens, at, k, g.camera[i*c.D:(i+1)*c.D], g.visionType)
 	vec.AddRows(g.visionPos[i], tokens, w.n)
-	p.proj.backward(&g.proj, nil, tokens, w.features(c.Vision, b.Features[i]), w.n*k, 0)
+	w.backward(&p.proj, &g.proj, nil, tokens, w.features(c.Vision, b.Features[i]), w.n*k, 0)
 	return k
 }
 

@@ -45,7 +45,6 @@ func benchTrain(b *testing.B, c Config, n int) {
 	out, d, grad := make([]float32, len(x.Noisy)), randoms(len(x.Noisy), 1), make([]float32, len(m.Params.Data))
 	b.ReportAllocs()
 	for b.Loop() {
-		clear(grad)
 		m.Velocity(ws, x, out)
 		m.Backward(ws, x, d, grad)
 	}

@@ -40,6 +40,14 @@ func (w *worker) encode(c *Config, p *weights, b *Batch) {
 	}
 }
 
+// wordsBackward adds the gradient of the words to that of their table.
+func (w *worker) wordsBackward(c *Config, table []float32) {
+	d, t, k, at := c.D, c.ContextTokens(), c.languageTokens(), c.stateTokens()
+	for i := range w.n {
+		nn.EmbedBackward(table, w.dctx[(i*t+at)*d:(i*t+at+k)*d], w.ids[i*k:(i+1)*k], d)
+	}
+}
+
 // encodeBackward takes dctx into the encoders' gradients.
 func (w *worker) encodeBackward(c *Config, p, g *weights, b *Batch) {
 	n, d, t := w.n, c.D, c.ContextTokens()
@@ -47,12 +55,11 @@ func (w *worker) encodeBackward(c *Config, p, g *weights, b *Batch) {
 	switch k := c.languageTokens(); {
 	case c.Text != nil:
 		w.collect(c, w.text, at, k, g.languageType)
-		p.text.backward(&g.text, nil, w.text, w.features(c.Text, b.Text), n*k, 0)
+		w.backward(&p.text, &g.text, nil, w.text, w.features(c.Text, b.Text), n*k, 0)
 		at += k
 	case c.Language:
 		for i := range n {
 			rows := w.dctx[(i*t+at)*d : (i*t+at+k)*d]
-			nn.EmbedBackward(g.table, rows, w.ids[i*k:(i+1)*k], d)
 			vec.Add(g.wordPos, g.wordPos, rows)
 			vec.AddRows(g.languageType, rows, k)
 		}

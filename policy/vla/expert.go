@@ -129,8 +129,8 @@ func (w *worker) head(c *Config, p *weights, mod []float32, stride int, out []fl
 	p.out.forward(out, w.y, w.n*c.Horizon)
 }
 
-// velocityBackward adds the expert's gradients to g and leaves the gradient of
-// the context in dctx.
+// velocityBackward takes dOut into the expert's gradients g and leaves the
+// gradient of the context in dctx.
 func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []float32) {
 	n, d, h, rows := w.n, c.D, c.Horizon, c.Horizon*c.ActionDim
 	t := &w.time
@@ -138,12 +138,12 @@ func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []flo
 	dx, dse := w.dx[:n*h*d], t.dse[:n*d]
 	clear(dx)
 
-	p.out.backward(&g.out, w.dy, dOut, w.y, n*h, 0)
-	dmod := w.dmod[:n*2*d]
+	w.backward(&p.out, &g.out, w.dy, dOut, w.y, n*h, 0)
+	dmod := t.dmod[:n*2*d]
 	clear(dmod)
 	f := normActs{w.xhat, w.rstd, w.y}
 	w.modulatedBackward(c, &f, t.mod, dmod, 2*d, 0)
-	p.ada.backward(&g.ada, dse, dmod, t.se, n, 0)
+	w.backward(&p.ada, &g.ada, dse, dmod, t.se, n, 0)
 
 	for l := len(p.blocks) - 1; l >= 0; l-- {
 		w.blockBackward(c, &p.blocks[l], &g.blocks[l], w.layers[l])
@@ -151,17 +151,17 @@ func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []flo
 		if l == len(p.blocks)-1 {
 			beta = 0 // the first to write dctx
 		}
-		p.blocks[l].kv.backward(&g.blocks[l].kv, w.dctx, w.dkv, w.ctx, n*c.ContextTokens(), beta)
-		p.blocks[l].ada.backward(&g.blocks[l].ada, dse, w.dmod, t.se, n, 1)
+		w.backward(&p.blocks[l].kv, &g.blocks[l].kv, w.dctx, w.layers[l].dkv, w.ctx, n*c.ContextTokens(), beta)
+		w.backward(&p.blocks[l].ada, &g.blocks[l].ada, dse, w.layers[l].dmod, t.se, n, 1)
 	}
 
-	p.inp.backward(&g.inp, nil, dx, b.Noisy[w.lo*rows:(w.lo+n)*rows], n*h, 0)
+	w.backward(&p.inp, &g.inp, nil, dx, b.Noisy[w.lo*rows:(w.lo+n)*rows], n*h, 0)
 	vec.AddRows(g.pos, dx, n)
 	vec.SiLUBackward(dse, dse, t.e[:n*d])
-	dh := w.dy[:n*d]
-	p.t2.backward(&g.t2, dh, dse, t.a, n, 0)
+	dh := t.dh[:n*d]
+	w.backward(&p.t2, &g.t2, dh, dse, t.a, n, 0)
 	vec.SiLUBackward(dh, dh, t.h[:n*d])
-	p.t1.backward(&g.t1, nil, dh, t.feat, n, 0)
+	w.backward(&p.t1, &g.t1, nil, dh, t.feat, n, 0)
 }
 
 // modulatedBackward takes dy, the gradient of a.y, into dmod and dx.
@@ -179,7 +179,7 @@ func (w *worker) gatedBackward(c *Config, a *layerActs, k int) {
 	d, h := c.D, c.Horizon
 	for i := range w.n {
 		lo, hi, m := i*h*d, (i+1)*h*d, (9*i+3*k+2)*d
-		nn.GateBackward(w.ds[lo:hi], w.dmod[m:m+d], w.dx[lo:hi], a.s[k][lo:hi], a.mod[m:m+d], h)
+		nn.GateBackward(a.ds[k][lo:hi], a.dmod[m:m+d], w.dx[lo:hi], a.s[k][lo:hi], a.mod[m:m+d], h)
 	}
 }
 
@@ -187,24 +187,23 @@ func (w *worker) gatedBackward(c *Config, a *layerActs, k int) {
 // further.
 func (w *worker) blockBackward(c *Config, p, g *block, a *layerActs) {
 	n, d, rows := w.n, c.D, w.n*c.Horizon
-	clear(w.dmod[:n*9*d])
+	clear(a.dmod[:n*9*d])
 
 	w.gatedBackward(c, a, 2)
-	p.f2.backward(&g.f2, w.df, w.ds, a.g, rows, 0)
-	vec.GELUBackward(w.df[:rows*4*d], w.df[:rows*4*d], a.f[:rows*4*d])
-	p.f1.backward(&g.f1, w.dy, w.df, a.norm[2].y, rows, 0)
-	w.modulatedBackward(c, &a.norm[2], a.mod, w.dmod, 9*d, 6)
+	w.backward(&p.f2, &g.f2, a.df, a.ds[2], a.g, rows, 0)
+	vec.GELUBackward(a.df[:rows*4*d], a.df[:rows*4*d], a.f[:rows*4*d])
+	w.backward(&p.f1, &g.f1, w.dy, a.df, a.norm[2].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[2], a.mod, a.dmod, 9*d, 6)
 
 	w.gatedBackward(c, a, 1)
-	p.o2.backward(&g.o2, w.da, w.ds, a.a2, rows, 0)
-	dq := w.dqkv[:rows*d]
-	w.crossHeads(c).AttentionBackward(dq, w.dkv, w.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
-	p.q.backward(&g.q, w.dy, dq, a.norm[1].y, rows, 0)
-	w.modulatedBackward(c, &a.norm[1], a.mod, w.dmod, 9*d, 3)
+	w.backward(&p.o2, &g.o2, w.da, a.ds[1], a.a2, rows, 0)
+	w.crossHeads(c).AttentionBackward(a.dq, a.dkv, a.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
+	w.backward(&p.q, &g.q, w.dy, a.dq, a.norm[1].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[1], a.mod, a.dmod, 9*d, 3)
 
 	w.gatedBackward(c, a, 0)
-	p.o1.backward(&g.o1, w.da, w.ds, a.a1, rows, 0)
-	w.selfHeads(c).AttentionBackward(w.dqkv, w.dqkv[d:], w.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
-	p.qkv.backward(&g.qkv, w.dy, w.dqkv, a.norm[0].y, rows, 0)
-	w.modulatedBackward(c, &a.norm[0], a.mod, w.dmod, 9*d, 0)
+	w.backward(&p.o1, &g.o1, w.da, a.ds[0], a.a1, rows, 0)
+	w.selfHeads(c).AttentionBackward(a.dqkv, a.dqkv[d:], a.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
+	w.backward(&p.qkv, &g.qkv, w.dy, a.dqkv, a.norm[0].y, rows, 0)
+	w.modulatedBackward(c, &a.norm[0], a.mod, a.dmod, 9*d, 0)
 }

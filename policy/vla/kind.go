@@ -15,7 +15,7 @@ func tensorKind(s nn.Spec) string {
 		return "zero"
 	case strings.HasSuffix(name, "ada.weight"), name == "expert.out.weight":
 		return "zero"
-	case name == "language.table":
+	case name == wordTable:
 		return "words"
 	case strings.HasSuffix(name, ".weight") && len(s.Shape) == 1:
 		return "gain"

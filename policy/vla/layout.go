@@ -29,7 +29,7 @@ func (c Config) layout() []nn.Spec {
 		linear("language.proj", c.Text.Width, c.D)
 		add("language.type", c.D)
 	case c.Language:
-		add("language.table", c.Vocab+1, c.D) // the last row stands for "no word"
+		add(wordTable, c.Vocab+1, c.D) // the last row stands for "no word"
 		add("language.pos", c.MaxWords, c.D)
 		add("language.type", c.D)
 	}
@@ -219,38 +219,39 @@ func (l *linear) pack(w []float32, ld int) {
 	l.packed.Right(true, l.in, l.out, w, ld)
 }
 
-// backward adds to the gradients g and sets dx = dy W + beta dx, unless nil.
-func (l *linear) backward(g *linear, dx, dy, x []float32, n int, beta float32) {
-	nn.LinearBackward(dx, g.w, g.b, dy, x, l.w, n, l.in, l.out, beta)
-}
-
 // affine is the gain and bias of a layer normalisation.
 type affine struct{ gain, bias []float32 }
 
+// wordTable names the table of words.
+const wordTable = "language.table"
+
 // bind resolves the names once.
-func (c Config) bind(p *nn.Params) *weights {
+func (c Config) bind(p *nn.Params) *weights { return c.bindTo(p, p) }
+
+// bindTo takes linear layers and the table of words from p, all else from small.
+func (c Config) bindTo(p, small *nn.Params) *weights {
 	lin := func(name string) linear {
 		s := p.Shape(name + ".weight")
 		return linear{p.View(name + ".weight"), p.View(name + ".bias"), s[1], s[0], nil}
 	}
-	norm := func(name string) affine { return affine{p.View(name + ".weight"), p.View(name + ".bias")} }
+	norm := func(name string) affine { return affine{small.View(name + ".weight"), small.View(name + ".bias")} }
 	w := &weights{}
 	for _, f := range c.stateFields() {
-		w.state = append(w.state, stateEncoder{f.lo, lin(f.name + ".l1"), lin(f.name + ".l2"), p.View(f.name + ".type")})
+		w.state = append(w.state, stateEncoder{f.lo, lin(f.name + ".l1"), lin(f.name + ".l2"), small.View(f.name + ".type")})
 	}
 	if c.Language {
-		w.languageType = p.View("language.type")
+		w.languageType = small.View("language.type")
 	}
 	switch {
 	case c.Text != nil:
 		w.text = lin("language.proj")
 	case c.Language:
-		w.table, w.wordPos = p.View("language.table"), p.View("language.pos")
+		w.table, w.wordPos = p.View(wordTable), small.View("language.pos")
 	}
 	if len(c.Cameras) > 0 {
-		w.proj, w.camera, w.visionType = lin("vision.proj"), p.View("vision.camera"), p.View("vision.type")
+		w.proj, w.camera, w.visionType = lin("vision.proj"), small.View("vision.camera"), small.View("vision.type")
 		for i := range c.Cameras {
-			w.visionPos = append(w.visionPos, p.View(visionPos(i)))
+			w.visionPos = append(w.visionPos, small.View(visionPos(i)))
 		}
 	}
 	if c.seesPatches() {
@@ -260,7 +261,7 @@ func (c Config) bind(p *nn.Params) *weights {
 			w.vision = append(w.vision, visionBlock{norm(n + "n1"), norm(n + "n2"), lin(n + "qkv"), lin(n + "o"), lin(n + "f1"), lin(n + "f2")})
 		}
 	}
-	w.inp, w.pos, w.t1, w.t2 = lin("expert.inp"), p.View("expert.pos"), lin("expert.t1"), lin("expert.t2")
+	w.inp, w.pos, w.t1, w.t2 = lin("expert.inp"), small.View("expert.pos"), lin("expert.t1"), lin("expert.t2")
 	for l := range c.Layers {
 		n := fmt.Sprintf("expert.b.%d.", l)
 		w.blocks = append(w.blocks, block{lin(n + "ada"), lin(n + "qkv"), lin(n + "o1"), lin(n + "q"), lin(n + "kv"), lin(n + "o2"), lin(n + "f1"), lin(n + "f2")})

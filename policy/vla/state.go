@@ -40,6 +40,8 @@ type stateActs struct {
 	x    []float32 // (n, S), regrouped: field after field, (n, its length) each
 	h, a []float32 // (tokens, n, D)
 	y    []float32 // (n, D)
+
+	dy, dh []float32 // (tokens, n, D)
 }
 
 // numbers returns what token f is made of, (n, length): of the whole state,
@@ -78,16 +80,16 @@ func (w *worker) encodeState(c *Config, p *weights, b *Batch) int {
 // and returns the number of tokens.
 func (w *worker) encodeStateBackward(c *Config, p, g *weights, b *Batch) int {
 	s, n, d, row := &w.state, w.n, c.D, c.ContextTokens()*c.D
-	dy, dh := w.dy[:n*d], w.da[:n*d]
 	for f := range p.state {
+		dy, dh := s.dy[f*n*d:(f+1)*n*d], s.dh[f*n*d:(f+1)*n*d]
 		e, ge := &p.state[f], &g.state[f]
 		for i := range n {
 			copy(dy[i*d:(i+1)*d], w.dctx[i*row+f*d:])
 		}
 		vec.AddRows(ge.typ, dy, n)
-		e.l2.backward(&ge.l2, dh, dy, s.a[f*n*d:(f+1)*n*d], n, 0)
+		w.backward(&e.l2, &ge.l2, dh, dy, s.a[f*n*d:(f+1)*n*d], n, 0)
 		vec.SiLUBackward(dh, dh, s.h[f*n*d:(f+1)*n*d])
-		e.l1.backward(&ge.l1, nil, dh, w.numbers(c, p, b, f), n, 0)
+		w.backward(&e.l1, &ge.l1, nil, dh, w.numbers(c, p, b, f), n, 0)
 	}
 	return len(p.state)
 }

@@ -82,7 +82,10 @@ func TestExpertAgainstPyTorch(t *testing.T) {
 	closeTo(t, "velocity", out, g.Velocity, 1e-5)
 
 	grads := m.Params.Like(make([]float32, len(m.Params.Data)))
-	w.velocityBackward(&m.Config, m.w, m.Config.bind(grads), b, g.R)
+	ws.bind(grads.Data)
+	w.velocityBackward(&m.Config, m.w, w.grad, b, g.R)
+	ws.plan()
+	ws.takeTasks(ws.workers)
 	closeTo(t, "context gradient", w.dctx, g.DContext, 1e-4)
 	for name, want := range g.Grads {
 		closeTo(t, name, grads.View("expert."+name), want, 1e-4)

@@ -14,8 +14,8 @@ type visionActs struct {
 	norm    normActs
 	tokens  []float32 // (R, D) projected; their gradient in the backward pass
 
-	dx, dy, da, dqkv, df []float32 // (R, VD), (R, VD), (R, VD), (R, 3VD), (R, 4VD)
-	dp                   []float32 // (P, P)
+	dx, dy, da []float32 // (R, VD)
+	dp         []float32 // (P, P)
 }
 
 type visionLayer struct {
@@ -24,16 +24,18 @@ type visionLayer struct {
 	qkv, a []float32    // (R, 3VD), (R, VD)
 	p      []float32    // (n, heads, P, P)
 	f, g   []float32    // (R, 4VD)
+
+	dqkv, df []float32    // (R, 3VD), (R, 4VD)
+	ds       [2][]float32 // (R, VD)
 }
 
-// newVision allocates for n items; without training all cameras and blocks
-// share one set of activations. A backbone's features need room for their
-// tokens only, which mates may still read when the next camera's are made.
-func newVision(c *Config, n int, train bool) []*visionActs {
+// newVision allocates for n items; without training all cameras and blocks of
+// the ViT share one set of activations. A backbone's features need room for
+// their tokens only, each camera's its own: they are read later on.
+func newVision(c *Config, n int, train bool) (acts []*visionActs) {
 	if c.Vision != nil {
-		acts := make([]*visionActs, len(c.Cameras))
-		for i := range acts {
-			acts[i] = &visionActs{tokens: make([]float32, n*c.Vision.Tokens*c.D)}
+		for range c.Cameras {
+			acts = append(acts, &visionActs{tokens: make([]float32, n*c.Vision.Tokens*c.D)})
 		}
 		return acts
 	}
@@ -42,7 +44,6 @@ func newVision(c *Config, n int, train bool) []*visionActs {
 		rows, cols := c.patches(cam)
 		most = max(most, rows*cols)
 	}
-	var acts []*visionActs
 	for _, cam := range c.Cameras {
 		if !train && len(acts) > 0 {
 			acts = append(acts, acts[0])
@@ -72,9 +73,12 @@ func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 			s:    [2][]float32{f(v), f(v)},
 			qkv:  f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
 		})
+		if y := a.layers[len(a.layers)-1]; train {
+			y.dqkv, y.df, y.ds = f(3*v), f(4*v), [2][]float32{f(v), f(v)}
+		}
 	}
 	if train {
-		a.dx, a.dy, a.da, a.dqkv, a.df = f(v), f(v), f(v), f(3*v), f(4*v)
+		a.dx, a.dy, a.da = f(v), f(v), f(v)
 		a.dp = make([]float32, p*p)
 	}
 	return a
@@ -187,20 +191,22 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 	w.collect(c, a.tokens, at, np, g.camera[i*d:(i+1)*d], g.visionType)
 	dx := a.dx[:r*v]
 	clear(dx)
-	p.proj.backward(&g.proj, a.dy, a.tokens, a.norm.y, r, 0)
+	w.backward(&p.proj, &g.proj, a.dy, a.tokens, a.norm.y, r, 0)
 	normedBackward(&a.norm, &p.visionNorm, &g.visionNorm, dx, a.dy, r)
 	for l := len(p.vision) - 1; l >= 0; l-- {
 		q, gq, y := &p.vision[l], &g.vision[l], a.layers[l]
-		q.f2.backward(&gq.f2, a.df, dx, y.g, r, 0)
-		vec.GELUBackward(a.df[:r*4*v], a.df[:r*4*v], y.f[:r*4*v])
-		q.f1.backward(&gq.f1, a.dy, a.df, y.norm[1].y, r, 0)
+		copy(y.ds[1], dx)
+		w.backward(&q.f2, &gq.f2, y.df, y.ds[1], y.g, r, 0)
+		vec.GELUBackward(y.df[:r*4*v], y.df[:r*4*v], y.f[:r*4*v])
+		w.backward(&q.f1, &gq.f1, a.dy, y.df, y.norm[1].y, r, 0)
 		normedBackward(&y.norm[1], &q.n2, &gq.n2, dx, a.dy, r)
-		q.o.backward(&gq.o, a.da, dx, y.a, r, 0)
-		w.visionHeads(c, np).AttentionBackward(a.dqkv, a.dqkv[v:], a.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
-		q.qkv.backward(&gq.qkv, a.dy, a.dqkv, y.norm[0].y, r, 0)
+		copy(y.ds[0], dx)
+		w.backward(&q.o, &gq.o, a.da, y.ds[0], y.a, r, 0)
+		w.visionHeads(c, np).AttentionBackward(y.dqkv, y.dqkv[v:], y.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
+		w.backward(&q.qkv, &gq.qkv, a.dy, y.dqkv, y.norm[0].y, r, 0)
 		normedBackward(&y.norm[0], &q.n1, &gq.n1, dx, a.dy, r)
 	}
 	vec.AddRows(g.visionPos[i], dx, n)
-	p.patch.backward(&g.patch, nil, dx, a.patches, r, 0)
+	w.backward(&p.patch, &g.patch, nil, dx, a.patches, r, 0)
 	return np
 }

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"arfm/policy/flow"
-	"arfm/policy/nn/vec"
+	"arfm/policy/nn"
 )
 
 // Workspace holds the activations of one caller, and for training the
@@ -21,8 +22,10 @@ type Workspace struct {
 	workers []*worker
 	team    *team // for single items; nil: workers take items each
 
-	gradAt *float32 // what gradW is bound to
-	gradW  *weights
+	gradAt *float32   // what the workers' gradients are bound to
+	gradOf *nn.Params // that gradient
+	tasks  []task     // of phaseWeights
+	next   atomic.Int32
 	mods   modulations
 }
 
@@ -45,11 +48,10 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 	}
 	ws := &Workspace{model: m, maxB: maxB, train: train}
 	share := (maxB + workers - 1) / workers
-	for i := range workers {
+	for range workers {
 		w := newWorker(&m.Config, share, train)
-		if train && i > 0 { // the first worker writes into the caller's gradient
-			g := m.Params.Like(make([]float32, len(m.Params.Data)))
-			w.gradData, w.grad = g.Data, m.Config.bind(g)
+		if train {
+			w.small = nn.NewParams(m.Config.smallLayout())
 		}
 		w.sampled = m.w
 		ws.workers = append(ws.workers, w)
@@ -72,13 +74,15 @@ func (ws *Workspace) Reset() { ws.mods.steps = 0 }
 // worker holds the activations of its share of a batch: n items from lo on.
 // N = n H action rows, M = n T context rows.
 type worker struct {
-	lo, n    int
-	part     part     // of the items, in the job in hand:
-	alone    part     // all, or
-	team     part     // with the mates
-	sampled  *weights // that Sample reads
-	gradData []float32
-	grad     *weights
+	lo, n   int
+	part    part     // of the items, in the job in hand:
+	alone   part     // all, or
+	team    part     // with the mates
+	sampled *weights // that Sample reads
+
+	grad  *weights   // the caller's gradient; what is in small, from there
+	small *nn.Params // this worker's gradient of the tensors of no linear layer
+	pairs []pair     // of the last backward pass
 
 	ctx, dctx []float32 // (M, D)
 	state     stateActs
@@ -96,19 +100,16 @@ type worker struct {
 	hand     sampling
 	field    flow.Field // evaluate, bound once so that a chunk allocates nothing
 
-	dx, ds, dy []float32 // (N, D)
-	da, dqkv   []float32 // (N, D), (N, 3D)
-	df         []float32 // (N, 4D)
-	dkv        []float32 // (M, 2D)
+	dx, dy, da []float32 // (N, D)
 	dp         []float32 // (max Tq, max Tk)
-	dmod       []float32 // (n, 9D)
 }
 
 // timeActs are the activations of the time MLP and the final modulation.
 type timeActs struct {
 	feat, h, a, e, se []float32 // (n, D) each
 	mod               []float32 // (n, 2D)
-	dse               []float32 // (n, D)
+	dse, dh           []float32 // (n, D)
+	dmod              []float32 // (n, 2D)
 }
 
 // layerActs are the activations of one block of the expert.
@@ -121,6 +122,10 @@ type layerActs struct {
 	q, kv, a2 []float32    // (N, D), (M, 2D), (N, D)
 	p2        []float32    // (n, heads, H, T)
 	f, g      []float32    // (N, 4D), (N, 4D)
+
+	dmod, dqkv, dkv, df []float32    // like mod, qkv, kv and f
+	dq                  []float32    // (N, D)
+	ds                  [3][]float32 // like s
 }
 
 // normActs are the activations of a modulated layer normalisation.
@@ -135,8 +140,8 @@ func newWorker(c *Config, n int, train bool) *worker {
 	d, h, t := c.D, c.Horizon, c.ContextTokens()
 	w := &worker{
 		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim), noisy: f(h * c.ActionDim),
-		time:  timeActs{f(d), f(d), f(d), f(d), f(d), f(2 * d), f(d)},
-		state: stateActs{f(c.StateDim), f(c.stateTokens() * d), f(c.stateTokens() * d), f(d)},
+		time:  timeActs{feat: f(d), h: f(d), a: f(d), e: f(d), se: f(d), mod: f(2 * d)},
+		state: stateActs{x: f(c.StateDim), h: f(c.stateTokens() * d), a: f(c.stateTokens() * d), y: f(d)},
 	}
 	w.field = w.evaluate
 	w.alone = part{mates: []*worker{w}}
@@ -160,12 +165,17 @@ func newWorker(c *Config, n int, train bool) *worker {
 		}
 		l := *one
 		l.kv = f(2 * t * d) // keys and values of the context outlive a block
+		if train {
+			l.dmod, l.dqkv, l.dkv, l.df = f(9*d), f(3*h*d), f(2*t*d), f(4*h*d)
+			l.dq, l.ds = f(h*d), [3][]float32{f(h * d), f(h * d), f(h * d)}
+		}
 		w.layers = append(w.layers, &l)
 	}
 	w.vision = newVision(c, n, train)
 	if train {
-		w.dctx, w.dx, w.ds, w.dy, w.da = f(t*d), f(h*d), f(h*d), f(h*d), f(h*d)
-		w.dqkv, w.df, w.dkv, w.dmod = f(3*h*d), f(4*h*d), f(2*t*d), f(9*d)
+		w.dctx, w.dx, w.dy, w.da = f(t*d), f(h*d), f(h*d), f(h*d)
+		w.time.dse, w.time.dh, w.time.dmod = f(d), f(d), f(2*d)
+		w.state.dy, w.state.dh = f(c.stateTokens()*d), f(c.stateTokens()*d)
 		w.dp = make([]float32, h*max(h, t))
 	}
 	return w
@@ -177,16 +187,16 @@ type phase int
 const (
 	phaseVelocity phase = iota
 	phaseBackward
-	phaseSum
+	phaseWeights
 	phaseSample
 )
 
 // job is one pass: its buffers belong to the caller.
 type job struct {
-	phase     phase
-	b         *Batch
-	out, grad []float32
-	steps     int
+	phase phase
+	b     *Batch
+	out   []float32
+	steps int
 }
 
 // run splits the batch, or its one item, and waits for all shares. A single
@@ -228,18 +238,12 @@ func (ws *Workspace) do(i, k int, j *job) {
 		w.encode(c, m.w, j.b)
 		w.velocityForward(c, m.w, j.b, j.out)
 	case phaseBackward:
-		g := ws.gradW
-		if i > 0 {
-			clear(w.gradData)
-			g = w.grad
-		}
-		w.velocityBackward(c, m.w, g, j.b, j.out)
-		w.encodeBackward(c, m.w, g, j.b)
-	case phaseSum: // each worker adds one stretch of all gradients, in order
-		lo, hi := i*len(j.grad)/k, (i+1)*len(j.grad)/k
-		for _, other := range ws.workers[1:k] {
-			vec.Add(j.grad[lo:hi], j.grad[lo:hi], other.gradData[lo:hi])
-		}
+		clear(w.small.Data)
+		w.pairs = w.pairs[:0]
+		w.velocityBackward(c, m.w, w.grad, j.b, j.out)
+		w.encodeBackward(c, m.w, w.grad, j.b)
+	case phaseWeights:
+		ws.takeTasks(ws.workers[:k])
 	case phaseSample:
 		w.sample(c, w.sampled, j.b, &ws.mods)
 	}
@@ -251,7 +255,18 @@ func (m *Model) Velocity(ws *Workspace, b *Batch, out []float32) {
 	ws.run(job{phase: phaseVelocity, b: b, out: out[:b.B*m.Config.Horizon*m.Config.ActionDim]})
 }
 
-// Backward adds to grad, as long as Params.Data, the gradient of a scalar loss
+// bind makes grad the gradient that the workers compute.
+func (ws *Workspace) bind(grad []float32) {
+	if ws.gradAt == &grad[0] {
+		return
+	}
+	ws.gradAt, ws.gradOf = &grad[0], ws.model.Params.Like(grad)
+	for _, w := range ws.workers {
+		w.grad = ws.model.Config.bindTo(ws.gradOf, w.small)
+	}
+}
+
+// Backward sets grad, as long as Params.Data, to the gradient of a scalar loss
 // whose gradient by the velocity is dOut (B, H, A). It follows Velocity on the
 // same training workspace and batch, with unchanged weights.
 func (m *Model) Backward(ws *Workspace, b *Batch, dOut, grad []float32) {
@@ -259,13 +274,8 @@ func (m *Model) Backward(ws *Workspace, b *Batch, dOut, grad []float32) {
 	if !ws.train {
 		panic("vla: Backward on a workspace that is not for training")
 	}
-	if ws.gradAt != &grad[0] {
-		ws.gradAt, ws.gradW = &grad[0], m.Config.bind(m.Params.Like(grad))
-	}
-	j := job{phase: phaseBackward, b: b, out: dOut[:b.B*m.Config.Horizon*m.Config.ActionDim], grad: grad}
-	ws.run(j)
-	if len(ws.workers) > 1 && b.B > 1 {
-		j.phase = phaseSum
-		ws.run(j)
-	}
+	ws.bind(grad)
+	ws.run(job{phase: phaseBackward, b: b, out: dOut[:b.B*m.Config.Horizon*m.Config.ActionDim]})
+	ws.plan()
+	ws.run(job{phase: phaseWeights, b: b})
 }

@@ -3785,8 +3785,6 @@ loop1:
 	JLT          tail2
 	VBROADCASTSS scale+40(FP), Z2
 	VMULPS       (CX)(DI*1), Z2, Z2
-	VXORPS       Z7, Z7, Z7
-	VMOVUPS      Z7, (CX)(DI*1)
 	VBROADCASTSS c1+48(FP), Z7
 	VMULPS       Z7, Z2, Z7
 	VBROADCASTSS b1+44(FP), Z8
@@ -3830,8 +3828,6 @@ tail2:
 	VBROADCASTSS scale+40(FP), Z2
 	VMOVUPS.Z    (CX)(DI*1), K1, Z3
 	VMULPS       Z3, Z2, Z2
-	VXORPS       Z3, Z3, Z3
-	VMOVUPS      Z3, K1, (CX)(DI*1)
 	VBROADCASTSS c1+48(FP), Z3
 	VMULPS       Z3, Z2, Z3
 	VBROADCASTSS b1+44(FP), Z4

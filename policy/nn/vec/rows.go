@@ -199,13 +199,13 @@ func AddRows(y, x []float32, n int) {
 // AdamW holds the factors of one step of the optimiser of that name:
 //
 //	g' = Scale g,  m = Beta1 m + (1 - Beta1) g',  v = Beta2 v + (1 - Beta2) g'^2
-//	p = Keep p - Rate m / (Root sqrt(v) + Eps),  g = 0
+//	p = Keep p - Rate m / (Root sqrt(v) + Eps)
 //
 // Moments below 1e-30 become 0: those of a parameter without a gradient would
 // decay to subnormal numbers, where rounding keeps them and processors are slow.
 type AdamW struct{ Scale, Beta1, Beta2, Rate, Root, Eps, Keep float32 }
 
-// Step updates p, m and v, and clears g; all are as long as g.
+// Step updates p, m and v; all are as long as g.
 func (a AdamW) Step(p, g, m, v []float32) {
 	p, m, v = p[:len(g)], m[:len(g)], v[:len(g)]
 	c1, c2 := 1-a.Beta1, 1-a.Beta2
@@ -217,7 +217,7 @@ func (a AdamW) Step(p, g, m, v []float32) {
 		gi *= a.Scale
 		mi := flush(a.Beta1*m[i] + c1*gi)
 		vi := flush(a.Beta2*v[i] + c2*gi*gi)
-		m[i], v[i], g[i] = mi, vi, 0
+		m[i], v[i] = mi, vi
 		p[i] = a.Keep*p[i] - a.Rate*mi/(float32(math.Sqrt(float64(vi)))*a.Root+a.Eps)
 	}
 }

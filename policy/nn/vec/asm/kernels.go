@@ -154,7 +154,6 @@ func streams() []kernel {
 func adamw(k *kit, n reg.Register, a []reg.Register) {
 	k.each(n, 1, func(s slot) {
 		g := k.mul(k.argument("scale"), s.op(a[1]))
-		s.store(k.zero(), a[1])
 		m := k.flush(k.axpy(k.mul(g, k.argument("c1")), k.argument("b1"), s.op(a[2])))
 		s.store(m, a[2])
 		v := k.flush(k.axpy(k.mul(k.mul(g, g), k.argument("c2")), k.argument("b2"), s.op(a[3])))
