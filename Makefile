@@ -2,10 +2,12 @@
 # make test      formatting, vet, staticcheck, import table, builds, all tests
 # make test-ros  the ROS 2 package with colcon, and the tests that need ROS 2
 # make build     bin/arfm with every tag that this machine can carry
-# make bench     Go benchmarks, and the arfm bench commands
+# make bench     arfm beside other programs, and Go benchmarks, BENCHTIME each
 # make fuzz      every fuzz target for FUZZTIME each
 GO ?= go
 FUZZTIME ?= 60s
+BENCHTIME ?= 20ms
+ROUNDS ?= 7
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
@@ -58,9 +60,14 @@ unit:
 race:
 	$(if $(shell command -v gcc),$(GO) test -race -short -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")
 
-bench: build
-	$(GO) test -tags "$(TAGS)" -run '^$$' -bench . -benchmem ./...
-	for b in infer train ingest swap; do bin/arfm bench $$b --json; done
+# About five minutes. Of use where nothing else runs; for figures that hold:
+# make bench BENCHTIME=1s ROUNDS=25
+bench:
+	@GO="$(GO)" .ci/setup test
+	@$(MAKE) --no-print-directory bin/arfm
+	bin/arfm bench peers --rounds $(ROUNDS)
+	for b in infer train swap; do bin/arfm bench $$b --json; done
+	$(GO) test -tags "$(TAGS)" -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 fuzz:
 	@for p in $$($(GO) list ./...); do \

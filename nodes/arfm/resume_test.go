@@ -211,8 +211,9 @@ func TestNotesOfTraining(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	for _, args := range [][]string{
 		{"bench", "infer", "--preset", "nano", "--runs", "100000000"},
-		{"bench", "ingest", "--megabytes", "100000"},
+		{"bench", "ingest", "--bytes", "100G"},
 		{"bench", "train", "--preset", "nano", "--runs", "100000000"},
+		{"bench", "peers", "--rounds", "100000000"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		stopped, stop := context.WithCancel(t.Context())

@@ -1,6 +1,6 @@
 // Package bench measures the parts of arfm on the machine at hand: inference,
-// training, ingest and hot swap. Each measurement returns a report that prints
-// as text and as JSON.
+// training, ingest and hot swap, and all but the last side by side with other
+// programs. Each measurement returns a report that prints as text and as JSON.
 package bench
 
 import (
@@ -92,6 +92,7 @@ var ErrSetup = errors.New("unusable benchmark settings")
 // Setup is the policy that inference and training are measured with.
 type Setup struct {
 	Preset      string // nano, base, large
+	Width       int    // D; 0: the preset's
 	Cameras     int    // number of cameras
 	ImageSize   int    // side of their images, pixels
 	StateDim    int    // S
@@ -99,8 +100,13 @@ type Setup struct {
 	ActionDim   int    // A
 	Horizon     int    // H; 0: 16
 	Language    bool   // an instruction is read
+	Words       int    // tokens of an instruction; 0: the preset's
+	Batch       int    // observations at once, or chunks of a training step
 	Runs, Seed  int
 }
+
+// maxBatch bounds what a measurement may allocate.
+const maxBatch = 4096
 
 // contract returns a contract with the setup's inputs and outputs.
 func (s Setup) contract() (*contract.Contract, error) {
@@ -150,13 +156,28 @@ func (s Setup) contract() (*contract.Contract, error) {
 	return c, c.Validate()
 }
 
+// config returns the architecture without what the contract fixes.
+func (s Setup) config() (vla.Config, error) {
+	cfg, err := vla.Preset(s.Preset)
+	if s.Width != 0 {
+		cfg.D = s.Width
+	}
+	if s.Words != 0 {
+		cfg.MaxWords = s.Words
+	}
+	return cfg, err
+}
+
 // model returns a freshly drawn model for the setup; errors wrap ErrSetup.
 func (s Setup) model() (*vla.Model, *contract.Contract, error) {
+	if s.Batch < 1 || s.Batch > maxBatch {
+		return nil, nil, fmt.Errorf("%w: batch is %d; it must lie in [1, %d]", ErrSetup, s.Batch, maxBatch)
+	}
 	c, err := s.contract()
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	cfg, err := vla.Preset(s.Preset)
+	cfg, err := s.config()
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}

@@ -3,13 +3,16 @@ package bench
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"arfm/policy/checkpoint/badcheckpoint"
 )
 
 func small() Setup {
-	return Setup{Preset: "nano", Cameras: 1, ImageSize: 32, StateDim: 3, ActionDim: 2, Language: true, Runs: 2, Seed: 1}
+	return Setup{Preset: "nano", Cameras: 1, ImageSize: 32, StateDim: 3, ActionDim: 2, Language: true, Batch: 1, Runs: 2, Seed: 1}
 }
 
 func TestInfer(t *testing.T) {
@@ -44,7 +47,9 @@ func TestStateFields(t *testing.T) {
 }
 
 func TestTrain(t *testing.T) {
-	r, err := Train(context.Background(), small(), "arfm", 4)
+	s := small()
+	s.Batch = 4
+	r, err := Train(context.Background(), s, "arfm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +59,40 @@ func TestTrain(t *testing.T) {
 }
 
 func TestIngest(t *testing.T) {
-	r, err := Ingest(t.Context(), "", nil, 2)
+	r, err := Ingest(t.Context(), "", nil, 2e6, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Two topics; the frame at the first message has no action yet to come at its end.
 	if r.Bytes < 2e6 || r.Messages%2 != 0 || int64(r.Frames) > r.Messages/2 || int64(r.Frames) < r.Messages/2-2 {
 		t.Errorf("%+v", r)
+	}
+	if want := len(slices.Compact([]int{1, runtime.GOMAXPROCS(0)})); len(r.On) != want {
+		t.Errorf("%d counts of cores, want %d", len(r.On), want)
+	}
+	for _, on := range r.On {
+		if on.Ingest <= 0 || on.Baseline <= 0 || on.Speed <= 0 {
+			t.Errorf("%+v", on)
+		}
+	}
+	if out := r.String(); !strings.Contains(out, "1 core: ") || !strings.Contains(out, "of their speed") {
+		t.Error(out)
+	}
+}
+
+// TestBatch: several observations at once, and the same ones by a policy.
+func TestBatch(t *testing.T) {
+	s := small()
+	s.Batch, s.Width, s.Words = 3, 32, 5
+	r, err := Infer(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Batch != 3 || r.Width != 32 || r.Context != 1+5+4 || r.GFLOP <= 0 {
+		t.Errorf("%+v", r)
+	}
+	if runtime.GOOS == "linux" && (r.Resident < 1<<20 || r.ResidentPeak < r.Resident) {
+		t.Errorf("%d bytes resident, %d at most", r.Resident, r.ResidentPeak)
 	}
 }
 
@@ -89,12 +121,15 @@ func TestSwap(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for name, s := range map[string]Setup{
-		"preset": {Preset: "huge", StateDim: 1, ActionDim: 1, Runs: 1},
-		"state":  {Preset: "nano", ActionDim: 1, Runs: 1},
-		"runs":   {Preset: "nano", StateDim: 1, ActionDim: 1},
+		"preset": {Preset: "huge", StateDim: 1, ActionDim: 1, Batch: 1, Runs: 1},
+		"state":  {Preset: "nano", ActionDim: 1, Batch: 1, Runs: 1},
+		"runs":   {Preset: "nano", StateDim: 1, ActionDim: 1, Batch: 1},
+		"batch":  {Preset: "nano", StateDim: 1, ActionDim: 1, Runs: 1},
+		"width":  {Preset: "nano", StateDim: 1, ActionDim: 1, Runs: 1, Batch: 1, Width: 3},
+		"words":  {Preset: "nano", StateDim: 1, ActionDim: 1, Runs: 1, Batch: 1, Language: true, Words: -1},
 	} {
-		if _, err := Infer(t.Context(), s); err == nil {
-			t.Errorf("%s: no error", name)
+		if _, err := Infer(t.Context(), s); !errors.Is(err, ErrSetup) {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }
@@ -105,8 +140,8 @@ func TestStopped(t *testing.T) {
 	cancel()
 	for name, f := range map[string]func() error{
 		"infer":  func() error { _, err := Infer(ctx, small()); return err },
-		"train":  func() error { _, err := Train(ctx, small(), "bc", 2); return err },
-		"ingest": func() error { _, err := Ingest(ctx, "", nil, 1000); return err },
+		"train":  func() error { _, err := Train(ctx, small(), "bc"); return err },
+		"ingest": func() error { _, err := Ingest(ctx, "", nil, 1e9, 1); return err },
 		"swap":   func() error { _, err := Swap(ctx, "nano", 2, func(int, int) {}); return err },
 	} {
 		if err := f(); !errors.Is(err, context.Canceled) {

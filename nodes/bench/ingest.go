@@ -12,9 +12,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"arfm/bags"
+	"arfm/bags/baseline"
 	"arfm/bags/cdr"
 	"arfm/bags/rosbag2"
 	"arfm/policy/contract"
@@ -22,25 +26,57 @@ import (
 
 // IngestReport is the speed at which a bag becomes episodes.
 type IngestReport struct {
-	Machine  Machine `json:"machine"`
-	Bag      string  `json:"bag"`
-	Bytes    int64   `json:"bytes"` // of message data
-	Messages int64   `json:"messages"`
-	Frames   int     `json:"frames"`
-	Read     float64 `json:"read_s"`   // reading every message, decoding none
-	Ingest   float64 `json:"ingest_s"` // reading, decoding, resampling, images included
+	Machine  Machine    `json:"machine"`
+	Bag      string     `json:"bag"`
+	Bytes    int64      `json:"bytes"` // of message data
+	Messages int64      `json:"messages"`
+	Frames   int        `json:"frames"`
+	Read     float64    `json:"read_s"` // reading every message, decoding none
+	On       []IngestOn `json:"on"`     // one core, then all
+}
+
+// IngestOn is what a number of cores reach, medians of interleaved rounds.
+type IngestOn struct {
+	Cores    int     `json:"cores"`
+	Ingest   float64 `json:"ingest_s"`             // reading, decoding, resampling, images included
+	Baseline float64 `json:"baseline_s,omitempty"` // the foxglove reader and image/jpeg alone; of a made-up bag only
+	Speed    float64 `json:"speed,omitempty"`      // ours by the baseline's
 }
 
 func (r *IngestReport) String() string {
 	mb := float64(r.Bytes) / 1e6
-	return fmt.Sprintf("%s: %d messages, %.1f MB, %d frames\nread alone: %.2f s, %.0f MB/s\nread, decoded, resampled: %.2f s, %.0f MB/s, %.0f frames/s\non %v\n",
-		r.Bag, r.Messages, mb, r.Frames, r.Read, mb/r.Read, r.Ingest, mb/r.Ingest, float64(r.Frames)/r.Ingest, r.Machine)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d messages, %.1f MB, %d frames\nread alone: %.2f s, %.0f MB/s\n", r.Bag, r.Messages, mb, r.Frames, r.Read, mb/r.Read)
+	for _, on := range r.On {
+		fmt.Fprintf(&b, "read, decoded, resampled on %s: %.2f s, %.0f MB/s, %.0f frames/s", cores(on.Cores), on.Ingest, mb/on.Ingest, float64(r.Frames)/on.Ingest)
+		if on.Baseline > 0 {
+			fmt.Fprintf(&b, "; foxglove's reader and image/jpeg alone: %.2f s, %.2f of their speed", on.Baseline, on.Speed)
+		}
+		fmt.Fprintln(&b)
+	}
+	fmt.Fprintf(&b, "on %v\n", r.Machine)
+	return b.String()
 }
 
-// Ingest measures reading of a bag through a contract. Without a path it
-// makes a bag of about megabytes with a camera, and removes it afterwards.
-func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes int) (*IngestReport, error) {
+// scaling is the speed on all cores by that on one, 1 where there is one only.
+func (r *IngestReport) scaling() float64 { return r.On[0].Ingest / r.On[len(r.On)-1].Ingest }
+
+func cores(n int) string {
+	if n == 1 {
+		return "1 core"
+	}
+	return fmt.Sprintf("%d cores", n)
+}
+
+// Ingest measures reading of a bag through a contract, on one core and on all.
+// Without a path it makes a bag of about size bytes with a camera, which is read
+// by package baseline too, and removes it afterwards.
+func Ingest(ctx context.Context, path string, c *contract.Contract, size int64, rounds int) (*IngestReport, error) {
+	if rounds < 1 {
+		return nil, fmt.Errorf("%w: the number of runs is %d, it must be at least 1", ErrSetup, rounds)
+	}
 	r := &IngestReport{Machine: machine(), Bag: path}
+	file := ""
 	if path == "" {
 		dir, err := tempDir()
 		if err != nil {
@@ -48,10 +84,11 @@ func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes in
 		}
 		defer os.RemoveAll(dir)
 		path, r.Bag = filepath.Join(dir, "bag"), "a made-up bag with a 640x480 JPEG camera"
+		file = filepath.Join(path, "bag_0.mcap")
 		if c, err = contract.Parse([]byte(ingestContract)); err != nil {
 			return nil, err
 		}
-		if err := writeCameraBag(ctx, path, int64(megabytes)*1e6); err != nil {
+		if err := writeCameraBag(ctx, path, size); err != nil {
 			return nil, err
 		}
 	}
@@ -60,13 +97,49 @@ func Ingest(ctx context.Context, path string, c *contract.Contract, megabytes in
 		return nil, err
 	}
 	r.Read = time.Since(start).Seconds()
-	start = time.Now()
-	_, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{})
-	if err != nil {
-		return nil, err
+	all := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(all)
+	for _, n := range slices.Compact([]int{1, all}) {
+		runtime.GOMAXPROCS(n)
+		if err := r.measure(ctx, path, file, c, rounds); err != nil {
+			return nil, err
+		}
 	}
-	r.Ingest, r.Frames = time.Since(start).Seconds(), report.Frames
 	return r, nil
+}
+
+// measure reads the bag some times on the cores that there are, and after each
+// time the baseline reads file, unless "".
+func (r *IngestReport) measure(ctx context.Context, path, file string, c *contract.Contract, rounds int) error {
+	on := IngestOn{Cores: runtime.GOMAXPROCS(0)}
+	var ours, theirs, speeds []float64
+	for range rounds {
+		start := time.Now()
+		_, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{})
+		if err != nil {
+			return err
+		}
+		ours, r.Frames = append(ours, time.Since(start).Seconds()), report.Frames
+		if file == "" {
+			continue
+		}
+		start = time.Now()
+		got, err := baseline.Read(ctx, file, on.Cores)
+		if err != nil {
+			return err
+		}
+		theirs = append(theirs, time.Since(start).Seconds())
+		speeds = append(speeds, theirs[len(theirs)-1]/ours[len(ours)-1])
+		if got.Messages != r.Messages || got.Images != r.Messages/2 {
+			return fmt.Errorf("%s: the foxglove reader found %d messages and %d pictures, ours %d messages", file, got.Messages, got.Images, r.Messages)
+		}
+	}
+	on.Ingest = median(ours)
+	if len(theirs) > 0 {
+		on.Baseline, on.Speed = median(theirs), median(speeds)
+	}
+	r.On = append(r.On, on)
+	return nil
 }
 
 // drain reads every message of the bag and counts.

@@ -137,7 +137,7 @@ func newSwapBench(preset, dir string) (*swapBench, error) {
 	if b.contract, err = contract.Parse(yaml); err != nil {
 		return nil, err
 	}
-	b.stats = &contract.Stats{Frames: 1, State: unitMoments(b.contract.StateDim()), Action: unitMoments(b.contract.ActionDim())}
+	b.stats = unitStats(b.contract)
 	cfg, err := vla.Preset(preset)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
