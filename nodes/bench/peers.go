@@ -110,6 +110,9 @@ func Peers(ctx context.Context, o PeersOptions) (*PeersReport, error) {
 	next("looking for peers")
 	var programs []*peers.Program
 	programs, r.Missing = peers.Find(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for _, p := range programs {
 		r.Peers = append(r.Peers, p.Name)
 	}

@@ -36,6 +36,11 @@ func running(t *testing.T) []*peers.Process {
 	return all
 }
 
+// single returns the processes of one thread.
+func single(all []*peers.Process) []*peers.Process {
+	return slices.DeleteFunc(slices.Clone(all), func(q *peers.Process) bool { return q.Threads > 1 })
+}
+
 // tiny is an architecture with everything that peers know.
 func tiny(batch int) Setup {
 	return Setup{Preset: "nano", Width: 32, StateDim: 5, StateFields: 2, ActionDim: 2, Horizon: 5, Language: true, Words: 9, Batch: batch, Seed: 3}
@@ -93,7 +98,7 @@ func testAgree(t *testing.T, all []*peers.Process) {
 func testWrong(t *testing.T, all []*peers.Process) {
 	other := tiny(3)
 	other.Seed++
-	for _, q := range all {
+	for _, q := range single(all) {
 		for name, wrong := range map[string]struct {
 			task peers.Task
 			in   func(w *work)
@@ -122,7 +127,7 @@ func testWrong(t *testing.T, all []*peers.Process) {
 
 // testClip: the clip of the gradient is part of what is compared.
 func testClip(t *testing.T, all []*peers.Process) {
-	for _, q := range all {
+	for _, q := range single(all) {
 		if !q.Program.Can(peers.Train) {
 			continue
 		}
@@ -272,6 +277,18 @@ func TestPeersStopped(t *testing.T) {
 	}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+	again, stop := context.WithCancel(t.Context())
+	work := prepared(t, tiny(1), peers.Infer)
+	runs := 0
+	count := sideFunc(func() error {
+		if runs++; runs == 100 {
+			stop()
+		}
+		return work.ours.(sideFunc)()
+	})
+	if _, err := race(again, count, nil, 1<<30); !errors.Is(err, context.Canceled) {
+		t.Errorf("a race of ours alone: %v", err)
 	}
 	if _, err := Peers(t.Context(), PeersOptions{}); !errors.Is(err, ErrSetup) {
 		t.Errorf("no rounds: %v", err)

@@ -60,12 +60,12 @@ func behind(round int) float64 {
 // rounds, and fills in the rivals. Between two parts it waits for threads of the
 // one before to leave the cores. It returns the medians of ours.
 func race(ctx context.Context, ours side, rivals []*rival, rounds int) ([]float64, error) {
-	ourRuns, err := measureRuns(ours)
+	ourRuns, err := measureRuns(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rivals {
-		r.runs, r.err = measureRuns(r)
+		r.runs, r.err = measureRuns(ctx, r)
 	}
 	var ms []float64
 	for round := range rounds {
@@ -74,18 +74,15 @@ func race(ctx context.Context, ours side, rivals []*rival, rounds int) ([]float6
 			if r.err != nil || r.out {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			our, err := runMedian(ours, ourRuns)
+			our, err := runMedian(ctx, ours, ourRuns)
 			if err != nil {
 				return nil, err
 			}
 			ms, ran = append(ms, our), true
-			r.round(our)
+			r.round(ctx, our)
 		}
 		if !ran { // ours alone
-			our, err := runMedian(ours, ourRuns)
+			our, err := runMedian(ctx, ours, ourRuns)
 			if err != nil {
 				return nil, err
 			}
@@ -97,8 +94,8 @@ func race(ctx context.Context, ours side, rivals []*rival, rounds int) ([]float6
 }
 
 // round is a rival's part after ours.
-func (r *rival) round(ours float64) {
-	its, err := runMedian(r, r.runs)
+func (r *rival) round(ctx context.Context, ours float64) {
+	its, err := runMedian(ctx, r, r.runs)
 	if err != nil {
 		r.err = err
 		return
@@ -125,19 +122,23 @@ func fastest(rivals []*rival) (best *rival) {
 }
 
 // measureRuns warms a side up and returns how many runs its part of a round has.
-func measureRuns(s side) (int, error) {
-	ms, err := runMedian(s, 1)
+func measureRuns(ctx context.Context, s side) (int, error) {
+	ms, err := runMedian(ctx, s, 1)
 	if err != nil || ms > part {
 		return 1, err
 	}
-	if ms, err = runMedian(s, 1); err != nil {
+	if ms, err = runMedian(ctx, s, 1); err != nil {
 		return 0, err
 	}
 	return int(min(max(part/ms, 1), most)), nil
 }
 
-// runMedian is the median of n runs, after what ran before has settled.
-func runMedian(s side, n int) (float64, error) {
+// runMedian is the median of n runs, after what ran before has settled; unless
+// ctx has ended.
+func runMedian(ctx context.Context, s side, n int) (float64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	time.Sleep(settle)
 	ms, err := s.Run(n)
 	if err != nil {
