@@ -22,6 +22,14 @@ const (
 	fewPanels = 2 // of A, for a strip of B
 )
 
+// How far ahead B is fetched into the second-level cache: rows of one that is
+// read as it lies, which is too wide a step for the processor to foresee, and
+// the next strip of one to be packed, over the first tiles of the one before.
+const (
+	fetchAhead = 32
+	fetchTiles = 4
+)
+
 // tile is what a kernel computes: some rows and one or two vectors of C. The
 // assembly knows the offsets of the fields; steps are in bytes.
 type tile struct {
@@ -39,7 +47,8 @@ type tile struct {
 	clip        int
 	kind        int // which body computes it
 	lanes       int // of the last vector
-	fetch       int // step along next
+	fetch       int // step along next, for each k
+	round       int // and for four k of packed operands
 }
 
 // engine computes products at one level, for one goroutine at a time. A is cut
@@ -56,7 +65,9 @@ type engine struct {
 	last         bool      // it is the last one
 	left         []float32 // packed panels of A; nil where A is read as it lies
 	firstRow     int       // of these
+	count        int       // of panels in hand, packed or not
 	packA, packB []float32 // what is packed on the way
+	inPlace      bool      // B is read as it lies
 }
 
 var engines = [...]shelf[engine]{
@@ -100,6 +111,7 @@ func (x *engine) run(p *Product, s share) {
 		step := max(1, leftBlock/max(x.t.k, 1)/x.rows)
 		for lo := s.panel; lo < s.panels; lo += step {
 			hi := min(lo+step, s.panels)
+			x.count = hi - lo
 			x.takeLeft(lo, hi, panels, s.strips-s.strip)
 			for q := s.strip; q < s.strips; q++ {
 				x.takeRight(q, hi-lo)
@@ -155,12 +167,13 @@ func (x *engine) takeRight(q, panels int) {
 	if x.level == cpu.AVX2 && t.lanes < x.lanes {
 		t.kind += 2 * x.rows
 	}
+	x.inPlace = b.Packed == nil && b.Columns == nil && !b.Trans && panels <= fewPanels
 	switch {
 	case t.k == 0:
 		t.b = nil
 	case b.Packed != nil:
 		t.b = x.packedStrip(q)
-	case b.Columns == nil && !b.Trans && panels <= fewPanels:
+	case x.inPlace:
 		t.b, t.bStep = unsafe.Pointer(&b.Data[x.k0*b.Ld+j]), 4*b.Ld
 	default:
 		x.packB = room(x.packB, x.strip()*t.k)
@@ -200,21 +213,43 @@ func (x *engine) tile(i, panels, q, left int) {
 	if x.last && p.RowBias != nil {
 		t.row = unsafe.Pointer(&p.RowBias[row])
 	}
-	x.fetchNext(q, panels, left)
+	x.fetchNext(q, panels, x.count-left, left)
 	kind := t.kind
 	t.kind += 2 * (m - 1)
 	x.compute()
 	t.kind = kind
 }
 
-// fetchNext lets the last two tiles of a strip, or the only one, fetch the next
-// strip of weights, which are too many for the nearer caches.
-func (x *engine) fetchNext(q, panels, left int) {
-	t := &x.t
-	t.next, t.fetch = t.b, 0
-	if left > 2 || x.p.B.Packed == nil || t.k == 0 || (q+1)*x.strip() >= x.p.N {
-		return
+// fetchNext lets a tile, the done'th of its strip with so many left, fetch the
+// numbers of B that come next.
+func (x *engine) fetchNext(q, panels, done, left int) {
+	t, b := &x.t, &x.p.B
+	t.next, t.fetch, t.round = t.b, 0, 0
+	more := (q+1)*x.strip() < x.p.N
+	switch {
+	case t.k == 0 || b.Columns != nil:
+	case b.Packed != nil:
+		if more && left <= 2 {
+			x.fetchPacked(q, panels, left)
+		}
+	case x.inPlace:
+		if at := x.k0 + fetchAhead; at < x.k1 {
+			t.next, t.fetch, t.round = unsafe.Pointer(&b.Data[at*b.Ld+q*x.strip()]), 4*b.Ld, 16*b.Ld
+		}
+	case more && done < fetchTiles && !b.Trans:
+		row := x.k0 + cut(done, fetchTiles, t.k)
+		t.next, t.round = unsafe.Pointer(&b.Data[row*b.Ld+(q+1)*x.strip()]), 4*b.Ld
+	case more && done < fetchTiles && b.Ld == t.k:
+		tiles, width := min(fetchTiles, x.count), min(x.strip(), x.p.N-(q+1)*x.strip())
+		t.next = unsafe.Pointer(&b.Data[(q+1)*x.strip()*b.Ld+cut(done, tiles, width*t.k)])
+		t.fetch, t.round = 4*x.strip()/tiles, 16*x.strip()/tiles
 	}
+}
+
+// fetchPacked lets the last two tiles of a strip, or the only one, fetch the
+// next strip of weights, which are too many for the nearer caches.
+func (x *engine) fetchPacked(q, panels, left int) {
+	t := &x.t
 	t.next, t.fetch = x.packedStrip(q+1), 8*x.lanes
 	if panels > 1 && (q+2)*x.strip() <= x.p.N {
 		t.fetch = 4 * x.lanes
@@ -222,4 +257,5 @@ func (x *engine) fetchNext(q, panels, left int) {
 			t.next = unsafe.Add(t.next, t.fetch*t.k)
 		}
 	}
+	t.round = 4 * t.fetch
 }

@@ -2029,6 +2029,7 @@ tile13:
 	SUBQ       $0x04, BX
 	JL         other13k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed13:
 	VMOVUPS      (DI), Z14
@@ -2133,7 +2134,7 @@ packed13:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000070, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed13
 	MOVQ         $0x00000004, SI
@@ -2606,6 +2607,7 @@ tile15:
 	SUBQ       $0x04, BX
 	JL         other15k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed15:
 	VMOVUPS      (DI), Z16
@@ -2722,7 +2724,7 @@ packed15:
 	VFMADD231PS  Z17, Z19, Z15
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000080, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed15
 	MOVQ         $0x00000004, SI
@@ -3238,6 +3240,7 @@ tile17:
 	SUBQ       $0x04, BX
 	JL         other17k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed17:
 	VMOVUPS      (DI), Z18
@@ -3366,7 +3369,7 @@ packed17:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000090, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed17
 	MOVQ         $0x00000004, SI
@@ -3928,6 +3931,7 @@ tile19:
 	SUBQ       $0x04, BX
 	JL         other19k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed19:
 	VMOVUPS      (DI), Z20
@@ -4068,7 +4072,7 @@ packed19:
 	VFMADD231PS  Z21, Z23, Z19
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x000000a0, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed19
 	MOVQ         $0x00000004, SI
@@ -4676,6 +4680,7 @@ tile21:
 	SUBQ       $0x04, BX
 	JL         other21k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed21:
 	VMOVUPS      (DI), Z22
@@ -4828,7 +4833,7 @@ packed21:
 	VFMADD231PS  Z23, Z24, Z21
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x000000b0, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed21
 	MOVQ         $0x00000004, SI
@@ -5479,6 +5484,7 @@ tile23:
 	SUBQ       $0x04, BX
 	JL         other23k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed23:
 	VMOVUPS      (DI), Z24
@@ -5643,7 +5649,7 @@ packed23:
 	VFMADD231PS  Z25, Z27, Z23
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x000000c0, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed23
 	MOVQ         $0x00000004, SI
@@ -6340,6 +6346,7 @@ tile25:
 	SUBQ       $0x04, BX
 	JL         other25k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed25:
 	VMOVUPS      (DI), Z26
@@ -6516,7 +6523,7 @@ packed25:
 	VFMADD231PS  Z27, Z28, Z25
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x000000d0, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed25
 	MOVQ         $0x00000004, SI
@@ -7259,6 +7266,7 @@ tile27:
 	SUBQ       $0x04, BX
 	JL         other27k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed27:
 	VMOVUPS      (DI), Z28
@@ -7447,7 +7455,7 @@ packed27:
 	VFMADD231PS  Z29, Z31, Z27
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x000000e0, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed27
 	MOVQ         $0x00000004, SI
@@ -8550,6 +8558,7 @@ tile5:
 	SUBQ       $0x04, BX
 	JL         other5k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed5:
 	VMOVUPS      (DI), Y6
@@ -8602,7 +8611,7 @@ packed5:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000030, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed5
 	MOVQ         $0x00000004, SI
@@ -8883,6 +8892,7 @@ tile7:
 	SUBQ       $0x04, BX
 	JL         other7k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed7:
 	VMOVUPS      (DI), Y8
@@ -8947,7 +8957,7 @@ packed7:
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000040, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed7
 	MOVQ         $0x00000004, SI
@@ -9274,6 +9284,7 @@ tile9:
 	SUBQ       $0x04, BX
 	JL         other9k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed9:
 	VMOVUPS      (DI), Y10
@@ -9350,7 +9361,7 @@ packed9:
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000050, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed9
 	MOVQ         $0x00000004, SI
@@ -9720,6 +9731,7 @@ tile11:
 	SUBQ       $0x04, BX
 	JL         other11k
 	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
 
 packed11:
 	VMOVUPS      (DI), Y12
@@ -9808,7 +9820,7 @@ packed11:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000060, R8
-	LEAQ         (R13)(R15*4), R13
+	ADDQ         R9, R13
 	SUBQ         $0x04, BX
 	JGE          packed11
 	MOVQ         $0x00000004, SI

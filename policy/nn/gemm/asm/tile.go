@@ -30,6 +30,7 @@ const (
 	tileKind  = 112
 	tileLanes = 120
 	tileFetch = 128
+	tileRound = 136
 )
 
 // Registers: AX the tile, R8 to R12 rows 0, 3, 6, 9 and 12 of A, SI and DX the
@@ -224,6 +225,7 @@ func (t *body) multiplyPacked() {
 	SUBQ(operand.Imm(unroll), reg.RBX)
 	JL(operand.LabelRef(other + "k"))
 	LEAQ(operand.Mem{Base: reg.R15, Index: reg.R15, Scale: 2}, reg.RSI)
+	MOVQ(at(reg.RAX, tileRound), reg.R9)
 	Label(loop)
 	for u := range unroll {
 		for j, b := range t.b {
@@ -243,7 +245,7 @@ func (t *body) multiplyPacked() {
 	}
 	ADDQ(operand.U32(uint32(unroll*t.n*size)), reg.RDI)
 	ADDQ(operand.U32(uint32(unroll*4*t.m)), reg.R8)
-	LEAQ(operand.Mem{Base: reg.R13, Index: reg.R15, Scale: 4}, reg.R13)
+	ADDQ(reg.R9, reg.R13)
 	SUBQ(operand.Imm(unroll), reg.RBX)
 	JGE(operand.LabelRef(loop))
 	MOVQ(operand.U32(4), reg.RSI)
