@@ -7,6 +7,7 @@ import (
 
 	"arfm/bags"
 	"arfm/finetune/features"
+	"arfm/policy"
 	"arfm/policy/backbone"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
@@ -31,8 +32,13 @@ func newEncoded(s *backbone.Set, c *contract.Contract, folder string) (*encoded,
 	if e.vision == nil {
 		return e, nil
 	}
+	cam := c.Cameras()[0]
+	sample := &policy.Image{Width: cam.Width, Height: cam.Height, Pix: make([]uint8, 3*cam.Width*cam.Height)}
+	for i := range sample.Pix {
+		sample.Pix[i] = uint8(i * i >> 3)
+	}
 	var err error
-	e.cache, err = features.Open(folder, e.vision.SHA256+"\n"+string(c.Preprocessing()), e.vision.Tokens*e.vision.Width, s.Picture)
+	e.cache, err = features.Open(folder, e.vision.SHA256+"\n"+string(c.Preprocessing()), e.vision.Tokens*e.vision.Width, sample, s.Picture)
 	return e, err
 }
 

@@ -10,11 +10,15 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 
 	"arfm/policy"
 	"arfm/policy/onnx"
+	"arfm/policy/userfile"
 )
 
 // ErrCache is wrapped by every error about the files of a cache.
@@ -52,11 +56,20 @@ func DefaultFolder(otherwise string) string {
 
 // Open opens the cache, below root, of the encoder that model identifies: the
 // sum of its file and all that is done to a picture before it. encode gives
-// size numbers, exact in half precision. The error wraps ErrCache.
-func Open(root, model string, size int, encode func(dst []float32, im *policy.Image) error) (*Cache, error) {
-	sum := sha256.Sum256([]byte(model))
-	c := &Cache{dir: filepath.Join(root, hex.EncodeToString(sum[:8])), encode: encode, size: size}
+// size numbers, exact in half precision. What it gives for the picture sample
+// is part of the cache's name: a build or a processor that computes something
+// else has a cache of its own. The error wraps ErrCache or is the encoder's.
+func Open(root, model string, size int, sample *policy.Image, encode func(dst []float32, im *policy.Image) error) (*Cache, error) {
+	c := &Cache{encode: encode, size: size}
 	c.buf = make([]byte, c.bytes()+1) // one more shows a file that is too long
+	x := make([]float32, size)
+	if err := encode(x, sample); err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	sum.Write([]byte(model))
+	sum.Write(c.encoded(x))
+	c.dir = filepath.Join(root, hex.EncodeToString(sum.Sum(nil)[:8]))
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCache, err)
 	}
@@ -79,21 +92,30 @@ func (c *Cache) Picture(dst []float32, key Key, im *policy.Image) (computed bool
 		return false, err
 	}
 	if err := c.write(path, dst); err != nil {
-		return false, fmt.Errorf("%w: %w; free some space or name another folder", ErrCache, err)
+		cure := "look at the folder's owner and mode or name another folder"
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			cure = "free some space or name another folder"
+		}
+		return false, fmt.Errorf("%w: %w; %s", ErrCache, err, cure)
 	}
 	return true, nil
 }
 
-// Has says whether a picture's features are there, by the length of their file.
+// Has says whether a picture's features are there and may be read, by the length
+// of their file.
 func (c *Cache) Has(key Key) bool {
 	name := hex.EncodeToString(key[:])
-	info, err := os.Stat(filepath.Join(c.dir, name[:2], name[2:]))
-	return err == nil && info.Mode().IsRegular() && info.Size() == int64(c.bytes())
+	f, size, err := userfile.Open(filepath.Join(c.dir, name[:2], name[2:]))
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return size == int64(c.bytes())
 }
 
 // read fills dst from a file; false: it is not there or not whole.
 func (c *Cache) read(dst []float32, path string) bool {
-	f, err := os.Open(path)
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return false
 	}
@@ -116,26 +138,28 @@ func (c *Cache) read(dst []float32, path string) bool {
 	return true
 }
 
-// write makes a file whole or not at all.
-func (c *Cache) write(path string, x []float32) error {
+// encoded are the bytes of a file, in buf.
+func (c *Cache) encoded(x []float32) []byte {
 	b := c.buf[:0]
 	for _, v := range x[:c.size] {
 		b = binary.LittleEndian.AppendUint16(b, onnx.ToFloat16(v))
 	}
-	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+}
+
+// write makes a file whole or not at all.
+func (c *Cache) write(path string, x []float32) error {
+	b := c.encoded(x)
 	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	name := filepath.Join(filepath.Dir(path), ".new-"+strconv.FormatUint(rand.Uint64(), 36))
+	err := os.WriteFile(name, b, 0o644) // readable for others, unlike os.CreateTemp's
+	if err == nil {
+		err = os.Rename(name, path)
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		os.Remove(name)
 	}
 	return err
 }

@@ -11,14 +11,13 @@ package backbone
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync"
 
 	"arfm/policy"
 	"arfm/policy/contract"
 	"arfm/policy/nn"
 	"arfm/policy/onnx"
+	"arfm/policy/tokenizer"
 	"arfm/policy/vla"
 )
 
@@ -42,8 +41,8 @@ var _ vla.Encoders = (*Set)(nil)
 func Open(c *contract.Contract) (*Set, error) { return OpenFor(c, vla.Config{}, "") }
 
 // OpenFor opens the backbones that weights of an architecture were trained
-// with. A file is looked for beside the checkpoint, in dir, and then where the
-// contract says; one with another SHA-256 is refused.
+// with. Files are looked for beside the checkpoint, in dir, and where the
+// contract says; those with another SHA-256 are refused unopened.
 func OpenFor(c *contract.Contract, a vla.Config, dir string) (_ *Set, err error) {
 	if c.Vision == nil && c.Language == nil {
 		return nil, nil
@@ -55,62 +54,46 @@ func OpenFor(c *contract.Contract, a vla.Config, dir string) (_ *Set, err error)
 		}
 	}()
 	if v := c.Vision; v != nil {
-		if s.vision, err = find(v.ONNX, dir, a.Vision, func(path string) (*vision, string, error) { return openVision(path, c) }); err != nil {
+		path, sum, err := find(v.ONNX, dir, wanted(a.Vision).SHA256, onnx.SHA256)
+		if err != nil {
 			return nil, err
 		}
+		if s.vision, err = openVision(path, c); err != nil {
+			return nil, refused(err)
+		}
+		s.vision.form.SHA256 = sum
 	}
 	if l := c.Language; l != nil {
-		if s.text, err = find(l.ONNX, dir, a.Text, func(path string) (*text, string, error) { return openText(path, dir, a.Text, l) }); err != nil {
+		path, sum, err := find(l.ONNX, dir, wanted(a.Text).SHA256, onnx.SHA256)
+		if err != nil {
 			return nil, err
 		}
+		words, wordSum, err := find(l.Tokenizer, dir, wanted(a.Text).Tokenizer, tokenizer.SHA256)
+		if err != nil {
+			return nil, err
+		}
+		if s.text, err = openText(path, words, l); err != nil {
+			return nil, refused(err)
+		}
+		s.text.form.SHA256, s.text.form.Tokenizer = sum, wordSum
 	}
 	return s, nil
 }
 
-// find opens the file of a backbone: the first of those with its name, beside
-// the checkpoint and at path, that has the wanted sum.
-func find[T interface{ close() error }](path, dir string, want *vla.Backbone, open func(path string) (T, string, error)) (found T, err error) {
-	sum := ""
-	if want != nil {
-		sum = want.SHA256
+// refused wraps ErrBackbone, once.
+func refused(err error) error {
+	if errors.Is(err, ErrBackbone) {
+		return err
 	}
-	var refused error
-	for _, p := range places(path, dir) {
-		got, has, err := open(p)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-			return found, fmt.Errorf("%w: %w", ErrBackbone, err)
-		case sum == "" || has == sum:
-			return got, nil
-		}
-		got.close()
-		refused = wrongSum(p, has, sum)
-	}
-	if refused == nil {
-		refused = missing(path, dir)
-	}
-	return found, refused
+	return fmt.Errorf("%w: %w", ErrBackbone, err)
 }
 
-// places are where a backbone's file is looked for.
-func places(path, dir string) []string {
-	if dir == "" || filepath.Join(dir, filepath.Base(path)) == filepath.Clean(path) {
-		return []string{path}
+// wanted is the backbone that weights were trained with; empty without any.
+func wanted(b *vla.Backbone) vla.Backbone {
+	if b == nil {
+		return vla.Backbone{}
 	}
-	return []string{filepath.Join(dir, filepath.Base(path)), path}
-}
-
-func wrongSum(path, has, want string) error {
-	return fmt.Errorf("%w: %s has the SHA-256 %.12s..., the weights were trained with %.12s...; put that file beside the checkpoint", ErrBackbone, path, has, want)
-}
-
-func missing(path, dir string) error {
-	if dir == "" {
-		return fmt.Errorf("%w: there is no file %s, which the contract names", ErrBackbone, path)
-	}
-	return fmt.Errorf("%w: there is no file %s, and none at %s, where it was when the weights were trained; put it beside the checkpoint", ErrBackbone, filepath.Join(dir, filepath.Base(path)), path)
+	return *b
 }
 
 // Backbones describes what is there.

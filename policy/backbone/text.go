@@ -27,12 +27,11 @@ const (
 	inputPositions = "position_ids"
 )
 
-// openText opens the model at path and its tokenizer. It returns the SHA-256 of
-// the model too.
-func openText(path, dir string, want *vla.Backbone, l *contract.Language) (_ *text, sum string, err error) {
+// openText opens the model at path and its tokenizer.
+func openText(path, words string, l *contract.Language) (_ *text, err error) {
 	m, err := openModel(path, l.Output)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -40,39 +39,14 @@ func openText(path, dir string, want *vla.Backbone, l *contract.Language) (_ *te
 		}
 	}()
 	t := &text{model: m, most: l.MaxTokens}
-	if err := t.openTokenizer(l.Tokenizer, dir, want); err != nil {
-		return nil, "", err
+	if t.tokens, err = tokenizer.Open(words); err != nil {
+		return nil, err
 	}
 	if err := t.shape(); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	t.form.SHA256 = m.SHA256()
-	return t, t.form.SHA256, t.try()
+	return t, t.try()
 }
-
-func (t *text) openTokenizer(path, dir string, want *vla.Backbone) error {
-	var backbone *vla.Backbone
-	if want != nil {
-		backbone = &vla.Backbone{SHA256: want.Tokenizer}
-	}
-	tk, err := find(path, dir, backbone, func(path string) (words, string, error) {
-		tk, err := tokenizer.Open(path)
-		if err != nil {
-			return words{}, "", err
-		}
-		return words{tk}, tk.SHA256(), nil
-	})
-	if err != nil {
-		return err
-	}
-	t.tokens, t.form.Tokenizer = tk.Tokenizer, tk.SHA256()
-	return nil
-}
-
-// words is a tokenizer, of which nothing stays open.
-type words struct{ *tokenizer.Tokenizer }
-
-func (words) close() error { return nil }
 
 // shape makes the inputs: as long as the model takes, or as max_tokens says
 // where it leaves that open.

@@ -65,12 +65,11 @@ func (f *framing) picture(im *policy.Image) *image.RGBA {
 	return f.sized
 }
 
-// openVision opens the model at path for the contract's cameras. It returns its
-// SHA-256 too.
-func openVision(path string, c *contract.Contract) (_ *vision, sum string, err error) {
+// openVision opens the model at path for the contract's cameras.
+func openVision(path string, c *contract.Contract) (_ *vision, err error) {
 	m, err := openModel(path, c.Vision.Output)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -83,22 +82,21 @@ func openVision(path string, c *contract.Contract) (_ *vision, sum string, err e
 	}
 	height, width, err := v.takesPicture()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for i, cam := range c.Cameras() {
 		to, crop, err := sizes(c.Vision, cam, height, width)
 		switch {
 		case err != nil:
-			return nil, "", fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		case i > 0 && crop.Size() != v.size:
-			return nil, "", fmt.Errorf("%s: pictures of camera %q would come in as [%d %d] and those before as [%d %d]; give vision.resize or vision.crop in the contract", path, cam.Name, crop.Dy(), crop.Dx(), v.size.Y, v.size.X)
+			return nil, fmt.Errorf("%s: pictures of camera %q would come in as [%d %d] and those before as [%d %d]; give vision.resize or vision.crop in the contract", path, cam.Name, crop.Dy(), crop.Dx(), v.size.Y, v.size.X)
 		}
 		v.size = crop.Size()
 		from := image.Pt(cam.Width, cam.Height)
 		v.framings[from] = newFraming(c.Vision.Mode, from, to, crop)
 	}
-	v.form.SHA256 = m.SHA256()
-	return v, v.form.SHA256, v.try(c.Cameras()[0])
+	return v, v.try(c.Cameras()[0])
 }
 
 // takesPicture finds the input, its layout, and its height and width, 0 where

@@ -324,6 +324,14 @@ func TestOpenFor(t *testing.T) {
 	try("SHA-256")
 	write(filepath.Join(beside, "vit.onnx"), data)
 	try("")
+	write(filepath.Join(beside, "vit.onnx"), []byte("damaged")) // hides no other
+	write(filepath.Join(beside, "renamed.onnx"), data)
+	try("")
+	if err := os.Remove(filepath.Join(beside, "renamed.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	try("not a readable ONNX model")
+	write(filepath.Join(beside, "vit.onnx"), data)
 	if err := os.Remove(trained); err != nil {
 		t.Fatal(err)
 	}

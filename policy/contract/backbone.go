@@ -2,7 +2,6 @@ package contract
 
 import (
 	"fmt"
-	"math"
 	"path/filepath"
 	"strings"
 )
@@ -86,7 +85,7 @@ func (v *Vision) check(cameras int) error {
 	case cameras == 0:
 		return fault("vision", "has no picture to encode, give observation.images or remove it")
 	case !v.Freeze:
-		return fault("vision.freeze", "is false, set it to true: backbones are not trained")
+		return fault("vision.freeze", "must be true: backbones are not trained")
 	case len(v.Resize) > 0 && v.Shortest != 0:
 		return fault("vision.shortest", "is given beside resize, keep one")
 	case v.Shortest < 0 || v.Shortest > MaxBackboneSide:
@@ -113,10 +112,10 @@ func (v *Vision) check(cameras int) error {
 		field  string
 		values []float64
 		least  float64
-	}{{"vision.mean", v.Mean, -1000}, {"vision.std", v.Std, 1e-6}} {
+	}{{"vision.mean", v.Mean, -2}, {"vision.std", v.Std, 1e-3}} {
 		ok := len(s.values) == 3
 		for _, x := range s.values {
-			ok = ok && x >= s.least && x <= 1000 && !math.IsNaN(x)
+			ok = ok && x >= s.least && x <= 2 // not NaN; those for pictures in 0..255 are larger
 		}
 		if !ok {
 			return fault(s.field, "is %v, give the three that the model was trained with, for pictures in 0..1 (ImageNet: mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225])", s.values)
@@ -163,6 +162,22 @@ func (c *Contract) Tensors() []byte {
 	bare := c.withoutPaths()
 	bare.Reward, bare.Episode = Reward{}, Episode{}
 	return bare.YAML()
+}
+
+// Portable is a copy that names the files of backbones without their folders.
+func (c *Contract) Portable() *Contract {
+	bare := *c
+	if c.Vision != nil {
+		v := *c.Vision
+		v.ONNX = filepath.Base(v.ONNX)
+		bare.Vision = &v
+	}
+	if c.Language != nil {
+		l := *c.Language
+		l.ONNX, l.Tokenizer = filepath.Base(l.ONNX), filepath.Base(l.Tokenizer)
+		bare.Language = &l
+	}
+	return &bare
 }
 
 // withoutPaths is a copy in which the files of backbones have fixed names.

@@ -22,7 +22,7 @@ func Metadata(ck *checkpoint.Checkpoint) (map[string]string, error) {
 		return nil, err
 	}
 	var ct any
-	if err := yaml.Unmarshal(ck.Contract.YAML(), &ct); err != nil {
+	if err := yaml.Unmarshal(ck.Contract.Portable().YAML(), &ct); err != nil {
 		return nil, fmt.Errorf("export: the contract: %w", err)
 	}
 	out := map[string]string{
@@ -94,12 +94,12 @@ func chunkDoc(ct *contract.Contract) string {
 }
 
 func featureDoc(ct *contract.Contract, cam vla.Camera, b *vla.Backbone) string {
-	return fmt.Sprintf("features of the frozen vision encoder (SHA-256 %s) for the image of camera %s (%s), prepared as the contract's vision says; a policy reads the image at %dx%d (height, width) first",
+	return fmt.Sprintf("features of the frozen vision encoder (SHA-256 %s) for the image of camera %s (%s), prepared as the contract's vision says, each vector then normalised to mean 0 and variance 1 (layer normalisation, eps 1e-5); a policy reads the image at %dx%d (height, width) first",
 		b.SHA256, cam.Name, ct.Observation.Images[cam.Name].Topic, cam.Height, cam.Width)
 }
 
 func textDoc(b *vla.Backbone) string {
-	return fmt.Sprintf("features of the frozen text encoder (SHA-256 %s, tokenizer %s) for the instruction; 0 where it has no token", b.SHA256, b.Tokenizer)
+	return fmt.Sprintf("features of the frozen text encoder (SHA-256 %s, tokenizer %s) for the instruction, each vector normalised to mean 0 and variance 1 (layer normalisation, eps 1e-5), those of padding left out and 0 after the last", b.SHA256, b.Tokenizer)
 }
 
 func wordsDoc(c *vla.Config) string {

@@ -9,13 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"arfm/policy/userfile"
 )
 
 // folder opens the files that hold a model's external data. They must lie in
 // the model's own folder; links that lead out of it are refused.
 type folder struct {
 	dir    string
-	name   string // of the model's own file
 	mapped map[string]*mapping
 }
 
@@ -50,17 +51,53 @@ func (d *folder) bytes(location string) ([]byte, error) {
 	return m.data, nil
 }
 
-// sum is the SHA-256 of the mapped files, the model first, hex: of a model
-// without external data what sha256sum prints.
-func (d *folder) sum() string {
+// openFolder maps the model at path.
+func openFolder(path string) (*folder, []byte, error) {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, _, err := userfile.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	m, err := mapFile(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &folder{dir: dir, mapped: map[string]*mapping{name: m}}, m.data, nil
+}
+
+// SHA256 is the sum of the model at path, and of the files of its external data
+// after it in the order of their names, hex: of a model without any what
+// sha256sum prints. The model is not made ready.
+func SHA256(path string) (string, error) {
+	files, data, err := openFolder(path)
+	if err != nil {
+		return "", err
+	}
+	defer files.Close()
 	h := sha256.New()
-	h.Write(d.mapped[d.name].data)
-	for _, name := range slices.Sorted(maps.Keys(d.mapped)) {
-		if name != d.name {
-			h.Write(d.mapped[name].data)
+	h.Write(data)
+	p, err := readProto(data)
+	if err != nil {
+		return "", fmt.Errorf("%s is %w: %w", path, ErrFormat, err)
+	}
+	outside := map[string]bool{}
+	for _, t := range p.tensors() {
+		if t.outside {
+			outside[t.external["location"]] = true
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	for _, name := range slices.Sorted(maps.Keys(outside)) {
+		more, err := files.bytes(name)
+		if err != nil {
+			return "", fmt.Errorf("%s: external data: %w", path, err)
+		}
+		h.Write(more)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func (d *folder) Close() error {

@@ -30,10 +30,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
-
-	"arfm/policy/userfile"
 )
 
 // Errors that a caller may test for with errors.Is.
@@ -83,22 +80,11 @@ const DefaultLimit = 4 << 30
 // Open maps the model at path and makes it ready. External data is looked for
 // in the same folder. Close gives the memory back; results stay valid.
 func Open(path string) (*Model, error) {
-	dir, name := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	files := &folder{dir: dir, name: name, mapped: map[string]*mapping{}}
-	f, _, err := userfile.Open(path)
+	files, data, err := openFolder(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	m, err := mapFile(f)
-	if err != nil {
-		return nil, err
-	}
-	files.mapped[name] = m
-	model, err := load(m.data, files, path, true)
+	model, err := load(data, files, path, true)
 	if err != nil {
 		files.Close()
 		return nil, err
@@ -110,15 +96,6 @@ func Open(path string) (*Model, error) {
 // Decode makes the model in data ready. data must stay unchanged while the
 // model is used. External data is out of reach.
 func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true) }
-
-// SHA256 is the sum of the model's file, and of those of its external data
-// after it in the order of their names, hex. A model from Decode has none.
-func (m *Model) SHA256() string {
-	if m.files == nil {
-		return ""
-	}
-	return m.files.sum()
-}
 
 // SetLimit changes DefaultLimit for this model.
 func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }

@@ -46,7 +46,6 @@ type Tokenizer struct {
 	post            template
 	file            defaults
 	size            int
-	sum             string
 }
 
 // defaults are what the file says of truncation and padding.
@@ -81,13 +80,18 @@ func Open(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %.400s", path, err) // the file's own words may be long
 	}
-	sum := sha256.Sum256(b)
-	t.sum = hex.EncodeToString(sum[:])
 	return t, nil
 }
 
-// SHA256 is the sum of the file, hex.
-func (t *Tokenizer) SHA256() string { return t.sum }
+// SHA256 is the sum of the file at path, hex.
+func SHA256(path string) (string, error) {
+	b, err := userfile.Read(path, maxFile+1)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
 
 func parse(b []byte) (*Tokenizer, error) {
 	switch {
