@@ -80,32 +80,17 @@ func (c Config) uses(e Encoders) error {
 	return got.Text.same("text", c.Text)
 }
 
-// text stands for the instruction where others are the index of a camera.
-const text = -1
-
-// tokens is the memory for the projected features (n k, D) of a source.
-func (w *worker) tokens(source int) []float32 {
-	if source == text {
-		return w.text
-	}
-	return w.vision[source].tokens
-}
-
-// project writes the tokens of a source with features x, (n, k, width), into
-// ctx from token at on and adds vectors (D) to each.
-func (w *worker) project(c *Config, p *linear, source int, x []float32, at, k int, add ...[]float32) {
+// project writes the tokens of features x, (n, k, width), into ctx from token
+// at on and adds vectors (D) to each; tokens (n k, D) is scratch.
+func (w *worker) project(c *Config, p *linear, tokens, x []float32, at, k int, add ...[]float32) {
+	w.hand.linear, w.hand.tokens, w.hand.x, w.hand.rows = p, tokens, x, w.n*k
+	w.each(stageProject)
 	d, t := c.D, c.ContextTokens()
-	lo, hi := w.part.of(w.n * k)
-	p.forward(w.tokens(source)[lo*d:], x[lo*p.in:], hi-lo)
-	w.part.meet()
-	for _, mate := range w.part.mates {
-		tokens := mate.tokens(source)
-		for lo, hi := mate.part.of(w.n * k); lo < hi; lo++ {
-			row := w.ctx[(lo/k*t+at+lo%k)*d:][:d]
-			copy(row, tokens[lo*d:(lo+1)*d])
-			for _, v := range add {
-				vec.Add(row, row, v)
-			}
+	for i := range w.n * k {
+		row := w.ctx[(i/k*t+at+i%k)*d:][:d]
+		copy(row, tokens[i*d:(i+1)*d])
+		for _, v := range add {
+			vec.Add(row, row, v)
 		}
 	}
 }
@@ -126,7 +111,7 @@ func (w *worker) collect(c *Config, tokens []float32, at, k int, add ...[]float3
 // number.
 func (w *worker) perceive(c *Config, p *weights, b *Batch, i, at int) int {
 	k := c.Vision.Tokens
-	w.project(c, &p.proj, i, w.features(c.Vision, b.Features[i]), at, k, p.camera[i*c.D:(i+1)*c.D], p.visionType)
+	w.project(c, &p.proj, w.vision[i].tokens, w.features(c.Vision, b.Features[i]), at, k, p.camera[i*c.D:(i+1)*c.D], p.visionType)
 	for j := range w.n {
 		t := (j*c.ContextTokens() + at) * c.D
 		vec.Add(w.ctx[t:t+k*c.D], w.ctx[t:t+k*c.D], p.visionPos[i])

@@ -12,7 +12,7 @@ func (w *worker) encode(c *Config, p *weights, b *Batch) {
 	at := w.encodeState(c, p, b)
 	switch k := c.languageTokens(); {
 	case c.Text != nil:
-		w.project(c, &p.text, text, w.features(c.Text, b.Text), at, k, p.languageType)
+		w.project(c, &p.text, w.text, w.features(c.Text, b.Text), at, k, p.languageType)
 		at += k
 	case c.Language:
 		for i := range w.n * k {

@@ -35,11 +35,11 @@ func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32)
 	t := &w.time
 	t.forward(p, b.Tau[w.lo:w.lo+n], n, d)
 	w.embed(c, p, b.Noisy[w.lo*rows:(w.lo+n)*rows])
+	w.keys()
 	for l := range p.blocks {
 		a := w.layers[l]
 		p.blocks[l].ada.forward(a.mod, t.se, n)
-		w.keys(c, p, l)
-		w.block(c, &p.blocks[l], l, a.mod, 9*d)
+		w.block(c, l, a.mod, 9*d)
 	}
 	p.ada.forward(t.mod, t.se, n)
 	w.head(c, p, t.mod, 2*d, out[w.lo*rows:(w.lo+n)*rows])
@@ -53,9 +53,12 @@ func (w *worker) embed(c *Config, p *weights, noisy []float32) {
 	}
 }
 
-// keys computes the context's keys and values for block l.
-func (w *worker) keys(c *Config, p *weights, l int) {
-	p.blocks[l].kv.forward(w.layers[l].kv, w.ctx, w.n*c.ContextTokens())
+// keys computes the context's keys and values for all blocks.
+func (w *worker) keys() {
+	for l := range w.layers {
+		w.hand.l = l
+		w.each(stageKeys)
+	}
 }
 
 // modulated normalises x and applies shift k and scale k+1 of each item's
@@ -72,7 +75,6 @@ func (w *worker) modulated(c *Config, a *normActs, mod []float32, stride, k int)
 // gated adds branch k of block l, the sum of all mates' terms, to x times its
 // gate.
 func (w *worker) gated(c *Config, l, k int, mod []float32, stride int) {
-	w.part.meet()
 	d, h, g := c.D, c.Horizon, (3*k+2)*c.D
 	for _, mate := range w.part.mates {
 		s := mate.layers[l].s[k]
@@ -83,43 +85,14 @@ func (w *worker) gated(c *Config, l, k int, mod []float32, stride int) {
 	}
 }
 
-// selfHeads are this worker's heads over the chunk: queries, keys and values
-// lie side by side.
-func (w *worker) selfHeads(c *Config) nn.Heads {
-	lo, hi := w.part.of(c.Heads)
-	d := (hi - lo) * c.D / c.Heads
-	return nn.Heads{B: w.n, Tq: c.Horizon, Tk: c.Horizon, N: hi - lo, D: d, LdQ: 3 * d, LdK: 3 * d, LdV: 3 * d}
-}
-
-// crossHeads are this worker's heads over the context: keys and values lie side
-// by side.
-func (w *worker) crossHeads(c *Config) nn.Heads {
-	h := w.selfHeads(c)
-	h.Tk, h.LdQ, h.LdK, h.LdV = c.ContextTokens(), h.D, 2*h.D, 2*h.D
-	return h
-}
-
 // block runs block l on x, with the keys and values already there.
-func (w *worker) block(c *Config, p *block, l int, mod []float32, stride int) {
-	a, rows, self, cross := w.layers[l], w.n*c.Horizon, w.selfHeads(c), w.crossHeads(c)
-
-	w.modulated(c, &a.norm[0], mod, stride, 0)
-	p.qkv.forward(a.qkv, a.norm[0].y, rows)
-	self.Attention(a.a1, a.p1, a.qkv, a.qkv[self.D:], a.qkv[2*self.D:])
-	p.o1.forward(a.s[0], a.a1, rows)
-	w.gated(c, l, 0, mod, stride)
-
-	w.modulated(c, &a.norm[1], mod, stride, 3)
-	p.q.forward(a.q, a.norm[1].y, rows)
-	cross.Attention(a.a2, a.p2, a.q, a.kv, a.kv[cross.D:])
-	p.o2.forward(a.s[1], a.a2, rows)
-	w.gated(c, l, 1, mod, stride)
-
-	w.modulated(c, &a.norm[2], mod, stride, 6)
-	p.f1.forward(a.f, a.norm[2].y, rows)
-	vec.GELU(a.g[:rows*p.f1.out], a.f[:rows*p.f1.out])
-	p.f2.forward(a.s[2], a.g, rows)
-	w.gated(c, l, 2, mod, stride)
+func (w *worker) block(c *Config, l int, mod []float32, stride int) {
+	w.hand.l = l
+	for k, s := range [...]stage{stageSelf, stageCross, stageMLP} {
+		w.modulated(c, &w.layers[l].norm[k], mod, stride, 3*k)
+		w.each(s)
+		w.gated(c, l, k, mod, stride)
+	}
 }
 
 // head applies the final modulation (shift, scale) and the output layer.
@@ -197,13 +170,13 @@ func (w *worker) blockBackward(c *Config, p, g *block, a *layerActs) {
 
 	w.gatedBackward(c, a, 1)
 	w.backward(&p.o2, &g.o2, w.da, a.ds[1], a.a2, rows, 0)
-	w.crossHeads(c).AttentionBackward(a.dq, a.dkv, a.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
+	w.part.crossHeads(c, n).AttentionBackward(a.dq, a.dkv, a.dkv[d:], w.dp, w.da, a.p2, a.q, a.kv, a.kv[d:])
 	w.backward(&p.q, &g.q, w.dy, a.dq, a.norm[1].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[1], a.mod, a.dmod, 9*d, 3)
 
 	w.gatedBackward(c, a, 0)
 	w.backward(&p.o1, &g.o1, w.da, a.ds[0], a.a1, rows, 0)
-	w.selfHeads(c).AttentionBackward(a.dqkv, a.dqkv[d:], a.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
+	w.part.selfHeads(c, n).AttentionBackward(a.dqkv, a.dqkv[d:], a.dqkv[2*d:], w.dp, w.da, a.p1, a.qkv, a.qkv[d:], a.qkv[2*d:])
 	w.backward(&p.qkv, &g.qkv, w.dy, a.dqkv, a.norm[0].y, rows, 0)
 	w.modulatedBackward(c, &a.norm[0], a.mod, a.dmod, 9*d, 0)
 }

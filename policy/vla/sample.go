@@ -62,11 +62,11 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 // pack packs the weights that a sample reads over and over: what each member of
 // a team takes of them, or all for all workers.
 func (ws *Workspace) pack() {
-	if ws.team == nil && cpu.Has == cpu.Generic {
+	if ws.crew == nil && cpu.Has == cpu.Generic {
 		return
 	}
 	for i, w := range ws.workers {
-		if i > 0 && ws.team == nil {
+		if i > 0 && ws.crew == nil {
 			w.sampled = ws.workers[0].sampled
 			continue
 		}
@@ -74,33 +74,36 @@ func (ws *Workspace) pack() {
 			w.sampled = new(weights)
 		}
 		p := &w.alone
-		if ws.team != nil {
+		if ws.crew != nil {
 			p = &w.team
 		}
 		ws.model.w.share(w.sampled, &ws.model.Config, p)
 	}
 }
 
-// sampling is what the velocity field of a sample in hand depends on.
-type sampling struct {
-	c    *Config
-	p    *weights
-	mods *modulations
-	step int // of the integration
+// hand is what a worker has in hand.
+type hand struct {
+	c     *Config
+	p     *weights
+	mods  *modulations
+	step  int // of the integration
+	stage stage
+	l     int // block
+
+	b      *Batch
+	camera int
+	linear *linear   // of rows of features:
+	x      []float32 // (rows, width)
+	tokens []float32 // (rows, D)
+	rows   int
 }
 
 func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 	n, rows := w.n, c.Horizon*c.ActionDim
+	w.hand.p, w.hand.mods = p, mods
 	w.encode(c, p, b)
-	for l := range p.blocks {
-		w.keys(c, p, l)
-	}
-	w.hand = sampling{c, p, mods, 0}
-	x := b.Noisy[w.lo*rows : (w.lo+n)*rows]
-	if w.part.i > 0 { // the batch's own moves once all have met in the first block
-		x = append(w.noisy[:0], x...)
-	}
-	flow.Euler(w.field, x, w.velocity[:n*rows], mods.steps)
+	w.keys()
+	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
 }
 
 // evaluate is a flow.Field: the velocity at x and at the flow time of the step
@@ -110,7 +113,7 @@ func (w *worker) evaluate(v, x []float32, _ float32) {
 	w.hand.step++
 	w.embed(c, p, x)
 	for l := range p.blocks {
-		w.block(c, &p.blocks[l], l, w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
+		w.block(c, l, w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
 	}
 	w.head(c, p, w.hand.mods.final[s*2*d:(s+1)*2*d], 0, v)
 }

@@ -1,28 +1,25 @@
 package vla
 
-import "runtime"
+import (
+	"runtime"
 
-// A team computes one item together. Each worker takes some of the attention
+	"arfm/policy/nn"
+	"arfm/policy/nn/vec"
+)
+
+// part says what of its items a worker computes: all, or its share in a team.
+//
+// A team computes one item together. Each worker has some of the attention
 // heads with their columns of the queries, keys and values, and some of the
 // MLPs' width; of the layer that leads back to the residual stream it has the
 // matching columns of the weight, so that its product is one term of a sum
-// (Shoeybi et al., arXiv 1909.08053). The terms are added in the workers' order
-// by each of them, to its own residual stream: they meet once in each branch of
-// a block, and the streams stay equal to the bit. Rows of patches and features
-// are projected by one worker each.
-type team struct {
-	join *join
-	job  job // in hand
-	// call wakes the goroutines of all workers but the first, which wait from
-	// chunk to chunk: a new one for each would be an allocation now and then.
-	call []chan *Workspace
-}
-
-// part is what a worker computes of its items: all, or its share in a team.
+// (Shoeybi et al., arXiv 1909.08053). The first worker leads: it has the
+// residual stream, to which it adds the terms in the workers' order, and what
+// is small it computes alone.
 type part struct {
 	i     int
 	mates []*worker // in order, the worker itself among them
-	join  *join     // nil for one alone
+	crew  *crew     // nil for one alone
 }
 
 // of is the worker's share of what is so long.
@@ -30,63 +27,151 @@ func (p *part) of(size int) (lo, hi int) {
 	return p.i * size / len(p.mates), (p.i + 1) * size / len(p.mates)
 }
 
-// meet waits for the mates.
-func (p *part) meet() {
-	if p.join != nil {
-		p.join.wait(p.i)
-	}
-}
-
-// form makes the workers a team.
+// form makes the workers a team. Its goroutines end when nobody has the
+// workspace any more.
 func (ws *Workspace) form() {
-	ws.team = &team{join: newJoin(len(ws.workers))}
+	t := newCrew(len(ws.workers))
 	for i, w := range ws.workers {
-		w.team = part{i, ws.workers, ws.team.join}
+		w.team = part{i, ws.workers, t}
+		w.part = w.team
+	}
+	ws.crew = t
+	runtime.AddCleanup(ws, (*crew).close, t)
+}
+
+// stage is what the members of a team compute side by side.
+type stage int
+
+const (
+	stageKeys stage = iota
+	stageSelf
+	stageCross
+	stageMLP
+	stagePatches
+	stageVisionSelf
+	stageVisionMLP
+	stageProject
+)
+
+// each lets w and its mates compute their parts of a stage.
+func (w *worker) each(s stage) {
+	w.hand.stage = s
+	if w.part.crew == nil {
+		w.compute(0)
+		return
+	}
+	w.part.crew.run(w.work)
+}
+
+// compute is mate i's part of the stage in hand: of the leader's activations it
+// reads those that all need and writes its own terms.
+func (w *worker) compute(i int) {
+	m, p := w.part.mates[i], w.hand.p
+	if w.part.crew != nil {
+		p = m.sampled
+	}
+	c, l := w.hand.c, w.hand.l
+	switch w.hand.stage {
+	case stageKeys:
+		p.blocks[l].kv.forward(m.layers[l].kv, w.ctx, w.n*c.ContextTokens())
+	case stageSelf:
+		w.attendSelf(m, &p.blocks[l])
+	case stageCross:
+		w.attendContext(m, &p.blocks[l])
+	case stageMLP:
+		a, b, rows := m.layers[l], &p.blocks[l], w.n*c.Horizon
+		mlp(a.s[2], a.f, a.g, w.layers[l].norm[2].y, &b.f1, &b.f2, rows)
+	case stagePatches:
+		w.embedPatches(m, p)
+	case stageVisionSelf:
+		w.attendPatches(m, &p.vision[l])
+	case stageVisionMLP:
+		i := w.hand.camera
+		a, b, rows := m.vision[i].layers[l], &p.vision[l], w.n*c.cameraTokens(c.Cameras[i])
+		mlp(a.s, a.f, a.g, w.vision[i].layers[l].norm[1].y, &b.f1, &b.f2, rows)
+	case stageProject:
+		lo, hi := m.part.of(w.hand.rows)
+		w.hand.linear.forward(w.hand.tokens[lo*c.D:], w.hand.x[lo*w.hand.linear.in:], hi-lo)
 	}
 }
 
-// start starts the goroutines. They end when nobody has the workspace any more.
-func (t *team) start(ws *Workspace) {
-	for i := 1; i < len(ws.workers); i++ {
-		call := make(chan *Workspace)
-		t.call = append(t.call, call)
-		go help(i, call)
-	}
-	runtime.AddCleanup(ws, func(calls []chan *Workspace) {
-		for _, call := range calls {
-			close(call)
-		}
-	}, t.call)
+// attendSelf is mate m's term of the branch of self-attention.
+func (w *worker) attendSelf(m *worker, p *block) {
+	c, l := w.hand.c, w.hand.l
+	a, h, rows := m.layers[l], m.part.selfHeads(c, w.n), w.n*c.Horizon
+	p.qkv.forward(a.qkv, w.layers[l].norm[0].y, rows)
+	h.Attention(a.a1, a.p1, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
+	p.o1.forward(a.s[0], a.a1, rows)
 }
 
-// help is worker i's goroutine. While it waits it does not hold the workspace.
-func help(i int, call <-chan *Workspace) {
-	for ws := range call {
-		ws.together(i)
-		ws.team.join.arrive()
+// attendContext is mate m's term of the branch of cross-attention.
+func (w *worker) attendContext(m *worker, p *block) {
+	c, l := w.hand.c, w.hand.l
+	a, h, rows := m.layers[l], m.part.crossHeads(c, w.n), w.n*c.Horizon
+	p.q.forward(a.q, w.layers[l].norm[1].y, rows)
+	h.Attention(a.a2, a.p2, a.q, a.kv, a.kv[h.D:])
+	p.o2.forward(a.s[1], a.a2, rows)
+}
+
+// attendPatches is mate m's term of the branch of attention in a block of the
+// ViT.
+func (w *worker) attendPatches(m *worker, p *visionBlock) {
+	c, i, l := w.hand.c, w.hand.camera, w.hand.l
+	np := c.cameraTokens(c.Cameras[i])
+	a, h, rows := m.vision[i].layers[l], m.part.visionHeads(c, w.n, np), w.n*np
+	p.qkv.forward(a.qkv, w.vision[i].layers[l].norm[0].y, rows)
+	h.Attention(a.a, a.p, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
+	p.o.forward(a.s, a.a, rows)
+}
+
+// mlp computes s (rows, out of f2), with f and g (rows, out of f1) between.
+func mlp(s, f, g, y []float32, f1, f2 *linear, rows int) {
+	f1.forward(f, y, rows)
+	vec.GELU(g[:rows*f1.out], f[:rows*f1.out])
+	f2.forward(s, g, rows)
+}
+
+// embedPatches sets mate m's rows of x = Linear(patches) + position.
+func (w *worker) embedPatches(m *worker, p *weights) {
+	c, i := w.hand.c, w.hand.camera
+	cam, a, v := c.Cameras[i], w.vision[i], c.VisionD
+	np, size, pixels := c.cameraTokens(cam), p.patch.in, cam.Height*cam.Width*channels
+	lo, hi := m.part.of(w.n * np)
+	for r := lo; r < hi; r++ {
+		at := (w.lo + r/np) * pixels
+		c.cut(a.patches[r*size:(r+1)*size], w.hand.b.Images[i][at:at+pixels], cam, r%np)
+	}
+	p.patch.forward(a.x[lo*v:], a.patches[lo*size:], hi-lo)
+	for r := lo; r < hi; r++ {
+		vec.Add(a.x[r*v:(r+1)*v], a.x[r*v:(r+1)*v], p.visionPos[i][r%np*v:(r%np+1)*v])
 	}
 }
 
-// sample runs a job of phaseSample on one item.
-func (t *team) sample(ws *Workspace, j job) {
-	if t.call == nil {
-		t.start(ws)
-	}
-	t.job = j
-	t.join.begin()
-	for _, call := range t.call {
-		call <- ws
-	}
-	ws.together(0)
-	t.join.wait(0)
-	t.job = job{}
+// heads are the part's share of all heads of an attention of width d.
+func (p *part) heads(heads, d int) (n, width int) {
+	lo, hi := p.of(heads)
+	return hi - lo, (hi - lo) * d / heads
 }
 
-// together is worker i's part of the job in hand.
-func (ws *Workspace) together(i int) {
-	w := ws.workers[i]
-	w.lo, w.n, w.part = 0, ws.team.job.b.B, w.team
-	w.sample(&ws.model.Config, w.sampled, ws.team.job.b, &ws.mods)
+// selfHeads attend over the chunks of n items: queries, keys and values lie side
+// by side.
+func (p *part) selfHeads(c *Config, n int) nn.Heads {
+	k, d := p.heads(c.Heads, c.D)
+	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.Horizon, N: k, D: d, LdQ: 3 * d, LdK: 3 * d, LdV: 3 * d}
+}
+
+// crossHeads attend over the context of n items: keys and values lie side by
+// side.
+func (p *part) crossHeads(c *Config, n int) nn.Heads {
+	k, d := p.heads(c.Heads, c.D)
+	return nn.Heads{B: n, Tq: c.Horizon, Tk: c.ContextTokens(), N: k, D: d, LdQ: d, LdK: 2 * d, LdV: 2 * d}
+}
+
+// visionHeads attend over the np patches of n items: queries, keys and values
+// lie side by side.
+func (p *part) visionHeads(c *Config, n, np int) nn.Heads {
+	k, d := p.heads(c.VisionHeads, c.VisionD)
+	return nn.Heads{B: n, Tq: np, Tk: np, N: k, D: d, LdQ: 3 * d, LdK: 3 * d, LdV: 3 * d}
 }
 
 // share packs into to the weights that part p reads over and over. The others

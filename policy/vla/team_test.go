@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 )
@@ -145,39 +144,35 @@ func TestTeamLeavesNoGoroutine(t *testing.T) {
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
-// TestJoin: nobody is ahead of the others by a round, whether they spin, sleep
-// or come late.
-func TestJoin(t *testing.T) {
-	const n, rounds = 5, 300
-	for name, set := range map[string]func(*join){
-		"begin": (*join).begin,
-		"spin":  func(j *join) { j.spin = true },
-		"sleep": func(j *join) {},
-		"yield": func(j *join) { j.yield = true },
+// TestCrew: each part of a stage is done once, before the next stage begins,
+// whether who waits spins, sleeps or is late.
+func TestCrew(t *testing.T) {
+	const n, stages = 5, 300
+	for name, set := range map[string]func(*crew){
+		"begin": (*crew).begin,
+		"spin":  func(t *crew) { t.spin.Store(true); t.yield.Store(false) },
+		"sleep": func(t *crew) { t.spin.Store(false); t.yield.Store(false) },
+		"yield": func(t *crew) { t.spin.Store(false); t.yield.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJoin(n)
-			set(j)
-			var done [n][rounds]bool // plain memory: the race detector sees what a join orders
-			var wg sync.WaitGroup
-			for i := range n {
-				wg.Go(func() {
-					rng := rand.New(rand.NewPCG(uint64(i), 5))
-					for r := range rounds {
-						if rng.IntN(50) == 0 {
-							time.Sleep(3 * spinTime)
-						}
-						done[i][r] = true
-						j.wait(i)
-						for k := range n {
-							if !done[k][r] {
-								t.Errorf("worker %d has not come to round %d", k, r)
-							}
-						}
+			c := newCrew(n)
+			defer c.close()
+			set(c)
+			var done [stages][n]int // plain memory: the race detector sees what is out of order
+			for s := range stages {
+				c.run(func(part int) {
+					if rand.IntN(100) == 0 {
+						time.Sleep(3 * spinTime)
 					}
+					done[s][part]++
 				})
+				if done[s] != [n]int{1, 1, 1, 1, 1} {
+					t.Fatalf("stage %d: parts done %v times", s, done[s])
+				}
+				if rand.IntN(50) == 0 {
+					time.Sleep(3 * spinTime)
+				}
 			}
-			wg.Wait()
 		})
 	}
 }

@@ -74,7 +74,7 @@ func TestExpertAgainstPyTorch(t *testing.T) {
 
 	ws := m.NewWorkspaceN(g.Batch, true, 1)
 	w := ws.workers[0]
-	w.n = g.Batch
+	w.n, w.hand = g.Batch, hand{c: &m.Config, p: m.w}
 	copy(w.ctx, g.Context)
 	b := &Batch{B: g.Batch, Noisy: g.Noisy, Tau: g.Tau}
 	out := make([]float32, len(g.Velocity))

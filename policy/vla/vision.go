@@ -19,11 +19,10 @@ type visionActs struct {
 }
 
 type visionLayer struct {
-	norm   [2]normActs
-	s      [2][]float32 // (R, VD), what each branch adds to the residual stream
-	qkv, a []float32    // (R, 3VD), (R, VD)
-	p      []float32    // (n, heads, P, P)
-	f, g   []float32    // (R, 4VD)
+	norm      [2]normActs
+	qkv, a, s []float32 // (R, 3VD), (R, VD), (R, VD)
+	p         []float32 // (n, heads, P, P)
+	f, g      []float32 // (R, 4VD)
 
 	dqkv, df []float32    // (R, 3VD), (R, 4VD)
 	ds       [2][]float32 // (R, VD)
@@ -70,8 +69,7 @@ func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 		}
 		a.layers = append(a.layers, &visionLayer{
 			norm: [2]normActs{newNormActs(r, v), newNormActs(r, v)},
-			s:    [2][]float32{f(v), f(v)},
-			qkv:  f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
+			qkv:  f(3 * v), a: f(v), s: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
 		})
 		if y := a.layers[len(a.layers)-1]; train {
 			y.dqkv, y.df, y.ds = f(3*v), f(4*v), [2][]float32{f(v), f(v)}
@@ -105,14 +103,6 @@ func (c *Config) cut(dst []float32, img []uint8, cam Camera, i int) {
 	}
 }
 
-// visionHeads are this worker's heads over p patches: queries, keys and values
-// lie side by side.
-func (w *worker) visionHeads(c *Config, p int) nn.Heads {
-	lo, hi := w.part.of(c.VisionHeads)
-	v := (hi - lo) * c.VisionD / c.VisionHeads
-	return nn.Heads{B: w.n, Tq: p, Tk: p, N: hi - lo, D: v, LdQ: 3 * v, LdK: 3 * v, LdV: 3 * v}
-}
-
 // normed is an affine layer normalisation of x (rows, VD).
 func normed(a *normActs, p *affine, x []float32, rows int) {
 	d := len(p.gain)
@@ -129,56 +119,30 @@ func normedBackward(a *normActs, p, g *affine, dx, dy []float32, rows int) {
 // see writes camera i's tokens into ctx from token at on and returns their
 // number.
 func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
-	cam, a := c.Cameras[i], w.vision[i]
-	rows, cols := c.patches(cam)
-	v, d, np := c.VisionD, c.D, rows*cols
-	r, heads := w.n*np, w.visionHeads(c, np)
-	w.embedPatches(c, p, b, i)
-	x := a.x[:r*v]
+	a, d, np := w.vision[i], c.D, c.cameraTokens(c.Cameras[i])
+	r := w.n * np
+	w.hand.camera, w.hand.b = i, b
+	w.each(stagePatches)
 	for l := range p.vision {
 		q, y := &p.vision[l], a.layers[l]
-		normed(&y.norm[0], &q.n1, x, r)
-		q.qkv.forward(y.qkv, y.norm[0].y, r)
-		heads.Attention(y.a, y.p, y.qkv, y.qkv[heads.D:], y.qkv[2*heads.D:])
-		q.o.forward(y.s[0], y.a, r)
-		w.added(x, i, l, 0)
-		normed(&y.norm[1], &q.n2, x, r)
-		q.f1.forward(y.f, y.norm[1].y, r)
-		vec.GELU(y.g[:r*q.f1.out], y.f[:r*q.f1.out])
-		q.f2.forward(y.s[1], y.g, r)
-		w.added(x, i, l, 1)
+		w.hand.l = l
+		normed(&y.norm[0], &q.n1, a.x, r)
+		w.each(stageVisionSelf)
+		w.added(c, i, l)
+		normed(&y.norm[1], &q.n2, a.x, r)
+		w.each(stageVisionMLP)
+		w.added(c, i, l)
 	}
-	normed(&a.norm, &p.visionNorm, x, r)
-	w.project(c, &p.proj, i, a.norm.y, at, np, p.camera[i*d:(i+1)*d], p.visionType)
+	normed(&a.norm, &p.visionNorm, a.x, r)
+	w.project(c, &p.proj, a.tokens, a.norm.y, at, np, p.camera[i*d:(i+1)*d], p.visionType)
 	return np
 }
 
-// embedPatches sets camera i's x = Linear(patches) + position.
-func (w *worker) embedPatches(c *Config, p *weights, b *Batch, i int) {
-	cam, a, v := c.Cameras[i], w.vision[i], c.VisionD
-	np, size, pixels := len(p.visionPos[i])/v, p.patch.in, cam.Height*cam.Width*channels
-	lo, hi := w.part.of(w.n * np)
-	for r := lo; r < hi; r++ {
-		at := w.lo + r/np
-		c.cut(a.patches[r*size:(r+1)*size], b.Images[i][at*pixels:(at+1)*pixels], cam, r%np)
-	}
-	// Not into x, which changes while mates read this.
-	p.patch.forward(a.norm.y[lo*v:], a.patches[lo*size:], hi-lo)
-	w.part.meet()
+// added adds a branch of block l of the ViT, the sum of all mates' terms, to x.
+func (w *worker) added(c *Config, i, l int) {
+	x := w.vision[i].x[:w.n*c.cameraTokens(c.Cameras[i])*c.VisionD]
 	for _, mate := range w.part.mates {
-		rows := mate.vision[i].norm.y
-		for r, hi := mate.part.of(w.n * np); r < hi; r++ {
-			at := r % np * v
-			vec.Add(a.x[r*v:(r+1)*v], rows[r*v:(r+1)*v], p.visionPos[i][at:at+v])
-		}
-	}
-}
-
-// added adds branch k of block l of the ViT, the sum of all mates' terms, to x.
-func (w *worker) added(x []float32, camera, l, k int) {
-	w.part.meet()
-	for _, mate := range w.part.mates {
-		vec.Add(x, x, mate.vision[camera].layers[l].s[k])
+		vec.Add(x, x, mate.vision[i].layers[l].s)
 	}
 }
 
@@ -202,7 +166,7 @@ func (w *worker) seeBackward(c *Config, p, g *weights, i, at int) int {
 		normedBackward(&y.norm[1], &q.n2, &gq.n2, dx, a.dy, r)
 		copy(y.ds[0], dx)
 		w.backward(&q.o, &gq.o, a.da, y.ds[0], y.a, r, 0)
-		w.visionHeads(c, np).AttentionBackward(y.dqkv, y.dqkv[v:], y.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
+		w.part.visionHeads(c, n, np).AttentionBackward(y.dqkv, y.dqkv[v:], y.dqkv[2*v:], a.dp, a.da, y.p, y.qkv, y.qkv[v:], y.qkv[2*v:])
 		w.backward(&q.qkv, &gq.qkv, a.dy, y.dqkv, y.norm[0].y, r, 0)
 		normedBackward(&y.norm[0], &q.n1, &gq.n1, dx, a.dy, r)
 	}

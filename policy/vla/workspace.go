@@ -20,7 +20,7 @@ type Workspace struct {
 	maxB    int
 	train   bool
 	workers []*worker
-	team    *team // for single items; nil: workers take items each
+	crew    *crew // for single items; nil: workers take items each
 
 	gradAt *float32   // what the workers' gradients are bound to
 	gradOf *nn.Params // that gradient
@@ -43,7 +43,9 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 		panic(fmt.Sprintf("vla: workspace for %d items and %d workers", maxB, workers))
 	}
 	split := maxB == 1 && !train && workers > 1
-	if !split {
+	if split {
+		workers = min(workers, maxCrew)
+	} else {
 		workers = min(workers, maxB)
 	}
 	ws := &Workspace{model: m, maxB: maxB, train: train}
@@ -75,7 +77,7 @@ func (ws *Workspace) Reset() { ws.mods.steps = 0 }
 // N = n H action rows, M = n T context rows.
 type worker struct {
 	lo, n   int
-	part    part     // of the items, in the job in hand:
+	part    part     // of the items that it computes, in the job in hand:
 	alone   part     // all, or
 	team    part     // with the mates
 	sampled *weights // that Sample reads
@@ -96,9 +98,9 @@ type worker struct {
 	xhat, y  []float32 // (N, D) final norm
 	rstd     []float32 // (N)
 	velocity []float32 // (N, A), Sample only
-	noisy    []float32 // (N, A), Sample in a team only
-	hand     sampling
-	field    flow.Field // evaluate, bound once so that a chunk allocates nothing
+	hand     hand
+	field    flow.Field // evaluate, and
+	work     func(int)  // compute, bound once so that a chunk allocates nothing
 
 	dx, dy, da []float32 // (N, D)
 	dp         []float32 // (max Tq, max Tk)
@@ -139,11 +141,11 @@ func newWorker(c *Config, n int, train bool) *worker {
 	f := func(k int) []float32 { return make([]float32, n*k) }
 	d, h, t := c.D, c.Horizon, c.ContextTokens()
 	w := &worker{
-		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim), noisy: f(h * c.ActionDim),
+		ctx: f(t * d), x: f(h * d), xhat: f(h * d), y: f(h * d), rstd: f(h), velocity: f(h * c.ActionDim),
 		time:  timeActs{feat: f(d), h: f(d), a: f(d), e: f(d), se: f(d), mod: f(2 * d)},
 		state: stateActs{x: f(c.StateDim), h: f(c.stateTokens() * d), a: f(c.stateTokens() * d), y: f(d)},
 	}
-	w.field = w.evaluate
+	w.field, w.work = w.evaluate, w.compute
 	w.alone = part{mates: []*worker{w}}
 	w.part = w.alone
 	switch {
@@ -199,13 +201,9 @@ type job struct {
 	steps int
 }
 
-// run splits the batch, or its one item, and waits for all shares. A single
-// share runs here and starts no goroutine.
+// run splits the batch and waits for all shares. A single share runs here; a
+// team's helpers are there already.
 func (ws *Workspace) run(j job) {
-	if ws.team != nil && j.phase == phaseSample {
-		ws.team.sample(ws, j)
-		return
-	}
 	k := min(len(ws.workers), j.b.B)
 	if k == 1 {
 		ws.workers[0].lo, ws.workers[0].n = 0, j.b.B
@@ -232,7 +230,7 @@ func (ws *Workspace) spread(k int, j job) {
 func (ws *Workspace) do(i, k int, j *job) {
 	m, w := ws.model, ws.workers[i]
 	c := &m.Config
-	w.part = w.alone
+	w.part, w.hand = w.alone, hand{c: c, p: m.w}
 	switch j.phase {
 	case phaseVelocity:
 		w.encode(c, m.w, j.b)
@@ -245,8 +243,13 @@ func (ws *Workspace) do(i, k int, j *job) {
 	case phaseWeights:
 		ws.takeTasks(ws.workers[:k])
 	case phaseSample:
+		if ws.crew != nil {
+			w.part = w.team
+			ws.crew.begin()
+		}
 		w.sample(c, w.sampled, j.b, &ws.mods)
 	}
+	w.hand = hand{}
 }
 
 // Velocity computes the velocity field at (Noisy, Tau): out (B, H, A).

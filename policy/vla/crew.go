@@ -1,0 +1,150 @@
+package vla
+
+import (
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// spinTime bounds how long a goroutine that waits for another keeps its
+// processor: a few times what that one can be late by when it has one too.
+const spinTime = 30 * time.Microsecond
+
+// maxCrew is how many parts a ticket has room for.
+const maxCrew = 32
+
+// crew does work that comes in stages of a few dozen microseconds, each in a
+// fixed number of parts. Who is free takes the next part, so one that has no
+// processor just now holds up the others by no more than the part in its hands.
+type crew struct {
+	ticket atomic.Uint64 // count of stages<<maxCrew | parts that nobody has taken
+	_      [56]byte      // those who spin read the ticket, not what changes beside it
+	left   atomic.Int32  // parts that are not done
+	closed atomic.Bool
+	n      int
+	work   func(part int) // of the stage in hand
+	seats  []seat         // the leader's is the first
+	spin   atomic.Bool    // no use where there is one processor
+	yield  atomic.Bool    // lets other goroutines in, where the crew takes all processors
+}
+
+// seat is where a goroutine sleeps.
+type seat struct {
+	asleep atomic.Bool
+	wake   chan struct{} // room for one: it is filled by whoever clears asleep
+	_      [48]byte
+}
+
+// newCrew starts n-1 goroutines that help with stages of n parts until close.
+func newCrew(n int) *crew {
+	t := &crew{n: n, seats: make([]seat, n)}
+	for i := range t.seats {
+		t.seats[i].wake = make(chan struct{}, 1)
+	}
+	t.begin()
+	for i := 1; i < n; i++ {
+		go t.help(i)
+	}
+	return t
+}
+
+// begin adapts to the processors there are.
+func (t *crew) begin() {
+	procs := runtime.GOMAXPROCS(0)
+	t.spin.Store(procs > 1)
+	t.yield.Store(procs <= t.n)
+}
+
+// run does all parts of a stage; one goroutine at a time calls it.
+func (t *crew) run(work func(part int)) {
+	if t.yield.Load() {
+		runtime.Gosched() // a control loop's timer may be due, and nothing else would look
+	}
+	t.work = work
+	t.left.Store(int32(t.n))
+	t.ticket.Store((t.ticket.Load()>>maxCrew+1)<<maxCrew | 1<<t.n - 1)
+	for i := range t.seats[1:] {
+		t.seats[1+i].rouse()
+	}
+	for t.take(0) {
+	}
+	t.wait(0, func() bool { return t.left.Load() == 0 })
+	t.work = nil
+}
+
+// take does one part, the goroutine's own if it can be had: its weights may
+// still be in its processor's cache.
+func (t *crew) take(i int) bool {
+	for {
+		ticket := t.ticket.Load()
+		free := uint32(ticket)
+		if free == 0 {
+			return false
+		}
+		part := i
+		if free>>i&1 == 0 {
+			part = bits.TrailingZeros32(free)
+		}
+		if t.ticket.CompareAndSwap(ticket, ticket&^(1<<part)) {
+			t.work(part)
+			if t.left.Add(-1) == 0 {
+				t.seats[0].rouse()
+			}
+			return true
+		}
+	}
+}
+
+func (t *crew) help(i int) {
+	for !t.closed.Load() {
+		if t.take(i) {
+			if t.yield.Load() {
+				runtime.Gosched()
+			}
+			continue
+		}
+		t.wait(i, func() bool { return uint32(t.ticket.Load()) != 0 || t.closed.Load() })
+	}
+}
+
+// close ends the helpers.
+func (t *crew) close() {
+	t.closed.Store(true)
+	for i := range t.seats {
+		t.seats[i].rouse()
+	}
+}
+
+// wait returns when over is true, of which whoever makes it so tells seat i.
+func (t *crew) wait(i int, over func() bool) {
+	if over() || t.spin.Load() && spun(over) {
+		return
+	}
+	for s := &t.seats[i]; !over(); {
+		s.asleep.Store(true)
+		if over() && s.asleep.CompareAndSwap(true, false) {
+			return
+		}
+		<-s.wake
+	}
+}
+
+// spun says whether over became true within a short time.
+func spun(over func() bool) bool {
+	for start := time.Now(); time.Since(start) < spinTime; {
+		for range 50 {
+			if over() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rouse wakes the seat's goroutine if it sleeps.
+func (s *seat) rouse() {
+	if s.asleep.Load() && s.asleep.CompareAndSwap(true, false) {
+		s.wake <- struct{}{}
+	}
+}
