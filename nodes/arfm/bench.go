@@ -10,6 +10,7 @@ import (
 
 	"arfm/finetune"
 	"arfm/nodes/bench"
+	"arfm/nodes/onnxtool"
 	"arfm/policy/contract"
 )
 
@@ -186,6 +187,39 @@ that has nothing else to do.
 				return err
 			}
 			return r.Err()
+		},
+	}
+}
+
+func benchONNXCommand() *command {
+	fs := newFlags("onnx")
+	var f onnxFlags
+	f.add(fs)
+	rounds := fs.Int("rounds", 7, "rounds of the race")
+	asJSON := fs.Bool("json", false, "print JSON")
+	return &command{
+		name: "onnx", args: "MODEL", flags: fs,
+		summary: "Hold the time of an ONNX model against ONNX Runtime's.",
+		detail:  randomInputs + "\nONNX Runtime is taken from build/ort or from the folder that ARFM_ORT names; its\nfirst output has to agree with ours.\n",
+		example: "arfm bench onnx encoder.onnx",
+		run: func(ctx context.Context, std streams, args []string) error {
+			if len(args) != 1 {
+				return usagef("name one model, not %d", len(args))
+			}
+			o, err := f.options()
+			if err != nil {
+				return err
+			}
+			m, inputs, err := onnxtool.Ready(ctx, args[0], o)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			r, err := bench.ONNX(ctx, args[0], m, inputs, *rounds)
+			if err != nil {
+				return benchError(err)
+			}
+			return printReport(std, *asJSON, r)
 		},
 	}
 }

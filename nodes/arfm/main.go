@@ -55,7 +55,7 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 			{
 				name:    "bench",
 				summary: "Measure inference, training, ingest and hot swap on this machine, and hold them against other programs.",
-				sub:     []*command{benchInferCommand(), benchTrainCommand(), benchIngestCommand(), benchSwapCommand(), benchPeersCommand()},
+				sub:     []*command{benchInferCommand(), benchTrainCommand(), benchIngestCommand(), benchSwapCommand(), benchPeersCommand(), benchONNXCommand()},
 			},
 		},
 	}

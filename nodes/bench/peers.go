@@ -228,15 +228,25 @@ func (r *PeersReport) compare(ctx context.Context, e entry, running []*peers.Pro
 			refuse(one.who, one.err)
 			continue
 		}
-		q := counts[one]
-		c.Peers = append(c.Peers, Result{q.Program.Name, q.Threads, len(one.ms), median(one.ms), median(one.ratios)})
+		c.Peers = append(c.Peers, resultOf(one, counts[one]))
 	}
-	slices.SortFunc(c.Peers, func(a, b Result) int { return cmp.Compare(a.Median, b.Median) })
-	if len(c.Peers) > 0 {
-		c.Ratio = c.Peers[0].Ratio
-	}
+	c.Ratio = rank(c.Peers)
 	r.Works = append(r.Works, c)
 	return nil
+}
+
+// resultOf is what a rival has done, which a peer's process is.
+func resultOf(one *rival, q *peers.Process) Result {
+	return Result{q.Program.Name, q.Threads, len(one.ms), median(one.ms), median(one.ratios)}
+}
+
+// rank puts the fastest first and returns ours by its time; 0 without any.
+func rank(list []Result) float64 {
+	slices.SortFunc(list, func(a, b Result) int { return cmp.Compare(a.Median, b.Median) })
+	if len(list) == 0 {
+		return 0
+	}
+	return list[0].Ratio
 }
 
 // gflop is what the work's matrix products take.

@@ -261,13 +261,6 @@ func (w *work) open(q *peers.Process) error {
 	if err != nil {
 		return err
 	}
-	wide := func(x []float32) []float64 {
-		y := make([]float64, len(x))
-		for i, v := range x {
-			y[i] = float64(v)
-		}
-		return y
-	}
 	for _, c := range []struct {
 		what      string
 		got, want []float64
@@ -281,6 +274,14 @@ func (w *work) open(q *peers.Process) error {
 		}
 	}
 	return nil
+}
+
+func wide(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
 }
 
 func agree(what string, got, want []float64) error {

@@ -8,6 +8,11 @@ const [folder, threads] = process.argv.slice(1).filter((a) => a !== '--');
 const place = require.resolve('onnxruntime-node', {paths: [path.resolve(folder)]});
 const ort = require(place);
 
+const arrays = {
+  float32: (x) => Float32Array.from(x), int64: (x) => BigInt64Array.from(x.map(BigInt)),
+  int32: (x) => Int32Array.from(x), uint8: (x) => Uint8Array.from(x), bool: (x) => Uint8Array.from(x),
+};
+
 let session = null;
 let feeds = null;
 
@@ -17,6 +22,11 @@ async function open(job) {
     executionProviders: ['cpu'], executionMode: 'sequential', graphOptimizationLevel: 'all',
     intraOpNumThreads: Number(threads), interOpNumThreads: 1, logSeverityLevel: 3,
   });
+  if (job.feeds) {
+    feeds = {};
+    for (const f of job.feeds) feeds[f.name] = new ort.Tensor(f.type, arrays[f.type](f.data), f.shape);
+    return {values: Array.from((await session.run(feeds))[session.outputNames[0]].data, Number)};
+  }
   const tensor = (type, data) => new ort.Tensor(type, data, [job.batch, data.length / job.batch]);
   const noise = Float32Array.from(job.noise);
   feeds = {

@@ -45,6 +45,9 @@ type Job struct {
 	State   []float32 `json:"state"` // (B, S) normalised
 	Words   []int32   `json:"words"` // (B, W), -1 for none
 	Noise   []float32 `json:"noise"` // (B, H, A)
+	// Feeds are the inputs of a graph that is no policy's, in place of those
+	// above; the answer's Values are its first output.
+	Feeds []Feed `json:"feeds,omitempty"`
 
 	// Of training only: Answer has Steps of it with these. What is measured
 	// afterwards draws noise and flow times anew for each step.
@@ -54,6 +57,14 @@ type Job struct {
 	Advantage []float32    `json:"advantage,omitempty"` // (B)
 	Beta      float64      `json:"beta"`                // of the weights, softmax(beta (advantage - mean))
 	Optimiser optim.Config `json:"optimiser"`           // Schedule.Peak is the learning rate of all steps
+}
+
+// Feed is an input of an ONNX graph.
+type Feed struct {
+	Name  string    `json:"name"`
+	Type  string    `json:"type"` // float32, int64, int32, uint8 or bool
+	Shape []int     `json:"shape"`
+	Data  []float64 `json:"data"`
 }
 
 // Answer is what a job gives, to be held against ours.
