@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -114,6 +115,36 @@ func TestLoadIsShort(t *testing.T) {
 		}
 		if m.Steps() != 1 {
 			t.Errorf("%s: %d nodes are left, expected 1", node, m.Steps())
+		}
+	}
+}
+
+// TestFoldingHasOneBudget: many constants that take a little each are left for
+// the run as well, and what is small is computed still.
+func TestFoldingHasOneBudget(t *testing.T) {
+	for _, node := range []string{"Einsum", "ReduceL2", "Erf", "TopK", "LRN", "Resize"} {
+		f := &file{opset: 17, nodes: []string{"Expand one s -> v"}, inputs: []*Tensor{scalar(1)},
+			initializers: map[string]*Tensor{"one": floats([]float32{1}, 1, 1, 1), "s": ints(1, 1<<10, 1<<10), "k": ints(1), "size": ints(1, 1<<9, 1<<9)},
+			attrs:        map[string]map[string]any{"Einsum": {"equation": "abc->"}, "LRN": {"size": 1}}}
+		inputs := map[string]string{"TopK": " v k", "Resize": " v _ _ size"}[node]
+		if inputs == "" {
+			inputs = " v"
+		}
+		const n = 50
+		for i := range n {
+			y := fmt.Sprint("y", i)
+			f.nodes, f.outputs = append(f.nodes, node+inputs+" -> "+y), append(f.outputs, y)
+		}
+		f.nodes, f.outputs = append(f.nodes, "Add k k -> z"), append(f.outputs, "z")
+		m, err := Decode(f.bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Steps() < n/3 || m.Steps() == n || m.work.left < 0 {
+			t.Errorf("%s: %d of %d nodes are left, and %d of the budget", node, m.Steps(), n, m.work.left)
+		}
+		if m.constants[m.names.of("z")] == nil {
+			t.Errorf("%s: no work was left for the sum of two numbers", node)
 		}
 	}
 }

@@ -69,6 +69,7 @@ type Model struct {
 	plan      *plan     // where results lie, once the shapes are fixed
 	pool      pool
 	limit     int
+	work      budget // of folding
 	files     *folder
 	label     string // the file, for messages
 }

@@ -33,7 +33,7 @@ func prepareEinsum(c *call) (func() error, error) {
 	if _, err := volume(e.dims); err != nil {
 		return nil, err
 	}
-	if err := c.costs(e.dims...); err != nil {
+	if err := c.costs(append([]int{len(c.in)}, e.dims...)...); err != nil {
 		return nil, err
 	}
 	if err := c.out(0, c.in[0].Type, e.dims[:e.output]...); err != nil {

@@ -334,6 +334,9 @@ func prepareLRN(c *call) (func() error, error) {
 	if len(x.Shape) < 2 || size < 1 {
 		return nil, fmt.Errorf("%v over %d channels is not supported", x, size)
 	}
+	if err := c.costs(x.Len(), min(size, x.Shape[1])); err != nil {
+		return nil, err
+	}
 	alpha, beta, bias := float64(c.float("alpha", 1e-4)), float64(c.float("beta", 0.75)), float64(c.float("bias", 1))
 	return func() error {
 		src, dst := Data[float32](x), Data[float32](c.result[0])

@@ -45,6 +45,13 @@ func prepareResize(c *call) (func() error, error) {
 	if product(shape) == 0 {
 		return func() error { return nil }, nil
 	}
+	weights := 0 // and positions; of a kernel of four, or of all elements once
+	for _, a := range axes {
+		weights += 8 * max(a.in, a.out)
+	}
+	if err := c.costs(weights); err != nil {
+		return nil, err
+	}
 	table := make([][]tap, len(axes))
 	most := 0
 	for i, a := range axes {

@@ -38,9 +38,9 @@ type call struct {
 	in     []*Tensor // nil where left out
 	result []*Tensor // one per output of the node
 	limit  int
-	pool   *pool  // for what a kernel needs while it computes
-	work   int    // bound on multiplications, 0 for none
-	fixed  []bool // inputs that are the same in every run
+	pool   *pool   // for what a kernel needs while it computes
+	work   *budget // of folding, nil for none
+	fixed  []bool  // inputs that are the same in every run
 }
 
 // newestOpset is the newest version of the default domain that the node tests
@@ -140,19 +140,9 @@ func (c *call) out(i int, t Type, shape ...int) error {
 	return nil
 }
 
-// costs refuses more multiplications, the product of all factors, than the call
-// may take.
-func (c *call) costs(factors ...int) error {
-	n := 1
-	for _, f := range factors {
-		if f = max(f, 1); c.work > 0 && n > c.work/f {
-			return fmt.Errorf("it needs more than %d multiplications: %w", c.work, ErrTooLarge)
-		} else if c.work > 0 {
-			n *= f
-		}
-	}
-	return nil
-}
+// costs takes as many multiplications as the product of all factors from the
+// call's budget.
+func (c *call) costs(factors ...int) error { return c.work.take(factors...) }
 
 // scratch lends n elements until done is called; their values may be anything.
 func scratch[T number](c *call, n int) (s []T, done func(), err error) {

@@ -135,8 +135,8 @@ func (v Value) takes(shape []int) bool {
 }
 
 func (m *Model) value(id int) *Tensor {
-	if t := m.constants[id]; t != nil {
-		return t
+	if t := m.constants[id]; t != nil || id == 0 {
+		return t // none where an input is left out
 	}
 	return m.live[id]
 }
@@ -170,13 +170,17 @@ func (m *Model) compute() error {
 	return nil
 }
 
-// apply computes one node from the values at hand.
+// apply computes one node from the values at hand. Memory from another pool
+// than that of runs is taken while constants are folded.
 func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: limit, pool: p}
 	if p != &m.pool {
-		c.work = foldWork
+		c.work = &m.work
 	} else {
 		c.fixed = make([]bool, len(n.inputs))
+	}
+	for i, id := range n.inputs {
+		c.in[i] = m.value(id)
 	}
 	var made []*Tensor
 	defer func() {
@@ -184,26 +188,13 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 			p.drop(t)
 		}
 	}()
-	narrow := Type(0)
-	for i, id := range n.inputs {
-		t := m.value(id)
-		if t != nil && n.operator.wide.widens(t.Type) {
-			if narrow == 0 {
-				narrow = t.Type
-			}
-			w := &Tensor{Type: Float32, Shape: t.Shape}
-			if err := p.fill(w); err != nil {
-				return nil, m.failed(n, err)
-			}
-			made = append(made, w)
-			if err := castInto(w, t); err != nil {
-				return nil, m.failed(n, err)
-			}
-			t = w
-		} else if c.fixed != nil {
-			c.fixed[i] = m.constants[id] != nil
-		}
-		c.in[i] = t
+	err := c.work.take(c.reads())
+	if err != nil {
+		return nil, m.failed(n, err)
+	}
+	narrow, made, err := m.widen(c)
+	if err != nil {
+		return nil, m.failed(n, err)
 	}
 	fill := func(i int, t *Tensor) error {
 		if narrow != 0 && t.Type == Float32 {
@@ -217,21 +208,61 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 		}
 		return nil, m.failed(n, err)
 	}
-	for i, t := range c.result {
-		if narrow == 0 || t.Type != Float32 {
-			continue
-		}
-		s := &Tensor{Type: narrow, Shape: t.Shape}
-		if err := m.place(p, n.outputs[i], s); err != nil {
-			return nil, m.failed(n, err)
-		}
-		if err := castInto(s, t); err != nil {
-			return nil, m.failed(n, err)
-		}
-		made = append(made, t)
-		c.result[i] = s
+	if narrow == 0 {
+		return c.result, nil
+	}
+	wide, err := m.narrow(c, narrow)
+	made = append(made, wide...)
+	if err != nil {
+		return nil, m.failed(n, err)
 	}
 	return c.result, nil
+}
+
+// widen puts float32 in the place of inputs whose type the operator does not
+// take. It gives the first such type, and what it made.
+func (m *Model) widen(c *call) (narrow Type, made []*Tensor, err error) {
+	for i, t := range c.in {
+		if t == nil || !c.operator.wide.widens(t.Type) {
+			if c.fixed != nil {
+				c.fixed[i] = m.constants[c.inputs[i]] != nil
+			}
+			continue
+		}
+		if narrow == 0 {
+			narrow = t.Type
+		}
+		w := &Tensor{Type: Float32, Shape: t.Shape}
+		if err := c.pool.fill(w); err != nil {
+			return narrow, made, err
+		}
+		made = append(made, w)
+		if err := castInto(w, t); err != nil {
+			return narrow, made, err
+		}
+		c.in[i] = w
+	}
+	return narrow, made, nil
+}
+
+// narrow puts the inputs' own type in the place of float32 results. It gives
+// those, which are no longer needed.
+func (m *Model) narrow(c *call, to Type) (wide []*Tensor, err error) {
+	for i, t := range c.result {
+		if t.Type != Float32 {
+			continue
+		}
+		s := &Tensor{Type: to, Shape: t.Shape}
+		if err := m.place(c.pool, c.outputs[i], s); err != nil {
+			return wide, err
+		}
+		if err := castInto(s, t); err != nil {
+			return wide, err
+		}
+		wide = append(wide, t)
+		c.result[i] = s
+	}
+	return wide, nil
 }
 
 // run prepares the call, takes memory for the results and computes them.
@@ -240,7 +271,7 @@ func (c *call) run(fill func(i int, t *Tensor) error) error {
 	if err != nil {
 		return err
 	}
-	empty := true
+	empty, writes := true, 0
 	for i, t := range c.result {
 		if t == nil {
 			return fmt.Errorf("output %d is not supported", i)
@@ -253,6 +284,10 @@ func (c *call) run(fill func(i int, t *Tensor) error) error {
 		if err := fill(i, t); err != nil {
 			return err
 		}
+		writes += t.Len()
+	}
+	if err := c.work.take(writes); err != nil {
+		return err
 	}
 	if empty { // though other dimensions may be huge
 		return nil
