@@ -66,8 +66,8 @@ bench:
 	@GO="$(GO)" .ci/setup test
 	@$(MAKE) --no-print-directory bin/arfm
 	bin/arfm bench peers --rounds $(ROUNDS)
-	for b in infer train swap; do bin/arfm bench $$b --json; done
 	$(GO) test -tags "$(TAGS)" -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	for b in infer train swap; do bin/arfm bench $$b --json; done
 
 fuzz:
 	@for p in $$($(GO) list ./...); do \

@@ -121,9 +121,9 @@ func Peers(ctx context.Context, o PeersOptions) (*PeersReport, error) {
 		return nil, err
 	}
 	defer stop(running)
-	r.Peak.add()
 	for _, e := range all {
 		next(e.what())
+		r.Peak.add() // time and again, for a moment when nothing else runs
 		if err := r.compare(ctx, e, running, o.Rounds); err != nil {
 			return nil, err
 		}

@@ -98,11 +98,12 @@ func (r *PeersReport) notes(b *strings.Builder) {
 	fmt.Fprintf(b, `
 The same policy, weight for weight, in each program: 64 tokens of context (state
 and words), 7 actions, 10 Euler steps; every peer's answer is within %g of ours.
-ours and its are medians of interleaved rounds, ratio is the median of theirs.
+ours and its are medians of interleaved rounds, ratio is the median of their
+ratios; rivals far behind the fastest leave after a round or two.
 `, agreement)
 	for _, c := range r.Works {
 		for _, p := range c.Peers {
-			fmt.Fprintf(b, "  %s: %s, threads: %d: %.1f ms, ratio %.2f, %d rounds\n", c.Work, p.Peer, p.Threads, p.Median, p.Ratio, p.Rounds)
+			fmt.Fprintf(b, "  %s: %s, threads: %d: %.1f ms, ratio %.2f, rounds: %d\n", c.Work, p.Peer, p.Threads, p.Median, p.Ratio, p.Rounds)
 		}
 	}
 	fmt.Fprintf(b, "GEMM peak, squares of %d by %s: %.0f GFLOP/s on one core, %.0f on all\n", peakSide, r.Peak.Kernel, r.Peak.One, r.Peak.All)
