@@ -68,6 +68,10 @@ func (c *Comparison) Err() error {
 // input_0, output_0 and so on, or files called as inputs and outputs are,
 // ending in pb (TensorProto) or npy.
 func Compare(ctx context.Context, path string, folders []string, tol Tolerance, progress func(done, total int)) (*Comparison, error) {
+	return interruptible(ctx, func() (*Comparison, error) { return compare(ctx, path, folders, tol, progress) })
+}
+
+func compare(ctx context.Context, path string, folders []string, tol Tolerance, progress func(done, total int)) (*Comparison, error) {
 	m, err := open(ctx, path)
 	if err != nil {
 		return nil, err
@@ -187,6 +191,10 @@ func difference(name string, got, want *onnx.Tensor, tol Tolerance) Output {
 // and outputs belong together by name or, where the names differ, by position;
 // their types may differ.
 func CompareWith(ctx context.Context, path, other string, o Options, tol Tolerance) (*Comparison, error) {
+	return interruptible(ctx, func() (*Comparison, error) { return compareWith(ctx, path, other, o, tol) })
+}
+
+func compareWith(ctx context.Context, path, other string, o Options, tol Tolerance) (*Comparison, error) {
 	a, err := open(ctx, path)
 	if err != nil {
 		return nil, err

@@ -74,6 +74,10 @@ func listed[T any](s []T) []T { return append([]T{}, s...) }
 // Inspect describes the model at path and, with runs > 0, times its layers. A
 // model that does not run is described too; Err then says why.
 func Inspect(ctx context.Context, path string, o Options, runs int) (*Info, error) {
+	return interruptible(ctx, func() (*Info, error) { return inspect(ctx, path, o, runs) })
+}
+
+func inspect(ctx context.Context, path string, o Options, runs int) (*Info, error) {
 	file, err := onnx.Inspect(path)
 	if err != nil {
 		return nil, err
@@ -121,10 +125,10 @@ func (info *Info) try(ctx context.Context, path string, o Options, runs int) err
 		}
 	}
 	maps.Copy(info.Dims, o.Dims)
+	assumed := assumedDims(m.Inputs, o.Dims)
 	if known {
-		o.Dims = info.Dims
 		if err := m.Fix(info.Dims); err != nil {
-			return err
+			return because(err, assumed)
 		}
 	}
 	info.Steps, info.ArenaBytes = m.Steps(), m.Bytes()
@@ -137,7 +141,7 @@ func (info *Info) try(ctx context.Context, path string, o Options, runs int) err
 		return err
 	}
 	info.Timing, err = timeLayers(ctx, m, inputs, runs, o.Progress)
-	return err
+	return because(err, assumed)
 }
 
 // Err says in a sentence why the model does not run.

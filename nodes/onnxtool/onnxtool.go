@@ -28,6 +28,8 @@ type Options struct {
 	Seed   uint64
 	// Progress, where it is set, is told how many of the runs are done.
 	Progress func(done, total int)
+
+	assumed []string // open dimensions that were taken as 1
 }
 
 // Range bounds random numbers: floats lie in [Low, High), integers in
@@ -118,6 +120,7 @@ func (o *Options) feed(m *onnx.Model) (map[string]*onnx.Tensor, error) {
 		}
 		dims[name] = size
 	}
+	o.assumed = assumedDims(slices.DeleteFunc(slices.Clone(m.Inputs), func(v onnx.Value) bool { return inputs[v.Name] != nil }), dims)
 	for i, v := range m.Inputs {
 		if inputs[v.Name] != nil {
 			continue
@@ -171,6 +174,31 @@ func fixedShape(v onnx.Value, dims map[string]int) ([]int, error) {
 		}
 	}
 	return shape, nil
+}
+
+// assumedDims lists the inputs' open dimensions that dims has no size of.
+func assumedDims(inputs []onnx.Value, dims map[string]int) []string {
+	var list []string
+	for _, v := range inputs {
+		for _, d := range v.Dims {
+			if _, ok := dims[d.Symbol]; d.Symbol != "" && !ok && !slices.Contains(list, d.Symbol) {
+				list = append(list, d.Symbol)
+			}
+		}
+	}
+	return list
+}
+
+// because adds to an error of a model that sizes were assumed.
+func because(err error, assumed []string) error {
+	if err == nil || len(assumed) == 0 || errors.Is(err, context.Canceled) {
+		return err
+	}
+	list := make([]string, len(assumed))
+	for i, name := range assumed {
+		list[i] = onnx.Plain(name)
+	}
+	return fmt.Errorf("%w; open dimensions were taken as 1 (%s), --dims sets them", err, strings.Join(list, ", "))
 }
 
 // random makes a tensor; r holds if ranged.

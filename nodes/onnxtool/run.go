@@ -44,6 +44,10 @@ type Sum struct {
 
 // Run computes the model's outputs once.
 func Run(ctx context.Context, path string, o Options) (*Result, error) {
+	return interruptible(ctx, func() (*Result, error) { return runOnce(ctx, path, o) })
+}
+
+func runOnce(ctx context.Context, path string, o Options) (*Result, error) {
 	m, err := open(ctx, path)
 	if err != nil {
 		return nil, err
@@ -55,18 +59,10 @@ func Run(ctx context.Context, path string, o Options) (*Result, error) {
 	}
 	r := &Result{Path: path, Ms: float64(took) / 1e6, Files: []string{}, Inputs: []Sum{}}
 	for _, v := range m.Inputs {
-		s, err := sum(v.Name, inputs[v.Name])
-		if err != nil {
-			return nil, err
-		}
-		r.Inputs, r.tensors = append(r.Inputs, s), append(r.tensors, inputs[v.Name])
+		r.Inputs, r.tensors = append(r.Inputs, sum(v.Name, inputs[v.Name])), append(r.tensors, inputs[v.Name])
 	}
 	for i, v := range m.Outputs {
-		s, err := sum(v.Name, out[i])
-		if err != nil {
-			return nil, err
-		}
-		r.Outputs, r.tensors = append(r.Outputs, s), append(r.tensors, out[i])
+		r.Outputs, r.tensors = append(r.Outputs, sum(v.Name, out[i])), append(r.tensors, out[i])
 	}
 	return r, nil
 }
@@ -77,21 +73,17 @@ func run(m *onnx.Model, o Options) (inputs map[string]*onnx.Tensor, out []*onnx.
 		return nil, nil, 0, err
 	}
 	if err := fix(m, inputs); err != nil {
-		return nil, nil, 0, err
+		return nil, nil, 0, because(err, o.assumed)
 	}
 	start := time.Now()
 	out, err = m.Run(inputs)
-	return inputs, out, time.Since(start), err
+	return inputs, out, time.Since(start), because(err, o.assumed)
 }
 
-func sum(name string, t *onnx.Tensor) (Sum, error) {
+func sum(name string, t *onnx.Tensor) Sum {
 	s := Sum{Name: name, Type: t.Type.String(), Shape: listed(t.Shape), text: named(name, t).String()}
-	wide, err := t.Cast(onnx.Float64)
-	if err != nil {
-		return s, err
-	}
 	n, mean, square := 0.0, 0.0, 0.0 // Welford's recurrence
-	for _, v := range onnx.Data[float64](wide) {
+	for v := range t.Floats() {
 		switch {
 		case math.IsNaN(v):
 			s.NaN++
@@ -111,7 +103,7 @@ func sum(name string, t *onnx.Tensor) (Sum, error) {
 	if n > 0 {
 		s.Mean, s.Std = number(mean), number(math.Sqrt(square/n))
 	}
-	return s, nil
+	return s
 }
 
 // number keeps what overflowed where JSON can hold it.

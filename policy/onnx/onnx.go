@@ -14,7 +14,7 @@
 //	                                   the nodes
 //	     -> fold.go                    computes what depends on constants only
 //	     -> fuse.go                    joins nodes into fewer passes over memory
-//	     -> plan.go                    fixes shapes, places results in one arena
+//	     -> plan.go, layout.go         fixes shapes, places results in one arena
 //	     -> run.go                     computes the outputs from the inputs
 //
 // An operator (registry.go, op_*.go) looks at types and shapes first, says what

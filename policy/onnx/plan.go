@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +8,7 @@ import (
 
 // plan is what is known of a model whose inputs' shapes are fixed: the type and
 // shape of every value, and for each result that needs memory of its own a
-// place in one arena. Results that live at different times share bytes.
+// place in one arena (layout.go). Results that live at different times share bytes.
 type plan struct {
 	shape  map[int]*Tensor // without data; a value that is missing depends on data
 	offset map[int]int
@@ -171,79 +170,6 @@ func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
 		}
 	}
 	return c.result, nil
-}
-
-// span is the time that a piece of memory is in use, from the node that makes
-// it to the last that reads it, and its place.
-type span struct {
-	value, from, to, size, offset int
-}
-
-// layOut gives every result a place: the largest first, each as low as it does
-// not meet another that lives at the same time.
-func (m *Model) layOut() error {
-	spans := m.spans()
-	slices.SortFunc(spans, func(a, b *span) int {
-		return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.from, b.from))
-	})
-	var placed []*span // by offset
-	for _, s := range spans {
-		s.offset = 0
-		at := 0
-		for i, p := range placed {
-			if p.to < s.from || s.to < p.from {
-				continue
-			}
-			if p.offset >= s.offset+s.size {
-				break
-			}
-			s.offset, at = max(s.offset, p.offset+p.size), i+1
-		}
-		for at < len(placed) && placed[at].offset < s.offset {
-			at++
-		}
-		placed = slices.Insert(placed, at, s)
-		m.plan.offset[s.value] = s.offset
-		m.plan.bytes = max(m.plan.bytes, s.offset+s.size)
-	}
-	if m.plan.bytes > m.limit {
-		return fmt.Errorf("%s: the results need %d bytes, the limit is %d: %w", m.label, m.plan.bytes, m.limit, ErrTooLarge)
-	}
-	return nil
-}
-
-// spans lists the results that need memory. A view keeps its source alive.
-func (m *Model) spans() []*span {
-	by := map[int]*span{}
-	var list []*span
-	for i, n := range m.engine.nodes {
-		for k, id := range n.outputs {
-			t := m.plan.shape[id]
-			switch {
-			case k == 0 && n.operator.view:
-				if s := by[n.inputs[0]]; s != nil {
-					by[id] = s
-				}
-			case t != nil:
-				size := (t.Len()*t.Type.Size() + 63) &^ 63
-				if size > 0 {
-					by[id] = &span{value: id, from: i, to: i, size: size}
-					list = append(list, by[id])
-				}
-			}
-		}
-		for _, id := range n.inputs {
-			if s := by[id]; s != nil {
-				s.to = i
-			}
-		}
-	}
-	for _, id := range m.outputIDs {
-		if s := by[id]; s != nil {
-			s.to = len(m.engine.nodes)
-		}
-	}
-	return list
 }
 
 // place gives a result its memory: where the plan says, or from the pool.

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,39 @@ func TestArenaHasNoOverlap(t *testing.T) {
 			ao, bo := m.plan.offset[a.value], m.plan.offset[b.value]
 			if a.from <= b.to && b.from <= a.to && ao < bo+b.size && bo < ao+a.size {
 				t.Errorf("values %d and %d overlap", a.value, b.value)
+			}
+		}
+	}
+}
+
+// TestPlacesInTime: placing results as they come to life, as large models do,
+// keeps them apart too, close to the best arena.
+func TestPlacesInTime(t *testing.T) {
+	bytes := func(spans []*span) (n int) {
+		for _, s := range spans {
+			n = max(n, s.offset+s.size)
+		}
+		return n
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var spans []*span
+		sum := 0
+		for i := range 1 + r.IntN(300) {
+			spans = append(spans, &span{value: i, from: i, to: i + r.IntN(1+r.IntN(40)), size: 64 * (1 + r.IntN(1+r.IntN(100)))})
+			sum += spans[i].size
+		}
+		placeLargest(spans)
+		least := bytes(spans)
+		placeInTime(spans)
+		if n := bytes(spans); n > 2*least || n > sum {
+			t.Errorf("%d bytes for %d results of %d, %d by size", n, len(spans), sum, least)
+		}
+		for i, a := range spans {
+			for _, b := range spans[:i] {
+				if a.from <= b.to && b.from <= a.to && a.offset < b.offset+b.size && b.offset < a.offset+a.size {
+					t.Fatalf("%+v and %+v overlap", *a, *b)
+				}
 			}
 		}
 	}

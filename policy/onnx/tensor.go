@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"unsafe"
@@ -235,6 +236,27 @@ func (t *Tensor) Cast(to Type) (*Tensor, error) {
 	}
 	out := &Tensor{Type: to, Shape: slices.Clone(t.Shape), data: alignedBytes(t.Len() * to.Size())}
 	return out, castInto(out, t)
+}
+
+// Floats gives the elements of any type as float64, in their order.
+func (t *Tensor) Floats() iter.Seq[float64] {
+	return func(yield func(float64) bool) {
+		const most = 1 << 12 // converted at a time
+		size, n := t.Type.Size(), t.Len()
+		wide := make([]float64, min(n, most))
+		for at := 0; at < n; at += most {
+			piece := wide[:min(most, n-at)]
+			part := &Tensor{Type: t.Type, Shape: []int{len(piece)}, data: t.data[at*size : (at+len(piece))*size]}
+			if err := castInto(&Tensor{Type: Float64, Shape: part.Shape, data: bytesOf(piece)}, part); err != nil {
+				panic(err) // only a type that no tensor has
+			}
+			for _, v := range piece {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // half precision
