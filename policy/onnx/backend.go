@@ -16,7 +16,7 @@ import (
 // embedded nil interface.
 type engine struct {
 	graph.DirectedWeightedBuilder
-	vertices []*vertex
+	vertices int64
 	nodes    []*node // in the file's order
 	run      func() error
 }
@@ -41,6 +41,8 @@ type node struct {
 	attrs    map[string]any
 	version  int64 // of its domain
 	operator *operator
+	joined   bool // from several, by fuse
+	rank     int  // least number of dimensions of what a join gives
 	packs    packs
 }
 
@@ -66,9 +68,9 @@ func (e edge) To() graph.Node           { return e.to }
 func (e edge) ReversedEdge() graph.Edge { return edge{e.to, e.from, e.weight} }
 func (e edge) Weight() float64          { return e.weight }
 
-func (g *engine) NewNode() graph.Node { return &vertex{id: int64(len(g.vertices))} }
+func (g *engine) NewNode() graph.Node { return &vertex{id: g.vertices} }
 
-func (g *engine) AddNode(n graph.Node) { g.vertices = append(g.vertices, n.(*vertex)) }
+func (g *engine) AddNode(graph.Node) { g.vertices++ }
 
 func (g *engine) NewWeightedEdge(from, to graph.Node, w float64) graph.WeightedEdge {
 	return edge{from.(*vertex), to.(*vertex), w}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -11,27 +12,71 @@ import (
 // over memory. A pattern is looked for from its last node backwards; nodes of
 // it that others read too simply stay, and patterns with a product are joined
 // only where no other reads it.
-func (m *Model) fuse() {
-	m.maker = map[int]*node{}
+//
+// Groups are joined where the shapes fit, as far as shape knows them. Where it
+// does not a run sees whether they do, and else computes the single nodes.
+func (m *Model) fuse(shape map[int]*Tensor) {
+	m.single, m.engine.nodes = m.engine.nodes, slices.Clone(m.engine.nodes)
+	m.maker, m.live = map[int]*node{}, make([]*Tensor, len(m.names.text))
+	for id, t := range shape {
+		m.live[id] = t
+	}
 	for _, n := range m.engine.nodes {
 		for _, o := range n.outputs {
 			m.maker[o] = n
 		}
 	}
 	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convClip, m.joinedAttention, m.attention, m.linear} {
+		m.prune()
 		for i, n := range m.engine.nodes {
-			if f := pattern(n); f != nil {
-				f.name, f.outputs, f.version, f.number = n.name, n.outputs[:1], newestOpset, n.number
+			f := pattern(n)
+			if f == nil {
+				continue
+			}
+			f.name, f.outputs, f.version, f.number = n.name, n.outputs[:1], newestOpset, n.number
+			f.rank = m.leastRank(n.outputs[0], f.inputs)
+			if m.fits(f) {
 				m.engine.nodes[i] = f
 				m.maker[f.outputs[0]] = f
 			}
 		}
-		m.prune()
 	}
-	m.maker = nil
+	m.prune()
+	m.maker, m.live = nil, nil
+	m.dropConstants()
 }
 
-// prune drops nodes whose results nobody reads, and constants.
+// leastRank is how many dimensions v has at least, as constants of one element
+// between it and the inputs of a join may add some, of size 1.
+func (m *Model) leastRank(v int, inputs []int) int {
+	t, n := m.constants[v], m.maker[v]
+	switch {
+	case slices.Contains(inputs, v):
+		return 0
+	case t != nil && t.Len() == 1:
+		return len(t.Shape)
+	case t != nil || n == nil:
+		return 0
+	}
+	rank := n.rank
+	for _, i := range n.inputs {
+		rank = max(rank, m.leastRank(i, inputs))
+	}
+	return rank
+}
+
+// fits says that a join gives the type and shape of the nodes it is made of, or
+// that these are not known yet.
+func (m *Model) fits(f *node) bool {
+	want := m.value(f.outputs[0])
+	if want == nil || slices.ContainsFunc(f.inputs, func(id int) bool { return id != 0 && m.value(id) == nil }) {
+		return true
+	}
+	got, err := m.inferShapes(f)
+	return errors.Is(err, errNoData) || err == nil && got[0].Type == want.Type && slices.Equal(got[0].Shape, want.Shape)
+}
+
+// prune drops nodes whose results nobody reads.
 func (m *Model) prune() {
 	m.countUses()
 	var kept []*node
@@ -46,16 +91,26 @@ func (m *Model) prune() {
 	}
 	slices.Reverse(kept)
 	m.engine.nodes = kept
-	for id := range m.constants {
-		if m.uses[id] == 0 {
-			delete(m.constants, id)
-		}
-	}
 }
 
-// from is the node of that operator that makes v, or nil.
+// dropConstants forgets those that no node reads, joined or single.
+func (m *Model) dropConstants() {
+	read := map[int]bool{}
+	for _, n := range m.single {
+		for _, v := range n.inputs {
+			read[v] = true
+		}
+	}
+	maps.DeleteFunc(m.constants, func(id int, _ *Tensor) bool { return m.uses[id] == 0 && !read[id] })
+}
+
+// plain says that a node is of that operator as files have it, not a join that
+// does more under the same name.
+func (n *node) plain(op string) bool { return n.op == op && n.operator == operators[op] }
+
+// from is the plain node of that operator that makes v, or nil.
 func (m *Model) from(v int, op string) *node {
-	if n := m.maker[v]; n != nil && n.op == op && n.domain == "" {
+	if n := m.maker[v]; n != nil && n.plain(op) {
 		return n
 	}
 	return nil
@@ -71,11 +126,14 @@ func (m *Model) number(v int) (float64, bool) {
 	return f, err == nil
 }
 
-// is says that v is a constant near want.
+// is says that v is a constant, want.
 func (m *Model) is(v int, want float64) bool {
 	f, ok := m.number(v)
-	return ok && math.Abs(f-want) <= 1e-3*math.Abs(want)
+	return ok && nearly(f, want)
 }
+
+// nearly says that f is want, rounded to float32 on the way.
+func nearly(f, want float64) bool { return math.Abs(f-want) <= 1e-6*math.Abs(want) }
 
 // pair calls try with a node's two inputs in both orders until it says yes.
 func pair(n *node, try func(a, b int) bool) bool {
@@ -103,12 +161,12 @@ func (m *Model) scaled(v int) (of int, factor float64) {
 // fused makes a node of an operator that is not in the registry or takes more
 // than there.
 func fused(op *operator, attrs map[string]any, inputs ...int) *node {
-	return &node{op: op.name, operator: op, attrs: attrs, inputs: inputs}
+	return &node{op: op.name, operator: op, attrs: attrs, inputs: inputs, joined: true}
 }
 
 // gelu finds x/2 (1 + erf(x/sqrt 2)), multiplied in any order.
 func (m *Model) gelu(n *node) *node {
-	if n.op != "Mul" {
+	if !n.plain("Mul") {
 		return nil
 	}
 	x, half := m.scaled(n.outputs[0])
@@ -121,7 +179,7 @@ func (m *Model) gelu(n *node) *node {
 		if half == 1 {
 			of, f = m.scaled(a)
 		}
-		if math.Abs(f-0.5) > 1e-6 || !m.onePlusErf(b, of) {
+		if !nearly(f, 0.5) || !m.onePlusErf(b, of) {
 			return false
 		}
 		found = of
@@ -141,20 +199,20 @@ func (m *Model) onePlusErf(v, x int) bool {
 			return false
 		}
 		of, f := m.scaled(e.inputs[0])
-		return of == x && math.Abs(f-math.Sqrt2/2) < 1e-5
+		return of == x && nearly(f, math.Sqrt2/2)
 	})
 }
 
 // layerNorm finds (x - mean)/sqrt(var + eps) * gain + bias over the last axis.
 func (m *Model) layerNorm(n *node) *node {
 	var out *node
-	if n.op != "Add" {
+	if !n.plain("Add") {
 		return nil
 	}
 	pair(n, func(scaled, bias int) bool {
 		return pair(m.from(scaled, "Mul"), func(normal, gain int) bool {
 			g, b := m.constants[gain], m.constants[bias]
-			if g == nil || b == nil || len(g.Shape) != 1 || !slices.Equal(g.Shape, b.Shape) || g.Type == Float64 || !g.Type.isFloat() {
+			if g == nil || b == nil || len(g.Shape) != 1 || g.Len() < 2 || !slices.Equal(g.Shape, b.Shape) || g.Type == Float64 || !g.Type.isFloat() {
 				return false
 			}
 			x, eps, ok := m.normalised(normal)
@@ -227,122 +285,3 @@ func (m *Model) squareOf(v, x int) bool {
 	n := m.from(v, "Mul")
 	return n != nil && n.inputs[0] == x && n.inputs[1] == x
 }
-
-// batchNorm folds a BatchNormalization into the weights of the Conv before it,
-// when nothing else reads that Conv.
-func (m *Model) batchNorm(n *node) *node {
-	training, _ := n.attrs["training_mode"].(int64)
-	if n.op != "BatchNormalization" || training != 0 || len(n.outputs) != 1 {
-		return nil
-	}
-	conv := m.from(n.inputs[0], "Conv")
-	if conv == nil || m.uses[conv.outputs[0]] != 1 {
-		return nil
-	}
-	var stat [4][]float32
-	for i, v := range n.inputs[1:] {
-		if t := m.constants[v]; t != nil && t.Type == Float32 {
-			stat[i] = Data[float32](t)
-		}
-	}
-	w := m.constants[conv.inputs[1]]
-	if w == nil || w.Type != Float32 || len(w.Shape) < 3 {
-		return nil
-	}
-	channels := w.Shape[0]
-	bias := make([]float32, channels)
-	if len(conv.inputs) == 3 {
-		b := m.constants[conv.inputs[2]]
-		if b == nil || b.Type != Float32 || b.Len() != channels {
-			return nil
-		}
-		copy(bias, Data[float32](b))
-	}
-	for _, s := range stat {
-		if len(s) != channels {
-			return nil
-		}
-	}
-	eps := float32(1e-5)
-	if e, ok := n.attrs["epsilon"].(float32); ok {
-		eps = e
-	}
-	weights := slices.Clone(Data[float32](w))
-	part := len(weights) / channels
-	for ch := range channels {
-		g := float32(float64(stat[0][ch]) / math.Sqrt(float64(stat[3][ch])+float64(eps)))
-		bias[ch] = (bias[ch]-stat[2][ch])*g + stat[1][ch]
-		for i := range weights[ch*part : (ch+1)*part] {
-			weights[ch*part+i] *= g
-		}
-	}
-	folded := &Tensor{Type: Float32, Shape: w.Shape, data: bytesOf(weights)}
-	shift := &Tensor{Type: Float32, Shape: []int{channels}, data: bytesOf(bias)}
-	f := fused(conv.operator, conv.attrs, conv.inputs[0], m.constant(folded), m.constant(shift))
-	return f
-}
-
-// convClip joins a Relu, or a Clip by constants, to the Conv before it, when
-// nothing else reads that.
-func (m *Model) convClip(n *node) *node {
-	lo, hi := 0.0, math.Inf(1)
-	switch {
-	case n.op == "Relu":
-	case n.op == "Clip" && n.version >= 11 && len(n.inputs) == 3:
-		var okLo, okHi bool
-		lo, okLo = m.number(n.inputs[1])
-		hi, okHi = m.number(n.inputs[2])
-		if !okLo || !okHi {
-			return nil
-		}
-	default:
-		return nil
-	}
-	conv := m.from(n.inputs[0], "Conv")
-	if conv == nil || conv.operator == clippedConv || m.uses[conv.outputs[0]] != 1 {
-		return nil
-	}
-	attrs := maps.Clone(conv.attrs)
-	attrs[lowAttr], attrs[highAttr] = float32(lo), float32(hi)
-	return fused(clippedConv, attrs, conv.inputs...)
-}
-
-var clippedConv = &operator{name: "Conv", wide: only32}
-
-func init() { clippedConv.prepare = prepareConv } // which asks for clippedConv
-
-// Attributes of our own, which no file's operator is asked for.
-const lowAttr, highAttr = "#low", "#high"
-
-// constant adds a value of our own.
-func (m *Model) constant(t *Tensor) int {
-	id := m.names.of("\x00constant " + valueName(len(m.names.text)))
-	m.constants[id] = t
-	m.uses = append(m.uses, 0)
-	return id
-}
-
-// linear joins a MatMul with constant weights and the addition of a constant
-// bias.
-func (m *Model) linear(n *node) *node {
-	var out *node
-	if n.op != "Add" {
-		return nil
-	}
-	pair(n, func(product, bias int) bool {
-		mul, b := m.from(product, "MatMul"), m.constants[bias]
-		if mul == nil || m.uses[product] != 1 || mul.operator == biasedMatMul || b == nil || len(b.Shape) != 1 || b.Type != Float32 {
-			return false
-		}
-		w := m.constants[mul.inputs[1]]
-		if w == nil || w.Type != Float32 || len(w.Shape) != 2 || w.Shape[1] != b.Len() {
-			return false
-		}
-		out = fused(biasedMatMul, mul.attrs, mul.inputs[0], mul.inputs[1], bias)
-		return true
-	})
-	return out
-}
-
-// biasedMatMul is MatMul with a third input, which is added to every row.
-var biasedMatMul = &operator{name: "MatMul", wide: half, prepare: prepareMatMul}

@@ -18,7 +18,7 @@ const (
 	keysLast    = "bhdt" // only for keys: as the product needs them
 )
 
-var fusedAttention = &operator{name: "attention", wide: only32, prepare: prepareAttention}
+var fusedAttention = &operator{name: "attention", wide: half, prepare: prepareAttention}
 
 // joinedAttention finds attention whose heads are joined by a transposition.
 func (m *Model) joinedAttention(n *node) *node {
@@ -44,11 +44,11 @@ func (m *Model) joinedAttention(n *node) *node {
 // attention finds softmax(q k^T scale + mask) v. The transpositions that split
 // the heads are left out where they can be.
 func (m *Model) attention(mul *node) *node {
-	if mul.op != "MatMul" || len(mul.inputs) != 2 {
+	if !mul.plain("MatMul") {
 		return nil
 	}
 	soft := m.from(mul.inputs[0], "Softmax")
-	if soft == nil || m.uses[soft.outputs[0]] != 1 || soft.version < 13 || !lastAxis(soft) {
+	if soft == nil || m.uses[soft.outputs[0]] != 1 || soft.version < 13 {
 		return nil
 	}
 	score, mask, scale := soft.inputs[0], 0, 1.0
@@ -66,12 +66,15 @@ func (m *Model) attention(mul *node) *node {
 			return nil
 		}
 	}
-	if product == nil || m.uses[product.outputs[0]] != 1 || len(product.inputs) != 2 {
+	if product == nil || m.uses[product.outputs[0]] != 1 {
 		return nil
 	}
 	q, sq := m.scaled(product.inputs[0])
 	k, sk := m.scaled(product.inputs[1])
 	attrs := map[string]any{"scale": float32(scale * sq * sk), "out": headsFirst}
+	if axis, ok := soft.attrs["axis"]; ok {
+		attrs["axis"] = axis
+	}
 	q, attrs["q"] = m.untransposed(q, headsFirst)
 	k, attrs["k"] = m.untransposed(k, keysLast)
 	v := 0
@@ -85,13 +88,7 @@ func (m *Model) attention(mul *node) *node {
 
 func isPerm(n *node, want ...int64) bool {
 	perm, _ := n.attrs["perm"].([]int64)
-	return n.op == "Transpose" && slices.Equal(perm, want)
-}
-
-// lastAxis of a Softmax over four dimensions.
-func lastAxis(n *node) bool {
-	a, ok := n.attrs["axis"].(int64)
-	return !ok || a == -1 || a == 3
+	return n.plain("Transpose") && slices.Equal(perm, want)
 }
 
 // untransposed steps over transpositions of an operand and says how it then
@@ -153,13 +150,13 @@ func (c *call) operand(i int, layout string) (*operand, error) {
 // stretch as in a product of matrices.
 func prepareAttention(c *call) (func() error, error) {
 	var in [3]*operand
-	rank := 0
+	ranks := [3]int{}
 	for i, name := range []string{"q", "k", "v"} {
 		var err error
 		if in[i], err = c.operand(i, c.string(name, "")); err != nil {
 			return nil, err
 		}
-		rank = max(rank, len(c.in[i].Shape))
+		ranks[i] = len(c.in[i].Shape)
 	}
 	q, k, v := in[0], in[1], in[2]
 	flat := c.string("k", "") == keysLast
@@ -174,11 +171,15 @@ func prepareAttention(c *call) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	rank := max(ranks[0], ranks[1], c.rank) // of the scores
 	if mask != nil {
 		rank = max(rank, len(c.in[3].Shape))
 	}
+	if a, err := axis(attribute(c, "axis", int64(-1)), rank); err != nil || a != rank-1 {
+		return nil, fmt.Errorf("attention over axis %d of %d is not supported", a, rank)
+	}
 	batch, heads := score[0], score[1]
-	y, err := c.joined(score, rank, v.c)
+	y, err := c.joinHeads(score, max(rank, ranks[2]), v.c)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +211,8 @@ func prepareAttention(c *call) (func() error, error) {
 	}, nil
 }
 
-// joined declares the output of that rank and width and says how it lies.
-func (c *call) joined(score []int, rank, width int) (*operand, error) {
+// joinHeads declares the output of that rank and width and says how it lies.
+func (c *call) joinHeads(score []int, rank, width int) (*operand, error) {
 	batch, heads, rows := score[0], score[1], score[2]
 	y := &operand{batch: heads * rows * width, head: rows * width, row: width}
 	shape := []int{batch, heads, rows, width}

@@ -1,9 +1,11 @@
 package onnx
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -23,26 +25,33 @@ func TestFusion(t *testing.T) {
 		"resnet":    {resnet(64, 4), map[string]int{"Conv": 20, "Relu": 8, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1, "Flatten": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var out [2]*Tensor
-			for i, optimise := range []bool{false, true} {
-				m, err := load(tc.net.bytes(), nil, "model", optimise)
+			var out *Tensor
+			for _, way := range []string{"single", "open", "fixed", "fixed again"} {
+				m, err := load(tc.net.bytes(), nil, "model", way != "single")
 				if err != nil {
 					t.Fatal(err)
+				}
+				for range strings.Count(way, "fixed") + strings.Count(way, "again") {
+					if err := m.Fix(nil); err != nil {
+						t.Fatal(err)
+					}
 				}
 				y, err := m.Run(tc.net.feed())
 				if err != nil {
 					t.Fatal(err)
 				}
-				out[i] = y[0]
+				if out == nil {
+					out = y[0]
+				}
 				got := map[string]int{}
 				for _, n := range m.engine.nodes {
 					got[n.op]++
 				}
-				if optimise && !maps.Equal(got, tc.want) {
-					t.Errorf("nodes %v, expected %v", got, tc.want)
+				if way != "single" && !maps.Equal(got, tc.want) {
+					t.Errorf("%s: nodes %v, expected %v", way, got, tc.want)
 				}
+				equalEnough(t, out, y[0])
 			}
-			equalEnough(t, out[0], out[1])
 		})
 	}
 }
@@ -136,5 +145,46 @@ func TestNoProductTwice(t *testing.T) {
 	}
 	if want := map[string]int{"MatMul": 3, "Add": 1, "Reshape": 2, "Transpose": 3, "Gather": 3, "Mul": 1, "Softmax": 1}; !maps.Equal(got, want) {
 		t.Errorf("nodes %v, expected %v", got, want)
+	}
+}
+
+// TestUnfitByData: where the shapes that a join meets depend on data, a run
+// finds out whether it fits.
+func TestUnfitByData(t *testing.T) {
+	n := newNetwork(13)
+	n.inputs = []*Tensor{floats([]float32{1, 0, 2, 3, 0, 1, 1, 0}, 8)}
+	rows := n.add("Cast", map[string]any{"to": int(Float32)}, n.add("NonZero", nil, "a")) // (1, count)
+	x := n.add("MatMul", nil, n.add("Transpose", nil, rows), n.weight(1, 1, 4))
+	score := n.add("MatMul", nil, x, n.add("Transpose", nil, x))
+	y := n.add("MatMul", nil, n.add("Softmax", nil, n.add("Add", nil, score, n.weight(1, 5, 1))), x)
+	n.outputs = []string{y}
+	single, err := load(n.bytes(), nil, "model", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(n.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Fix(nil); err != nil {
+		t.Fatal(err)
+	}
+	if m.engine.nodes[m.Steps()-1].op != "attention" {
+		t.Fatal("the attention is not joined")
+	}
+	one := floats([]float32{0, 0, 3, 0, 0, 0, 0, 0}, 8) // one query, which the mask makes five
+	for _, a := range []*Tensor{n.inputs[0], one, n.inputs[0]} {
+		in := map[string]*Tensor{"a": a}
+		want, err := single.Run(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.Run(in)
+		if err := errors.Join(err, alike(got, want)); err != nil {
+			t.Error(err)
+		}
+		if m.pool.used != 0 {
+			t.Errorf("%d bytes are not given back", m.pool.used)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 
 	decoder "github.com/owulveryck/onnx-go"
@@ -14,7 +15,7 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		if errors.Is(err, ErrUnsupported) {
 			return fmt.Errorf("%s: %w", label, err)
 		}
-		return fmt.Errorf("%s is %w: %w", label, ErrFormat, err)
+		return fmt.Errorf("%s: %w: %w", label, ErrFormat, err)
 	}
 	p, err := readProto(data)
 	if err != nil {
@@ -39,8 +40,10 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 	if err := m.fold(); err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}
+	m.single = m.engine.nodes
+	m.loaded = loaded{m.Inputs, m.single, maps.Clone(m.constants)}
 	if optimise {
-		m.fuse()
+		m.fuse(nil)
 	}
 	return m, nil
 }
@@ -86,6 +89,9 @@ func (m *Model) checkNames(p *proto) error {
 			}
 		}
 	}
+	if len(p.outputs) == 0 {
+		return fmt.Errorf("it has no outputs")
+	}
 	for _, v := range p.outputs {
 		if v.Name == "" || !made[v.Name] {
 			return fmt.Errorf("the output %q is made by nothing", v.Name)
@@ -122,15 +128,17 @@ func describe(op, name string, outputs []string) string {
 // decode has onnx-go read the skeleton and gives each node back what the
 // skeleton could not carry.
 func (m *Model) decode(p *proto) error {
-	dm := decoder.NewModel(m.engine)
-	if err := dm.UnmarshalBinary(p.skeleton(m.names)); err != nil {
+	for _, v := range p.inputs {
+		m.inputIDs = append(m.inputIDs, m.names.of(v.Name))
+	}
+	for _, v := range p.outputs {
+		m.outputIDs = append(m.outputIDs, m.names.of(v.Name))
+	}
+	if len(p.nodes) == 0 { // which onnx-go refuses
+		return nil
+	}
+	if err := decoder.NewModel(m.engine).UnmarshalBinary(p.skeleton(m.names)); err != nil {
 		return fmt.Errorf("onnx-go: %w", err)
-	}
-	for _, id := range dm.Input {
-		m.inputIDs = append(m.inputIDs, m.engine.vertices[id].value)
-	}
-	for _, id := range dm.Output {
-		m.outputIDs = append(m.outputIDs, m.engine.vertices[id].value)
 	}
 	for _, n := range m.engine.nodes {
 		from := &p.nodes[n.number]

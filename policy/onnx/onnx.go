@@ -45,6 +45,9 @@ var (
 // yet.
 var errNoData = errors.New("the shape depends on values that are not known yet")
 
+// errUnfit says that shapes do not fit a join of nodes.
+var errUnfit = errors.New("not joined")
+
 // Model is a model that is ready to run. It is not safe for concurrent use.
 type Model struct {
 	// Inputs and Outputs are described as the file does.
@@ -55,10 +58,13 @@ type Model struct {
 	Opsets map[string]int64
 
 	// Trace, where it is set, is called after each node of a run; an error ends
-	// the run.
+	// the run. A run whose shapes are open begins anew where joined nodes turn
+	// out not to fit them.
 	Trace func(Step) error
 
 	engine    *engine
+	loaded    loaded
+	single    []*node       // before some were joined
 	maker     map[int]*node // of each value, while nodes are fused
 	names     *names
 	constants map[int]*Tensor
@@ -72,6 +78,14 @@ type Model struct {
 	work      budget // of folding
 	files     *folder
 	label     string // the file, for messages
+}
+
+// loaded is what Fix starts from: a model whose shapes are not fixed yet, before
+// nodes are joined.
+type loaded struct {
+	inputs    []Value
+	nodes     []*node
+	constants map[int]*Tensor
 }
 
 // DefaultLimit bounds the bytes of one result, and of all that live at a time
@@ -103,7 +117,7 @@ func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }
 
 // Close gives the mapped files back. The model must not run afterwards.
 func (m *Model) Close() error {
-	m.constants, m.plan, m.pool = nil, nil, pool{limit: m.limit}
+	m.loaded, m.constants, m.plan, m.pool = loaded{}, nil, nil, pool{limit: m.limit}
 	if m.files == nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -18,10 +19,11 @@ type plan struct {
 
 // Fix sets the inputs' open dimensions by their names ("batch": 1), finds every
 // shape, computes what depends on shapes only, and lays out memory for the
-// results. Models whose shapes depend on data stay partly unplanned, and run.
+// results. Models whose shapes depend on data stay partly unplanned, and run. It
+// may be called again, for other sizes.
 func (m *Model) Fix(dims map[string]int) error {
-	inputs := make([]Value, len(m.Inputs))
-	for i, v := range m.Inputs {
+	inputs := make([]Value, len(m.loaded.inputs))
+	for i, v := range m.loaded.inputs {
 		v.Dims = slices.Clone(v.Dims)
 		for k, d := range v.Dims {
 			if d.Symbol == "" {
@@ -41,8 +43,8 @@ func (m *Model) Fix(dims map[string]int) error {
 // FixShapes is Fix by the inputs' whole shapes, which must agree with what the
 // file says of them.
 func (m *Model) FixShapes(shapes map[string][]int) error {
-	inputs := make([]Value, len(m.Inputs))
-	for i, v := range m.Inputs {
+	inputs := make([]Value, len(m.loaded.inputs))
+	for i, v := range m.loaded.inputs {
 		shape := shapes[v.Name]
 		if !v.takes(shape) {
 			return fmt.Errorf("%s: %w: input %s cannot have shape %v", m.label, ErrInput, v, shape)
@@ -62,13 +64,15 @@ func (m *Model) fix(inputs []Value) error {
 			return fmt.Errorf("%s: %w: the file gives no shape of input %s", m.label, ErrInput, v)
 		}
 	}
-	m.plan = nil
+	constants := m.constants
+	m.constants = maps.Clone(m.loaded.constants)
 	shape, err := m.inferAll(inputs)
 	if err != nil {
+		m.constants = constants
 		return err
 	}
 	m.Inputs = inputs
-	m.fuse()
+	m.fuse(shape)
 	m.plan = &plan{shape: shape, offset: map[int]int{}}
 	return m.layOut()
 }
@@ -91,7 +95,7 @@ func (m *Model) inferAll(inputs []Value) (map[int]*Tensor, error) {
 	}
 	room := &pool{limit: foldRoom}
 	var kept []*node
-	for _, n := range m.engine.nodes {
+	for _, n := range m.loaded.nodes {
 		results, err := m.infer(n, room)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.label, err)
@@ -143,6 +147,19 @@ func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
 			return results, err
 		}
 	}
+	results, err := m.inferShapes(n)
+	if errors.Is(err, errNoData) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, m.failed(n, err)
+	}
+	return results, nil
+}
+
+// inferShapes gives the types and shapes of a node's results from those of its
+// inputs.
+func (m *Model) inferShapes(n *node) ([]*Tensor, error) {
 	c := &call{node: n, in: make([]*Tensor, len(n.inputs)), result: make([]*Tensor, len(n.outputs)), limit: m.limit}
 	narrow := Type(0)
 	for i, id := range n.inputs {
@@ -155,16 +172,10 @@ func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
 		}
 		c.in[i] = t
 	}
-	if _, err := n.operator.prepare(c); err != nil {
-		if errors.Is(err, errNoData) {
-			return nil, nil
-		}
-		return nil, m.failed(n, err)
+	if _, err := c.ready(); err != nil {
+		return nil, err
 	}
-	for i, t := range c.result {
-		if t == nil {
-			return nil, m.failed(n, fmt.Errorf("output %d is not supported", i))
-		}
+	for _, t := range c.result {
 		if narrow != 0 && t.Type == Float32 {
 			t.Type = narrow
 		}

@@ -128,3 +128,42 @@ func TestFixFoldsShapes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFixAgain: a model is fixed for other sizes, and stays as it is where sizes
+// do not fit it.
+func TestFixAgain(t *testing.T) {
+	n := newNetwork(13)
+	n.open = true
+	n.inputs = []*Tensor{floats(make([]float32, 6), 2, 3)}
+	length := n.add("Gather", nil, n.add("Shape", nil, "a"), n.keep(ints(0)))
+	wide := n.add("Cast", map[string]any{"to": int(Float32)}, length)
+	n.outputs = []string{n.add("Add", nil, n.linear("a", 3, 4), wide)}
+	single, err := load(n.bytes(), nil, "model", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Decode(n.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range []int{2, 5, 1, 2} {
+		x := floats(make([]float32, 3*rows), rows, 3)
+		if err := m.Fix(map[string]int{"n0": 7, "n1": 9}); err == nil {
+			t.Fatal("a product of 9 numbers with 3 rows of weights is not refused")
+		}
+		if err := m.Fix(map[string]int{"n0": rows, "n1": 3}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := m.Run(map[string]*Tensor{"a": x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := single.Run(map[string]*Tensor{"a": x})
+		if err := errors.Join(err, alike(got, want)); err != nil {
+			t.Errorf("%d rows: %v", rows, err)
+		}
+		if m.Steps() != 2 {
+			t.Errorf("%d rows: %d nodes are left, expected 2", rows, m.Steps())
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"runtime"
@@ -90,15 +91,18 @@ func (p *pool) take(t *Tensor) *Tensor {
 // differ from call to call where the file leaves them open. The results belong
 // to the caller.
 func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
-	m.live = make([]*Tensor, len(m.names.text))
-	for i, v := range m.Inputs {
-		t := inputs[v.Name]
-		if err := v.fits(t); err != nil {
+	for _, v := range m.Inputs {
+		if err := v.fits(inputs[v.Name]); err != nil {
 			return nil, fmt.Errorf("%s: %w: %w", m.label, ErrInput, err)
 		}
-		m.live[m.inputIDs[i]] = t
 	}
+	m.feed(inputs)
 	err := m.engine.Run()
+	if errors.Is(err, errUnfit) {
+		m.pool = pool{limit: m.pool.limit}
+		m.feed(inputs)
+		err = m.runSingle()
+	}
 	defer func() { m.live = nil }()
 	if err != nil {
 		m.pool = pool{limit: m.pool.limit} // what was in use is left to the collector
@@ -109,6 +113,23 @@ func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
 		out = append(out, m.pool.take(m.value(id)))
 	}
 	return out, nil
+}
+
+// feed sets the inputs of a run.
+func (m *Model) feed(inputs map[string]*Tensor) {
+	m.live = make([]*Tensor, len(m.names.text))
+	for i, v := range m.Inputs {
+		m.live[m.inputIDs[i]] = inputs[v.Name]
+	}
+}
+
+// runSingle runs the nodes as they were before some were joined.
+func (m *Model) runSingle() error {
+	nodes, uses, plan := m.engine.nodes, m.uses, m.plan
+	defer func() { m.engine.nodes, m.uses, m.plan = nodes, uses, plan }()
+	m.engine.nodes, m.plan = m.single, nil
+	m.countUses()
+	return m.engine.Run()
 }
 
 // fits checks a tensor against an input's description.
@@ -267,15 +288,12 @@ func (m *Model) narrow(c *call, to Type) (wide []*Tensor, err error) {
 
 // run prepares the call, takes memory for the results and computes them.
 func (c *call) run(fill func(i int, t *Tensor) error) error {
-	compute, err := c.operator.prepare(c)
+	compute, err := c.ready()
 	if err != nil {
 		return err
 	}
 	empty, writes := true, 0
 	for i, t := range c.result {
-		if t == nil {
-			return fmt.Errorf("output %d is not supported", i)
-		}
 		empty = empty && t.Len() == 0
 		if i == 0 && c.operator.view {
 			t.share(c.in[0])
@@ -293,6 +311,21 @@ func (c *call) run(fill func(i int, t *Tensor) error) error {
 		return nil
 	}
 	return compute()
+}
+
+// ready prepares the call, which then has all its results.
+func (c *call) ready() (compute func() error, err error) {
+	compute, err = c.operator.prepare(c)
+	if i := slices.Index(c.result, nil); err == nil && i >= 0 {
+		err = fmt.Errorf("output %d is not supported", i)
+	}
+	if err == nil && len(c.result[0].Shape) < c.rank {
+		err = fmt.Errorf("the result has %d dimensions, expected %d", len(c.result[0].Shape), c.rank)
+	}
+	if err != nil && c.joined && !errors.Is(err, errNoData) {
+		err = fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	return compute, err
 }
 
 func (m *Model) failed(n *node, err error) error { return fmt.Errorf("%s: %w", m.describe(n), err) }
