@@ -275,10 +275,14 @@ func readDim(b []byte) (Dim, error) {
 	err := walk(b, func(f field) (err error) {
 		switch f.num {
 		case 1:
-			if f.bits > math.MaxInt32 {
-				return fmt.Errorf("a dimension of %d is out of range", int64(f.bits))
+			switch size := int64(f.bits); {
+			case size > math.MaxInt32:
+				return fmt.Errorf("a dimension of %d is out of range", size)
+			case size < 0: // as some write what is open
+				d = Dim{Symbol: "?"}
+			default:
+				d = Dim{Size: int(size)}
 			}
-			d = Dim{Size: int(f.bits)}
 		case 2:
 			if d.Symbol, err = f.text(); d.Symbol == "" {
 				d.Symbol = "?"

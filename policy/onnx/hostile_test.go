@@ -46,6 +46,7 @@ func TestRefused(t *testing.T) {
 		{"made twice by one", with(func(f *file) { f.nodes = []string{"Split a -> y y"} }), "made twice"},
 		{"overwrites an input", with(func(f *file) { f.nodes = []string{"Relu a -> a"} }), "made twice"},
 		{"reads nothing", with(func(f *file) { f.nodes = []string{"Add a q -> y"} }), `"q", which nothing makes`},
+		{"no outputs", with(func(f *file) { f.outputs = nil }), "model: not a readable ONNX model: it has no outputs"},
 		{"no output", with(func(f *file) { f.outputs = []string{"q"} }), `"q" is made by nothing`},
 		{"unknown operator", with(func(f *file) { f.nodes = []string{"Frob a -> y"} }),
 			`the node that makes "y" (Frob): unsupported operator Frob of domain ai.onnx, opset 17`},
@@ -65,6 +66,27 @@ func TestRefused(t *testing.T) {
 				t.Errorf("got %q, expected a sentence with %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestLenient: a graph without nodes hands its inputs on, and a negative
+// dimension is an open one.
+func TestLenient(t *testing.T) {
+	x := floats([]float32{1, 2}, 2)
+	f := &file{opset: 17, inputs: []*Tensor{{Type: Float32, Shape: []int{-1}}}, outputs: []string{"a"}}
+	m, err := Decode(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Inputs[0].String() != "a: float32[?]" {
+		t.Errorf("input %v", m.Inputs[0])
+	}
+	y, err := m.Run(map[string]*Tensor{"a": x})
+	if err != nil || &y[0].data[0] == &x.data[0] {
+		t.Fatalf("%v, or the result is the caller's own input", err)
+	}
+	if err := near(y[0], x); err != nil {
+		t.Error(err)
 	}
 }
 

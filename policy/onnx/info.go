@@ -63,7 +63,7 @@ func Inspect(path string) (*Info, error) {
 	defer file.close()
 	p, err := readProto(file.data)
 	if err != nil {
-		return nil, fmt.Errorf("%s is %w: %w", path, ErrFormat, err)
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrFormat, err)
 	}
 	info := &Info{Producer: p.producer, Opsets: p.opsets, Outputs: p.outputs, Nodes: len(p.nodes)}
 	initial := map[string]bool{}
@@ -77,7 +77,7 @@ func Inspect(path string) (*Info, error) {
 	}
 	info.Operators, info.Unsupported = p.operators()
 	if info.Parameters, info.External, err = p.parameters(); err != nil {
-		return nil, fmt.Errorf("%s is %w: %w", path, ErrFormat, err)
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrFormat, err)
 	}
 	return info, nil
 }
