@@ -140,6 +140,9 @@ func compareSet(m *onnx.Model, dir string, tol Tolerance) (Set, error) {
 		}
 		want = append(want, t)
 	}
+	if err := fix(m, inputs); err != nil {
+		return s, err
+	}
 	got, err := m.Run(inputs)
 	if err != nil {
 		return s, err

@@ -243,20 +243,13 @@ func random(kind onnx.Type, shape []int, source *rand.Rand, r Range, ranged bool
 	return t.Cast(kind)
 }
 
-// fix plans the model for the inputs' shapes where those are all known.
+// fix plans the model for the inputs' shapes.
 func fix(m *onnx.Model, inputs map[string]*onnx.Tensor) error {
-	dims := sizes(m, inputs)
-	for _, v := range m.Inputs {
-		for _, d := range v.Dims {
-			if _, ok := dims[d.Symbol]; d.Symbol != "" && !ok {
-				return nil
-			}
-		}
-		if v.Dims == nil {
-			return nil
-		}
+	shapes := map[string][]int{}
+	for name, t := range inputs {
+		shapes[name] = t.Shape
 	}
-	return m.Fix(dims)
+	return m.FixShapes(shapes)
 }
 
 // named is a tensor as reports name it.
