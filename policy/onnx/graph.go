@@ -41,7 +41,7 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}
 	m.single = m.engine.nodes
-	m.loaded = loaded{m.Inputs, m.single, maps.Clone(m.constants)}
+	m.loaded = loaded{m.Inputs, m.single, maps.Clone(m.constants), m.work}
 	if optimise {
 		m.fuse(nil)
 	}

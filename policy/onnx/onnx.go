@@ -86,6 +86,7 @@ type loaded struct {
 	inputs    []Value
 	nodes     []*node
 	constants map[int]*Tensor
+	work      budget // that is left
 }
 
 // DefaultLimit bounds the bytes of one result, and of all that live at a time

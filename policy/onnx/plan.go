@@ -65,7 +65,7 @@ func (m *Model) fix(inputs []Value) error {
 		}
 	}
 	constants := m.constants
-	m.constants = maps.Clone(m.loaded.constants)
+	m.constants, m.work = maps.Clone(m.loaded.constants), m.loaded.work
 	shape, err := m.inferAll(inputs)
 	if err != nil {
 		m.constants = constants
