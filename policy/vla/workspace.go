@@ -217,10 +217,12 @@ func (ws *Workspace) run(j job) {
 // not escape.
 func (ws *Workspace) spread(k int, j job) {
 	lo := 0
-	var wg sync.WaitGroup
-	for i, w := range ws.workers[:k] {
+	for i, w := range ws.workers[:k] { // before any starts: they read each other's
 		w.lo, w.n = lo, (j.b.B-lo)/(k-i)
 		lo += w.n
+	}
+	var wg sync.WaitGroup
+	for i := range k {
 		wg.Go(func() { ws.do(i, k, &j) })
 	}
 	wg.Wait()
