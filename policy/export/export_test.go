@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -347,10 +349,15 @@ func graphs(t *testing.T, ck *checkpoint.Checkpoint, kind string) map[string][]b
 
 func decode(t *testing.T, data []byte) *onnx.Model {
 	t.Helper()
-	m, err := onnx.Decode(data)
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnx.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { m.Close() })
 	return m
 }
 

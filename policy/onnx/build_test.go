@@ -7,6 +7,10 @@ import (
 	"testing"
 )
 
+// Decode makes the model in data ready, as Open does one that needs no other
+// files.
+func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true) }
+
 // file writes small models for tests.
 type file struct {
 	opset        int

@@ -109,10 +109,6 @@ func Open(path string) (*Model, error) {
 	return model, nil
 }
 
-// Decode makes the model in data ready. data must stay unchanged while the
-// model is used. External data is out of reach.
-func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true) }
-
 // SetLimit changes DefaultLimit for this model.
 func (m *Model) SetLimit(bytes int) { m.limit = bytes; m.pool.limit = bytes }
 
