@@ -150,13 +150,11 @@ func (c *call) operand(i int, layout string) (*operand, error) {
 // stretch as in a product of matrices.
 func prepareAttention(c *call) (func() error, error) {
 	var in [3]*operand
-	ranks := [3]int{}
 	for i, name := range []string{"q", "k", "v"} {
 		var err error
 		if in[i], err = c.operand(i, c.string(name, "")); err != nil {
 			return nil, err
 		}
-		ranks[i] = len(c.in[i].Shape)
 	}
 	q, k, v := in[0], in[1], in[2]
 	flat := c.string("k", "") == keysLast
@@ -171,15 +169,12 @@ func prepareAttention(c *call) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	rank := max(ranks[0], ranks[1], c.rank) // of the scores
-	if mask != nil {
-		rank = max(rank, len(c.in[3].Shape))
-	}
-	if a, err := axis(attribute(c, "axis", int64(-1)), rank); err != nil || a != rank-1 {
-		return nil, fmt.Errorf("attention over axis %d of %d is not supported", a, rank)
+	rank, err := c.scoreRank()
+	if err != nil {
+		return nil, err
 	}
 	batch, heads := score[0], score[1]
-	y, err := c.joinHeads(score, max(rank, ranks[2]), v.c)
+	y, err := c.joinHeads(score, max(rank, len(c.in[2].Shape)), v.c)
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +204,19 @@ func prepareAttention(c *call) (func() error, error) {
 		})
 		return nil
 	}, nil
+}
+
+// scoreRank is how many dimensions the scores have, over whose last the softmax
+// must go.
+func (c *call) scoreRank() (int, error) {
+	rank := max(len(c.in[0].Shape), len(c.in[1].Shape), c.rank)
+	if c.has(3) {
+		rank = max(rank, len(c.in[3].Shape))
+	}
+	if a, err := axis(attribute(c, "axis", int64(-1)), rank); err != nil || a != rank-1 {
+		return 0, fmt.Errorf("attention over axis %d of %d is not supported", a, rank)
+	}
+	return rank, nil
 }
 
 // joinHeads declares the output of that rank and width and says how it lies.
