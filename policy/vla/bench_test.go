@@ -1,6 +1,7 @@
 package vla
 
 import (
+	"fmt"
 	"testing"
 
 	"arfm/policy/nn"
@@ -27,16 +28,21 @@ func robotConfig(b *testing.B, preset string) Config {
 	return c
 }
 
+// benchSample computes a chunk with each number of workers up to a policy's.
 func benchSample(b *testing.B, c Config) {
-	m := testModel(b, c, 1)
-	ws, x := m.NewWorkspace(1, false), testBatch(c, 1, 1)
-	m.Sample(ws, x, c.Steps)
-	b.ReportAllocs()
-	for b.Loop() {
-		copy(x.Noisy, noise)
-		m.Sample(ws, x, c.Steps)
+	m, x := testModel(b, c, 1), testBatch(c, 1, 1)
+	for workers := 1; workers <= defaultWorkers(); workers++ {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			ws := m.NewWorkspaceN(1, false, workers)
+			m.Sample(ws, x, c.Steps)
+			b.ReportAllocs()
+			for b.Loop() {
+				copy(x.Noisy, noise)
+				m.Sample(ws, x, c.Steps)
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/chunk_"+nn.Backend())
+		})
 	}
-	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N), "ms/chunk_"+nn.Backend())
 }
 
 func benchTrain(b *testing.B, c Config, n int) {

@@ -116,15 +116,17 @@ func NewPolicy(m *Model, c *contract.Contract, s *contract.Stats, e Encoders, in
 	return &Policy{
 		NoiseScale: 1, Steps: m.Config.Steps,
 		model: m, ct: c, norm: norm, info: info, period: c.Period(), rel: c.RelativeTo(),
-		ws: m.NewWorkspaceN(1, false, min(cores, runtime.GOMAXPROCS(0))), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"), encoders: e,
+		ws: m.NewWorkspaceN(1, false, defaultWorkers()), batch: m.Config.NewBatch(1), noise: flow.NewStream(seed, "noise"), encoders: e,
 	}, nil
 }
 
-// cores is how many workers share in a chunk where nobody says otherwise: the
-// processors that the process starts with, of which the heads of a policy
-// occupy some. A program may ask for more processors later, for a control loop;
-// they are not for inference.
-var cores = min(runtime.GOMAXPROCS(0), 4)
+// cores are the processors that the process starts with. A program may ask for
+// more later, for a control loop; they are not for inference.
+var cores = runtime.GOMAXPROCS(0)
+
+// defaultWorkers is how many workers share in a chunk where nobody says
+// otherwise. The base preset has four heads to share.
+func defaultWorkers() int { return min(cores, runtime.GOMAXPROCS(0), 4) }
 
 // Share sets how many workers share in a chunk: at the start GOMAXPROCS, but no
 // more than 4 and than the process started with. Chunks differ by no more than
