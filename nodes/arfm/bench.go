@@ -203,19 +203,20 @@ func benchONNXCommand() *command {
 		detail:  randomInputs + "\nONNX Runtime is taken from build/ort or from the folder that ARFM_ORT names; its\nfirst output has to agree with ours.\n",
 		example: "arfm bench onnx encoder.onnx",
 		run: func(ctx context.Context, std streams, args []string) error {
-			if len(args) != 1 {
-				return usagef("name one model, not %d", len(args))
+			path, err := oneModel(args)
+			if err != nil {
+				return err
 			}
 			o, err := f.options()
 			if err != nil {
 				return err
 			}
-			m, inputs, err := onnxtool.Ready(ctx, args[0], o)
+			m, inputs, err := onnxtool.Ready(ctx, path, o)
 			if err != nil {
-				return err
+				return onnxError(err)
 			}
 			defer m.Close()
-			r, err := bench.ONNX(ctx, args[0], m, inputs, *rounds)
+			r, err := bench.ONNX(ctx, path, m, inputs, *rounds)
 			if err != nil {
 				return benchError(err)
 			}

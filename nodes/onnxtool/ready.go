@@ -13,13 +13,19 @@ func Ready(ctx context.Context, path string, o Options) (*onnx.Model, map[string
 	if err != nil {
 		return nil, nil, err
 	}
-	inputs, err := o.feed(m)
-	if err == nil {
-		err = fix(m, inputs)
-	}
+	inputs, err := o.prepare(m)
 	if err != nil {
 		m.Close()
 		return nil, nil, err
 	}
 	return m, inputs, nil
+}
+
+// prepare makes the inputs and fixes the shapes for them.
+func (o *Options) prepare(m *onnx.Model) (map[string]*onnx.Tensor, error) {
+	inputs, err := o.feed(m)
+	if err != nil {
+		return nil, err
+	}
+	return inputs, because(fix(m, inputs), o.assumed)
 }

@@ -69,11 +69,8 @@ func runOnce(ctx context.Context, path string, o Options) (*Result, error) {
 
 // run feeds the model and computes its outputs.
 func run(m *onnx.Model, o Options) (inputs map[string]*onnx.Tensor, out []*onnx.Tensor, took time.Duration, err error) {
-	if inputs, err = o.feed(m); err != nil {
+	if inputs, err = o.prepare(m); err != nil {
 		return nil, nil, 0, err
-	}
-	if err := fix(m, inputs); err != nil {
-		return nil, nil, 0, because(err, o.assumed)
 	}
 	start := time.Now()
 	out, err = m.Run(inputs)
