@@ -128,7 +128,7 @@ func TestBackbone(t *testing.T) {
 func sameFeatures(t *testing.T, c *contract.Contract, o Options, eps []bags.Episode) {
 	t.Helper()
 	o.Out = t.TempDir()
-	tr := &trainer{o: o, contract: c}
+	tr := newTrainer(t, o, c)
 	if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), eps)); err != nil {
 		t.Fatal(err)
 	}

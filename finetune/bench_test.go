@@ -24,7 +24,7 @@ func benchTrainer(b *testing.B) *trainer {
 		b.Fatal(err)
 	}
 	o.Model, o.Batch, o.HeldOut = base, 16, 0
-	tr := &trainer{o: o, contract: c}
+	tr := newTrainer(b, o, c)
 	if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), episodes(c, 9, 40))); err != nil {
 		b.Fatal(err)
 	}

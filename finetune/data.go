@@ -44,16 +44,20 @@ func (p *part) add(s span) {
 
 // dataset cuts episodes into chunks. Images stay the bytes of the episodes.
 type dataset struct {
-	contract  *contract.Contract
-	config    vla.Config
-	episodes  []bags.Episode
-	norm      *contract.Normalizer
-	relative  []int // state element of each action element; nil when absolute
-	words     map[string][]int32
-	encoded   *encoded // by frozen backbones; nil without
-	train     part
-	heldOut   part
-	advantage []float64 // of train.chunks
+	contract *contract.Contract
+	config   vla.Config
+	episodes []bags.Episode
+	norm     *contract.Normalizer
+	relative []int // state element of each action element; nil when absolute
+	words    map[string][]int32
+	encoded  *encoded // by frozen backbones; nil without
+	train    part
+	heldOut  part
+
+	// Of train.chunks, N of them.
+	returns   []float64 // return-to-go; 0 without rewards
+	groups    []string  // names of those that are compared
+	advantage []float64
 }
 
 // newDataset checks the episodes against the contract and splits them.

@@ -6,7 +6,6 @@ package finetune
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"arfm/bags"
-	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
 	"arfm/finetune/reward"
@@ -43,6 +41,7 @@ type trainer struct {
 	encoders    *backbone.Set // nil without backbones
 	rewards     map[reward.Source]int
 
+	obj     objective.Objective
 	field   *timedField
 	step    *objective.Step
 	adam    *optim.AdamW
@@ -185,73 +184,12 @@ func (t *trainer) agree(saved *state, init *checkpoint.Checkpoint) (err error) {
 	return err
 }
 
-// weigh computes the advantage of every training chunk: the return-to-go at
-// its first frame against those of its group, among the chunks whose rewards
-// come from the same source: a 0 of one source is not a 0 of another. Chunks
-// without any reward get 0, neither good nor bad. Rewards past the span's end
-// belong to held-out frames and do not count.
-func (t *trainer) weigh() error {
-	t.rewards = map[reward.Source]int{}
-	groups, n := map[reward.Source]*rewarded{}, 0
-	for _, s := range t.data.train.spans {
-		ep := &t.data.episodes[s.episode]
-		r, source, err := reward.Of(ep, t.o.Success)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrData, err)
-		}
-		t.rewards[source]++
-		if groups[source] == nil {
-			groups[source] = &rewarded{}
-		}
-		groups[source].add(n, reward.ReturnToGo(r[s.lo:s.hi]), ep.Task)
-		n += s.hi - s.lo
-	}
-	if t.o.Objective != "bc" && t.rewards[reward.Nothing] == len(t.data.train.spans) {
-		return fmt.Errorf("%w, and objective %s weighs chunks by them: there is none in %s and no outcome; label the bags or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
-	}
-	t.data.advantage = make([]float64, n)
-	delete(groups, reward.Nothing)
-	for _, g := range groups {
-		adv, err := advantage.Compute(g.returns, g.tasks, t.o.Advantage)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrOptions, err)
-		}
-		for i, at := range g.at {
-			t.data.advantage[at] = adv[i]
-		}
-	}
-	return nil
-}
-
-// rewardPlaces names where the rewards of a contract are looked for.
-func rewardPlaces(c *contract.Contract) string {
-	file := cmp.Or(c.Reward.File, contract.DefaultSidecar)
-	if c.Reward.Topic == "" {
-		return file
-	}
-	return "topic " + c.Reward.Topic + " or in " + file
-}
-
-// rewarded are the training chunks whose rewards come from one source.
-type rewarded struct {
-	at      []int // places among the training chunks
-	returns []float64
-	tasks   []string
-}
-
-// add takes the chunks of a span, the first of which is training chunk first.
-func (g *rewarded) add(first int, returns []float64, task string) {
-	for i, r := range returns {
-		g.at, g.returns, g.tasks = append(g.at, first+i), append(g.returns, r), append(g.tasks, task)
-	}
-}
-
 // compile builds the training step, the optimiser and the buffers of a batch.
 func (t *trainer) compile() (err error) {
 	c := t.model.Config
 	t.batch = t.data.newBatch(t.o.Batch)
 	t.field = &timedField{field: field{t.model, t.model.NewWorkspaceN(t.o.Batch, true, t.o.Workers), t.batch.in}}
-	if t.step, err = objective.Compile(t.field, t.o.objective(), t.o.Batch, c.Horizon, c.ActionDim); err != nil {
+	if t.step, err = objective.Compile(t.field, t.obj, t.o.Batch, c.Horizon, c.ActionDim); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	t.batch.target, t.batch.mask = t.step.Target, t.step.Mask

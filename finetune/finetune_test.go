@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"arfm/bags"
+	"arfm/finetune/objective"
 	"arfm/finetune/reward"
 	"arfm/policy/checkpoint"
 )
@@ -117,7 +118,7 @@ func TestARFMPrefersSuccess(t *testing.T) {
 	for _, name := range []string{"bc", "arfm"} {
 		o := testOptions(t, steps)
 		o.Objective, o.Batch, o.Model.D, o.EvalChunks, o.Optim.EMA = name, 32, 32, 400, 0.99
-		tr := &trainer{o: o, contract: c}
+		tr := newTrainer(t, o, c)
 		if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), all)); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +157,7 @@ func TestARFMPrefersSuccess(t *testing.T) {
 func TestStepEqualsTheNetwork(t *testing.T) {
 	o := testOptions(t, 10)
 	c := newContract(t, true, true)
-	tr := &trainer{o: o, contract: c}
+	tr := newTrainer(t, o, c)
 	if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), episodes(c, 9, 20))); err != nil {
 		t.Fatal(err)
 	}
@@ -372,7 +373,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"keep":      func(o *Options) { o.Keep = -1 },
 		"success":   func(o *Options) { o.Success = "first" },
 		"tau":       func(o *Options) { o.Tau = "normal" },
-		"scale":     func(o *Options) { o.Scale = "loud" },
+		"scale":     func(o *Options) { o.Tuning = objective.Options{"scale": "loud"} },
 		"optimiser": func(o *Options) { o.Optim.Beta1 = 2 },
 		"noise":     func(o *Options) { o.NoiseScale = -1 },
 		"workers":   func(o *Options) { o.Workers = 0 },

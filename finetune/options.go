@@ -9,8 +9,6 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
-	"slices"
-	"strings"
 
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
@@ -23,28 +21,23 @@ import (
 // ErrOptions is wrapped by every error about options that cannot be used.
 var ErrOptions = errors.New("unusable training options")
 
-// Objectives are the names that Settings.Objective knows.
-var Objectives = []string{"bc", "rwr", "arfm"}
-
 // Settings are what the weights depend on, beside the data. A resumed run must
 // have those of the run that it resumes, but may have more Steps: then it ends
 // with other weights than a run that had them from the start, whose learning
 // rates were others.
 type Settings struct {
-	Objective string                 `json:"objective"`
-	Beta      float64                `json:"beta"`  // of rwr, per unit of advantage
-	Alpha     objective.AlphaOptions `json:"alpha"` // of arfm
-	Scale     objective.Scale        `json:"scale"` // of arfm
-	Advantage advantage.Options      `json:"advantage"`
-	Success   reward.Placement       `json:"success"`  // frames of a success that its flag rewards
-	Model     vla.Config             `json:"model"`    // a preset; the contract fills in the dimensions
-	Steps     int64                  `json:"steps"`    // optimiser steps of the whole run
-	Batch     int                    `json:"batch"`    // B, chunks
-	Optim     optim.Config           `json:"optim"`    // learning rate, EMA and so on
-	Tau       string                 `json:"tau"`      // flow times: uniform | beta
-	Seed      uint64                 `json:"seed"`     // of every random stream
-	Workers   int                    `json:"workers"`  // goroutines; part of the result to the last bit
-	HeldOut   float64                `json:"held_out"` // share of the episodes; of each one's frames where no whole episode can be spared
+	Objective string            `json:"objective"` // one of objective.Names
+	Tuning    objective.Options `json:"tuning"`    // of objectives
+	Advantage advantage.Options `json:"advantage"`
+	Success   reward.Placement  `json:"success"`  // frames of a success that its flag rewards
+	Model     vla.Config        `json:"model"`    // a preset; the contract fills in the dimensions
+	Steps     int64             `json:"steps"`    // optimiser steps of the whole run
+	Batch     int               `json:"batch"`    // B, chunks
+	Optim     optim.Config      `json:"optim"`    // learning rate, EMA and so on
+	Tau       string            `json:"tau"`      // flow times: uniform | beta
+	Seed      uint64            `json:"seed"`     // of every random stream
+	Workers   int               `json:"workers"`  // goroutines; part of the result to the last bit
+	HeldOut   float64           `json:"held_out"` // share of the episodes; of each one's frames where no whole episode can be spared
 }
 
 // Options are Settings and what is done beside training.
@@ -87,7 +80,7 @@ func Defaults(steps int64) Options {
 	}
 	return Options{
 		Settings: Settings{
-			Objective: "arfm", Beta: 1, Alpha: objective.RelativeAlpha(), Scale: objective.Relative,
+			Objective: "arfm", Tuning: objective.Options{}.Complete(),
 			Advantage: advantage.Options{Standardize: advantage.None, GroupBy: advantage.ByTask},
 			Success:   reward.EveryFrame,
 			Model:     model, Steps: steps, Batch: 64, Optim: optim.Defaults(5e-4, steps),
@@ -106,8 +99,6 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: %s", ErrOptions, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case !slices.Contains(Objectives, o.Objective):
-		return bad("objective %q is unknown; use one of %s", o.Objective, strings.Join(Objectives, ", "))
 	case o.Steps < 1 || o.Steps > 1e12:
 		return bad("steps is %d; it must be at least 1", o.Steps)
 	case o.Batch < 1 || o.Batch > 1<<16:
@@ -129,35 +120,14 @@ func (o *Options) Validate() error {
 	case !(o.NoiseScale >= 0 && o.NoiseScale <= 10):
 		return bad("noise scale is %v; it must lie in [0, 10]", o.NoiseScale)
 	}
+	_, noObjective := objective.New(o.Objective, o.Tuning)
 	_, noSampler := flow.SamplerByName(o.Tau)
-	for _, err := range []error{noSampler, o.Optim.Validate(), o.Advantage.Validate(), o.validObjective()} {
+	for _, err := range []error{noObjective, noSampler, o.Optim.Validate(), o.Advantage.Validate()} {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrOptions, err)
 		}
 	}
 	return nil
-}
-
-// validObjective checks what only the chosen objective reads.
-func (s *Settings) validObjective() error {
-	switch o := s.objective().(type) {
-	case objective.RWR:
-		return o.Validate()
-	case *objective.ARFM:
-		return o.Validate()
-	}
-	return nil
-}
-
-// objective returns the objective of the settings.
-func (s *Settings) objective() objective.Objective {
-	switch s.Objective {
-	case "rwr":
-		return objective.RWR{Beta: s.Beta}
-	case "arfm":
-		return &objective.ARFM{Options: s.Alpha, Scale: s.Scale}
-	}
-	return objective.BC{}
 }
 
 // difference names the first setting in which a run differs from the one that

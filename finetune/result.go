@@ -36,7 +36,7 @@ type Timing struct {
 func (t *trainer) result() *Result {
 	r := t.last
 	r.Step, r.Parent, r.Rewards = t.n, t.parent, t.rewards
-	if a := t.data.advantage; t.o.Objective != "bc" && len(a) > 0 {
+	if a := t.data.advantage; t.obj.Needs().Rewards && len(a) > 0 {
 		r.Unweighted = slices.Min(a) == slices.Max(a)
 	}
 	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"arfm/bags"
+	"arfm/finetune/objective"
 	"arfm/policy/contract"
 )
 
@@ -41,7 +42,12 @@ func Open(c *contract.Contract, o Options) (_ *Run, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Run{t: trainer{o: o, contract: c}}
+	o.Tuning = o.Tuning.Complete()
+	obj, err := objective.New(o.Objective, o.Tuning)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{t: trainer{o: o, contract: c, obj: obj}}
 	defer func() {
 		if err != nil {
 			r.Close()

@@ -20,8 +20,8 @@ import (
 // ErrResume says that a run cannot be resumed as asked.
 var ErrResume = errors.New("the run cannot be resumed")
 
-// stateVersion is raised when a state of before can no longer be read.
-const stateVersion = "2"
+// stateVersion is raised when a build of before would read a state wrongly.
+const stateVersion = "3"
 
 // maxStateBytes bounds a training state: four vectors of the largest model.
 const maxStateBytes = 4 << 30
@@ -89,7 +89,7 @@ func readState(out string) (*state, error) {
 	case err != nil:
 		return nil, damage
 	}
-	if meta["version"] != stateVersion {
+	if v := meta["version"]; v != stateVersion && v != oldVersion {
 		return nil, fmt.Errorf("%w: %s is no training state of version %s; start anew in another folder", ErrResume, path, stateVersion)
 	}
 	s := &state{contract: meta["contract"], parent: meta["parent"], fingerprint: meta["fingerprint"], streams: []byte(meta["streams"]), tensors: map[string][]float32{}}
@@ -97,6 +97,10 @@ func readState(out string) (*state, error) {
 		json.Unmarshal([]byte(meta["options"]), &s.options), json.Unmarshal([]byte(meta["bags"]), &s.bags),
 		json.Unmarshal([]byte(meta["published"]), &s.published), json.Unmarshal([]byte(meta["model"]), &s.model),
 		json.Unmarshal([]byte(meta["stats"]), &s.stats))
+	if err == nil && meta["version"] == oldVersion {
+		s.options.Tuning, err = oldTuning(meta["options"])
+	}
+	s.options.Tuning = s.options.Tuning.Complete()
 	if err == nil {
 		s.step, err = strconv.ParseInt(meta["step"], 10, 64)
 	}

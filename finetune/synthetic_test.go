@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"arfm/bags"
+	"arfm/finetune/objective"
 	"arfm/policy"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
@@ -93,4 +94,14 @@ func testOptions(t testing.TB, steps int64) Options {
 	o.SaveEvery, o.EvalEvery, o.EvalChunks, o.HeldOut = 5, 10, 16, 0.25
 	o.Optim.EMA = 0.9
 	return o
+}
+
+// newTrainer is a trainer that has not begun.
+func newTrainer(t testing.TB, o Options, c *contract.Contract) *trainer {
+	t.Helper()
+	obj, err := objective.New(o.Objective, o.Tuning)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &trainer{o: o, contract: c, obj: obj}
 }

@@ -9,6 +9,7 @@ import (
 
 	"arfm/bags"
 	"arfm/finetune/advantage"
+	"arfm/finetune/objective"
 	"arfm/finetune/reward"
 )
 
@@ -20,7 +21,8 @@ func weighed(t *testing.T, eps []bags.Episode, o Options) []float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trainer{o: o, contract: c, data: d}
+	tr := newTrainer(t, o, c)
+	tr.data = d
 	if err := tr.weigh(); err != nil {
 		t.Fatal(err)
 	}
@@ -110,9 +112,9 @@ func TestBadWeightsAreFoundUpFront(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"standardize": func(o *Options) { o.Advantage.Standardize = "loud" },
 		"group":       func(o *Options) { o.Advantage.GroupBy = "bag" },
-		"scale":       func(o *Options) { o.Scale = "loud" },
-		"lambda":      func(o *Options) { o.Alpha.Lambda = -1 },
-		"beta":        func(o *Options) { o.Objective, o.Beta = "rwr", math.NaN() },
+		"scale":       func(o *Options) { o.Tuning = objective.Options{"scale": "loud"} },
+		"lambda":      func(o *Options) { o.Tuning = objective.Options{"lambda": "-1"} },
+		"beta":        func(o *Options) { o.Objective, o.Tuning = "rwr", objective.Options{"beta": "NaN"} },
 		"tau":         func(o *Options) { o.Tau = "normal" },
 	} {
 		o := testOptions(t, 2)
@@ -122,7 +124,7 @@ func TestBadWeightsAreFoundUpFront(t *testing.T) {
 		}
 	}
 	o := testOptions(t, 2)
-	o.Objective, o.Scale, o.Beta = "bc", "", -1 // which bc does not read
+	o.Objective, o.Tuning = "bc", objective.Options{"scale": "", "beta": "-1"} // which bc does not read
 	if err := o.Validate(); err != nil {
 		t.Errorf("bc is refused for settings of others: %v", err)
 	}

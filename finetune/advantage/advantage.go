@@ -21,9 +21,24 @@ type GroupBy string
 
 // Groups.
 const (
-	ByTask GroupBy = "task"
-	All    GroupBy = "all"
+	ByTask  GroupBy = "task"  // those of one instruction
+	BySuite GroupBy = "suite" // those of one suite of tasks
+	All     GroupBy = "all"
 )
+
+// Origin is where a chunk comes from.
+type Origin struct{ Task, Suite string }
+
+// Of returns the name of the group that a chunk belongs to.
+func (g GroupBy) Of(o Origin) string {
+	switch g {
+	case All:
+		return ""
+	case BySuite:
+		return o.Suite
+	}
+	return o.Task
+}
 
 // Options of Compute; the zero value is None and ByTask.
 type Options struct {
@@ -36,36 +51,36 @@ func (o Options) Validate() error {
 	if o.Standardize != None && o.Standardize != ZScore && o.Standardize != "" {
 		return fmt.Errorf("standardize %q is unknown; use %q or %q", o.Standardize, None, ZScore)
 	}
-	if o.GroupBy != ByTask && o.GroupBy != All && o.GroupBy != "" {
-		return fmt.Errorf("group advantages by %q is unknown; use %q or %q", o.GroupBy, ByTask, All)
+	switch o.GroupBy {
+	case ByTask, BySuite, All, "":
+	default:
+		return fmt.Errorf("group advantages by %q is unknown; use %q, %q or %q", o.GroupBy, ByTask, BySuite, All)
 	}
 	return nil
 }
 
 // Compute returns the leave-one-out advantage of each of the returns (N), in
-// its group of K returns with the same task (ARFM, section 3; RLOO):
+// its group of K returns of the same task, suite or all (ARFM, section 3; RLOO):
 //
 //	R*_k = K/(K-1) (G_k - mean G) = G_k - mean of the others
 //
 // A group of one gets 0, for there is nothing to compare it with; so does,
 // exactly, a group of equal returns. Returns and advantages are in the reward's
 // unit; with ZScore advantages have no unit.
-func Compute(returns []float64, tasks []string, o Options) ([]float64, error) {
-	if len(tasks) != len(returns) {
-		return nil, fmt.Errorf("%d returns came with %d tasks; every return needs its task", len(returns), len(tasks))
+func Compute(returns []float64, from []Origin, o Options) ([]float64, error) {
+	if len(from) != len(returns) {
+		return nil, fmt.Errorf("%d returns came with %d origins; every return needs its own", len(returns), len(from))
 	}
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	groups := map[string][]int{}
-	for i, task := range tasks {
-		if o.GroupBy == All {
-			task = ""
+	for i, r := range returns {
+		if math.IsNaN(r) || math.IsInf(r, 0) {
+			return nil, fmt.Errorf("return %d of task %q is %v; check the rewards of its bag", i, from[i].Task, r)
 		}
-		if math.IsNaN(returns[i]) || math.IsInf(returns[i], 0) {
-			return nil, fmt.Errorf("return %d of task %q is %v; check the rewards of its bag", i, tasks[i], returns[i])
-		}
-		groups[task] = append(groups[task], i)
+		group := o.GroupBy.Of(from[i])
+		groups[group] = append(groups[group], i)
 	}
 	adv := make([]float64, len(returns))
 	for _, members := range groups {

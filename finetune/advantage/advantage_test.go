@@ -7,6 +7,37 @@ import (
 	"testing"
 )
 
+func of(tasks ...string) []Origin {
+	from := make([]Origin, len(tasks))
+	for i, task := range tasks {
+		from[i].Task = task
+	}
+	return from
+}
+
+// TestGroups: what is compared with what.
+func TestGroups(t *testing.T) {
+	from := []Origin{{"a", "x"}, {"b", "x"}, {"a", "y"}, {"b", "y"}}
+	returns := []float64{0, 1, 4, 9}
+	for by, want := range map[GroupBy][]float64{
+		ByTask: {-4, -8, 4, 8}, "": {-4, -8, 4, 8}, BySuite: {-1, 1, -5, 5}, All: {-14. / 3, -10. / 3, 2. / 3, 22. / 3},
+	} {
+		adv, err := Compute(returns, from, Options{GroupBy: by})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if math.Abs(adv[i]-want[i]) > 1e-12 {
+				t.Errorf("by %q: advantages %v, want %v", by, adv, want)
+				break
+			}
+		}
+	}
+	if _, err := Compute(returns, from, Options{GroupBy: "bag"}); err == nil {
+		t.Error("an unknown group was accepted")
+	}
+}
+
 func TestLeaveOneOutIsTheDifferenceToTheOthers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	returns, tasks := make([]float64, 50), make([]string, 50)
@@ -15,7 +46,7 @@ func TestLeaveOneOutIsTheDifferenceToTheOthers(t *testing.T) {
 		tasks[i] = string(rune('a' + i%3))
 	}
 	tasks[49] = "alone"
-	adv, err := Compute(returns, tasks, Options{})
+	adv, err := Compute(returns, of(tasks...), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +73,7 @@ func TestLeaveOneOutIsTheDifferenceToTheOthers(t *testing.T) {
 func TestConstantsAndEqualReturns(t *testing.T) {
 	returns := []float64{0.1, 0.1, 0.1, 3, 1, 2}
 	tasks := []string{"x", "x", "x", "y", "y", "y"}
-	adv, err := Compute(returns, tasks, Options{Standardize: ZScore})
+	adv, err := Compute(returns, of(tasks...), Options{Standardize: ZScore})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +93,7 @@ func TestConstantsAndEqualReturns(t *testing.T) {
 	for i, g := range returns {
 		shifted[i] = g + 1024
 	}
-	other, err := Compute(shifted, tasks, Options{Standardize: ZScore})
+	other, err := Compute(shifted, of(tasks...), Options{Standardize: ZScore})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +105,7 @@ func TestConstantsAndEqualReturns(t *testing.T) {
 }
 
 func TestComputeRefuses(t *testing.T) {
-	one, task := []float64{1}, []string{"a"}
+	one, task := []float64{1}, of("a")
 	for name, f := range map[string]func() error{
 		"lengths":     func() error { _, err := Compute(one, nil, Options{}); return err },
 		"group":       func() error { _, err := Compute(one, task, Options{GroupBy: "bag"}); return err },
@@ -88,7 +119,7 @@ func TestComputeRefuses(t *testing.T) {
 }
 
 func TestGroupByAll(t *testing.T) {
-	adv, err := Compute([]float64{0, 1}, []string{"a", "b"}, Options{GroupBy: All})
+	adv, err := Compute([]float64{0, 1}, of("a", "b"), Options{GroupBy: All})
 	if err != nil || adv[0] != -1 || adv[1] != 1 {
 		t.Errorf("advantages over all tasks are %v, %v; want [-1 1]", adv, err)
 	}
@@ -96,8 +127,8 @@ func TestGroupByAll(t *testing.T) {
 
 func ExampleCompute() {
 	returns := []float64{0.25, 0.75, 0.625, 0.9}
-	tasks := []string{"pick", "pick", "pick", "place"}
-	adv, _ := Compute(returns, tasks, Options{})
+	from := []Origin{{Task: "pick"}, {Task: "pick"}, {Task: "pick"}, {Task: "place"}}
+	adv, _ := Compute(returns, from, Options{})
 	fmt.Printf("%.4f\n", adv)
 	// Output: [-0.4375 0.3125 0.1250 0.0000]
 }

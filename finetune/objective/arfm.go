@@ -1,11 +1,23 @@
 package objective
 
 import (
+	"flag"
 	"fmt"
 	"math"
 
 	"gorgonia.org/gorgonia"
 )
+
+var _ = register(Definition{"arfm", "weighed by advantage, with a strength that is solved for in each batch", func(fs *flag.FlagSet) Objective {
+	o, d := &ARFM{}, RelativeAlpha()
+	fs.StringVar((*string)(&o.Scale), "scale", string(Relative), "units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
+	fs.Float64Var(&o.Options.Lambda, "lambda", d.Lambda, "weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
+	fs.Float64Var(&o.Options.Min, "alpha-min", d.Min, "least alpha")
+	fs.Float64Var(&o.Options.Max, "alpha-max", d.Max, "greatest alpha")
+	fs.IntVar(&o.Options.Iterations, "iterations", d.Iterations, "bisections when solving for alpha")
+	o.Options.Tolerance = d.Tolerance
+	return o
+}})
 
 // Scale says in which units ARFM solves for alpha.
 type Scale string
@@ -35,6 +47,9 @@ type ARFM struct {
 // Name returns "arfm".
 func (*ARFM) Name() string { return "arfm" }
 
+// Needs returns that rewards are needed.
+func (*ARFM) Needs() Needs { return Needs{Rewards: true} }
+
 // Validate returns what is out of range, or nil.
 func (o *ARFM) Validate() error {
 	if o.Scale != Paper && o.Scale != Relative {
@@ -44,19 +59,19 @@ func (o *ARFM) Validate() error {
 }
 
 // Loss returns sum_i w_i l_i; the weights are constants in the gradient.
-func (o *ARFM) Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error) {
+func (o *ARFM) Loss(in Inputs) (loss, weights *gorgonia.Node, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
-	r := make([]float64, adv.Shape().TotalSize())
-	weights, err = Weigh("arfm", l, adv, func(l, adv, w []float32) (err error) {
+	r := make([]float64, in.Advantage.Shape().TotalSize())
+	weights, err = Weigh("arfm", in.L, in.Advantage, func(l, adv, w []float32) (err error) {
 		o.last, err = o.weigh(w, l, adv, r)
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	loss, err = weighted(weights, l)
+	loss, err = weighted(weights, in.L)
 	return loss, weights, err
 }
 

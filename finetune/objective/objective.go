@@ -3,9 +3,10 @@
 //
 // An objective is a Gorgonia expression: from the per-sample losses l and the
 // advantages it builds a scalar loss, and Compile differentiates it together
-// with the velocity field. To try another one, implement Objective: with
-// Gorgonia's own operators where gradients shall flow, and with Weigh where the
-// weights are constants in the gradient.
+// with the velocity field. To add another one, write a file that implements
+// Objective, with Gorgonia's own operators where gradients shall flow and with
+// Weigh where the weights are constants in the gradient, and registers it:
+// training, command line, checkpoint and policy read what it declares.
 package objective
 
 import (
@@ -19,13 +20,25 @@ import (
 // ErrNotFinite says that a loss or an advantage is NaN or infinite.
 var ErrNotFinite = errors.New("not finite")
 
-// Objective builds a loss. l and adv are nodes of shape (B), float32: the flow
-// matching loss of each sample, in squared normalised actions, and the
-// advantage of its chunk. loss is a scalar node and weights a node of shape (B)
-// that is reported.
+// Objective builds a loss and declares what it takes to do so.
 type Objective interface {
 	Name() string
-	Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error)
+	Needs() Needs
+	// Loss returns the loss, a scalar, and the weights of the samples, (B),
+	// which are reported.
+	Loss(in Inputs) (loss, weights *gorgonia.Node, err error)
+}
+
+// Inputs are the nodes that a loss is made of, float32.
+type Inputs struct {
+	L         *gorgonia.Node // (B) flow matching loss of each sample, in squared normalised actions
+	Advantage *gorgonia.Node // (B) of its chunk
+}
+
+// Needs is what an objective asks of whoever trains, beside the losses. The zero
+// value asks for nothing.
+type Needs struct {
+	Rewards bool // it tells chunks apart by their rewards: without any it makes no sense
 }
 
 // Measurer is an Objective that has figures of its own; Measure adds those of

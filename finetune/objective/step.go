@@ -101,7 +101,7 @@ func sampleLosses(v, u, share *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 func (s *Step) differentiate(l, adv, theta *gorgonia.Node) error {
-	loss, weights, err := s.obj.Loss(l, adv)
+	loss, weights, err := s.obj.Loss(Inputs{L: l, Advantage: adv})
 	if err != nil {
 		return err
 	}

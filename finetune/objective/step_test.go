@@ -234,8 +234,9 @@ func TestCompileRefuses(t *testing.T) {
 type exponential struct{}
 
 func (exponential) Name() string { return "exp" }
-func (exponential) Loss(l, adv *gorgonia.Node) (loss, weights *gorgonia.Node, err error) {
-	weights, err = gorgonia.Exp(l)
+func (exponential) Needs() Needs { return Needs{} }
+func (exponential) Loss(in Inputs) (loss, weights *gorgonia.Node, err error) {
+	weights, err = gorgonia.Exp(in.L)
 	if err != nil {
 		return nil, nil, err
 	}

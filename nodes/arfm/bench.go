@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"arfm/finetune"
+	"arfm/finetune/objective"
 	"arfm/nodes/bench"
 	"arfm/nodes/onnxtool"
 	"arfm/policy/contract"
@@ -70,14 +72,14 @@ func benchTrainCommand() *command {
 	fs := newFlags("train")
 	var s bench.Setup
 	setupFlags(fs, &s, 20, 16)
-	objective := fs.String("objective", "arfm", "objective: bc, rwr, arfm")
+	name := fs.String("objective", "arfm", "objective: "+strings.Join(objective.Names(), ", "))
 	asJSON := fs.Bool("json", false, "print JSON")
 	return &command{
 		name: "train", flags: fs,
 		summary: "Time of a training step, by what it is spent on.",
 		example: "arfm bench train --preset base --batch 16",
 		run: func(ctx context.Context, std streams, _ []string) error {
-			r, err := bench.Train(ctx, s, *objective)
+			r, err := bench.Train(ctx, s, *name)
 			if err != nil {
 				return benchError(err)
 			}

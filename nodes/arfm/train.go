@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,13 +24,14 @@ import (
 
 // trainFlags are the flags of arfm train as they are written.
 type trainFlags struct {
-	contract, init, preset    string
-	bags                      []string
-	scale, standardize, group string
-	lr, ema                   float64
-	evalEvery, saveEvery      int64
-	json                      bool
-	sameBags                  bool // those of the run that is resumed
+	contract, init, preset string
+	bags                   []string
+	standardize, group     string
+	tuning                 *flag.FlagSet // options of objectives
+	lr, ema                float64
+	evalEvery, saveEvery   int64
+	json                   bool
+	sameBags               bool // those of the run that is resumed
 }
 
 const trainDetail = `Without --init a policy begins from random weights and --contract is needed;
@@ -121,7 +123,7 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.StringVarP(&f.contract, "contract", "c", "", "contract YAML: which topics are observation, action and reward (default: that of --init)")
 	fs.StringArrayVarP(&f.bags, "bags", "b", nil, "bag, or folder of bags; may be repeated, like BAG")
-	fs.StringVarP(&o.Objective, "objective", "o", o.Objective, "how chunks are weighed: bc (all alike), rwr (by reward, fixed strength), arfm (by reward, strength solved for each batch)")
+	fs.StringVarP(&o.Objective, "objective", "o", o.Objective, "how chunks are treated: "+objective.Summary())
 	fs.StringVar(&o.Out, "out", "", "folder for checkpoints, training state and train.jsonl")
 	fs.BoolVar(&o.Resume, "resume", false, "go on where the run in --out stopped; no other flag is needed")
 	fs.StringVar(&f.init, "init", "", "checkpoint to fine-tune: its weights, statistics, architecture and contract")
@@ -132,14 +134,8 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.Float64Var(&f.ema, "ema", o.Optim.EMA, "decay of averaged weights, such as 0.999; they are what is saved (0 or nothing: no averaging)")
 	fs.Uint64Var(&o.Seed, "seed", o.Seed, "seed of every random stream")
 	fs.Float64Var(&o.HeldOut, "held-out", o.HeldOut, "share of the episodes held out to measure the error on; of the end of each where none can be spared")
-	fs.StringVar(&f.scale, "scale", string(o.Scale), "arfm: units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
-	fs.Float64Var(&o.Alpha.Lambda, "lambda", o.Alpha.Lambda, "arfm: weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
-	fs.Float64Var(&o.Alpha.Min, "alpha-min", o.Alpha.Min, "arfm: least alpha")
-	fs.Float64Var(&o.Alpha.Max, "alpha-max", o.Alpha.Max, "arfm: greatest alpha")
-	fs.IntVar(&o.Alpha.Iterations, "iterations", o.Alpha.Iterations, "arfm: bisections when solving for alpha")
-	fs.Float64Var(&o.Beta, "beta", o.Beta, "rwr: strength of the weights")
-	fs.StringVar(&f.standardize, "standardize", string(o.Advantage.Standardize), "rwr, arfm: divide advantages by their deviation: none, zscore")
-	fs.StringVar(&f.group, "group", string(o.Advantage.GroupBy), "rwr, arfm: chunks that are compared: task (of the same instruction), all")
+	fs.StringVar(&f.standardize, "standardize", string(o.Advantage.Standardize), "divide advantages by their group's deviation: none, zscore")
+	fs.StringVar(&f.group, "group", string(o.Advantage.GroupBy), "chunks that are compared for their advantage: task (of the same instruction), suite (of recordings of one name, or in one folder), all")
 	fs.StringVar(&o.Tau, "tau", o.Tau, "distribution of flow time in training: uniform, beta")
 	fs.StringVar(&o.Name, "name", o.Name, "checkpoints are NAME-STEP.safetensors")
 	fs.Int64Var(&f.saveEvery, "save-every", f.saveEvery, "steps between checkpoints, 0 for the last step only (default: a tenth of --steps)")
@@ -152,6 +148,9 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.StringVar(&o.Features, "features", o.Features, "folder where the features of a frozen vision backbone are kept between runs (default: arfm/features in the user's folder for caches)")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "threads; the same number gives the same weights to the bit")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
+	f.tuning = flag.NewFlagSet("", flag.ContinueOnError)
+	objective.Define(f.tuning, o.Tuning)
+	fs.AddGoFlagSet(f.tuning)
 }
 
 // apply turns what was written into options and the contract, nil for that of
@@ -175,7 +174,8 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 		return nil, usageError{err}
 	}
 	o.Init = f.init
-	o.Scale = objective.Scale(f.scale)
+	o.Tuning = objective.Options{}
+	f.tuning.VisitAll(func(v *flag.Flag) { o.Tuning[v.Name] = v.Value.String() })
 	o.Advantage = advantage.Options{Standardize: advantage.Standardize(f.standardize), GroupBy: advantage.GroupBy(f.group)}
 	if fs.Changed("eval-every") {
 		o.EvalEvery = f.evalEvery

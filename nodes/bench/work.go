@@ -113,7 +113,7 @@ func (w *work) train(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	o.Objective, o.Beta, o.Init = "rwr", strength, init
+	o.Objective, o.Tuning, o.Init = "rwr", objective.Options{"beta": fmt.Sprint(strength)}, init
 	t := startTraining(ctx, s, w.ck.Contract, o)
 	w.ours, w.close = t, t.stop
 	return nil

@@ -344,7 +344,7 @@ func TestFailures(t *testing.T) {
 		"no rewards":      {func(j *Job) { j.Contract = noReward }, "no episode carries a reward"},
 		"no contract":     {func(j *Job) { j.Contract = "" }, "set the parameter contract"},
 		"no checkpoint":   {func(j *Job) { j.Init = "none.safetensors" }, "none.safetensors"},
-		"objective":       {func(j *Job) { j.Objective = "magic" }, "use one of bc, rwr, arfm"},
+		"objective":       {func(j *Job) { j.Objective = "magic" }, "use one of arfm, "},
 		"little memory":   {func(j *Job) { j.MaxBytes = 1 }, "needs too much memory"},
 		"nowhere to work": {func(j *Job) { j.WorkDir = broken }, "name a folder"},
 	} {

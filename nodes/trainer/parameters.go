@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"arfm/bags/cdr"
-	"arfm/finetune"
+	"arfm/finetune/objective"
 	"arfm/nodes/ros/param"
 	"arfm/policy/vla"
 )
@@ -24,7 +24,7 @@ func declarations() []param.Declaration {
 		{Name: "checkpoint_dir", Default: param.Of(""), Description: "folder in which checkpoints are published and the newest good one is taken to start from; policy_node watches it"},
 		{Name: "work_dir", Default: param.Of(""), Description: "folder that gets a folder for each run, with its log and the state to resume it from (arfm train --resume); empty: finetune in checkpoint_dir"},
 		{Name: "contract", Default: param.Of(""), Description: "contract YAML, which must fit the checkpoint's; empty: the checkpoint's own. With it and without any checkpoint a run begins from random weights"},
-		{Name: "objective", Default: param.Of("arfm"), OneOf: finetune.Objectives, Description: "how chunks are weighed: bc (all alike), rwr (by reward, fixed strength), arfm (by reward, strength solved for each batch)"},
+		{Name: "objective", Default: param.Of("arfm"), OneOf: objective.Names(), Description: "how chunks are treated: " + objective.Summary()},
 		{Name: "steps", Default: param.Of(2000), IntegerRange: most(1, 1e9), Description: "optimiser steps of a run"},
 		{Name: "batch", Default: param.Of(64), IntegerRange: most(1, 1<<16), Description: "chunks in a batch"},
 		{Name: "lr", Default: param.Of(5e-4), DoubleRange: &param.DoubleRange{From: 1e-8, To: 1}, Description: "peak learning rate; warm-up and cosine to a tenth follow from steps"},

@@ -1,0 +1,94 @@
+package finetune
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"regexp"
+
+	"arfm/finetune/advantage"
+	"arfm/finetune/reward"
+	"arfm/policy/contract"
+)
+
+// weigh computes the advantage of every training chunk: the return-to-go at
+// its first frame against those of its group, among the chunks whose rewards
+// come from the same source: a 0 of one source is not a 0 of another. Chunks
+// without any reward get 0, neither good nor bad. Rewards past the span's end
+// belong to held-out frames and do not count.
+func (t *trainer) weigh() error {
+	t.rewards = map[reward.Source]int{}
+	groups, n := map[reward.Source]*rewarded{}, 0
+	d := t.data
+	d.returns, d.groups = nil, nil
+	for _, s := range t.data.train.spans {
+		ep := &t.data.episodes[s.episode]
+		r, source, err := reward.Of(ep, t.o.Success)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrData, err)
+		}
+		t.rewards[source]++
+		if groups[source] == nil {
+			groups[source] = &rewarded{}
+		}
+		from := advantage.Origin{Task: ep.Task, Suite: suiteOf(ep.Bag)}
+		togo := reward.ReturnToGo(r[s.lo:s.hi])
+		groups[source].add(n, togo, from)
+		d.returns = append(d.returns, togo...)
+		for range togo {
+			d.groups = append(d.groups, string(source)+"/"+t.o.Advantage.GroupBy.Of(from))
+		}
+		n += s.hi - s.lo
+	}
+	if t.obj.Needs().Rewards && t.rewards[reward.Nothing] == len(t.data.train.spans) {
+		return fmt.Errorf("%w, and objective %s tells chunks apart by them: there is none in %s and no outcome; label the bags or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
+	}
+	d.advantage = make([]float64, n)
+	delete(groups, reward.Nothing)
+	for _, g := range groups {
+		adv, err := advantage.Compute(g.returns, g.from, t.o.Advantage)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+		for i, at := range g.at {
+			d.advantage[at] = adv[i]
+		}
+	}
+	return nil
+}
+
+// rewardPlaces names where the rewards of a contract are looked for.
+func rewardPlaces(c *contract.Contract) string {
+	file := cmp.Or(c.Reward.File, contract.DefaultSidecar)
+	if c.Reward.Topic == "" {
+		return file
+	}
+	return "topic " + c.Reward.Topic + " or in " + file
+}
+
+// rewarded are the training chunks whose rewards come from one source.
+type rewarded struct {
+	at      []int // places among the training chunks
+	returns []float64
+	from    []advantage.Origin
+}
+
+// add takes the chunks of a span, the first of which is training chunk first.
+func (g *rewarded) add(first int, returns []float64, from advantage.Origin) {
+	for i, r := range returns {
+		g.at, g.returns, g.from = append(g.at, first+i), append(g.returns, r), append(g.from, from)
+	}
+}
+
+// recorded is the form of a bag's name that arfm sim record gives: suite,
+// quality, number.
+var recorded = regexp.MustCompile(`^(.+)_(expert|sloppy|failing|mixed)_[0-9]+$`)
+
+// suiteOf returns the suite that a bag's tasks belong to: the one that it is
+// named after, else the folder that it lies in.
+func suiteOf(bag string) string {
+	if m := recorded.FindStringSubmatch(filepath.Base(bag)); m != nil {
+		return m[1]
+	}
+	return filepath.Base(filepath.Dir(bag))
+}
