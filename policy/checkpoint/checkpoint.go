@@ -210,6 +210,9 @@ func leastBytes(c vla.Config) int64 {
 	d, n := int64(c.D), int64(0)
 	n += 25 * d * d * int64(c.Layers)      // ada 9, qkv 3, o1, q, kv 2, o2, f1 4, f2 4
 	n += d * d * int64(len(c.StateFields)) // l2
+	if c.Condition != nil {
+		n += d * d // l2
+	}
 	if c.Text != nil {
 		n += d * int64(c.Text.Width)
 	} else if c.Language {

@@ -204,6 +204,11 @@ func TestMatches(t *testing.T) {
 	other.Reward.Topic = "/another/reward" // read by training alone
 	config := ck.Model.Config
 	config.Preset = "a name"
+	told := config
+	told.Condition = &vla.Condition{Size: 1, Predicted: true}
+	if err := info.Matches(told, ck.Contract); err != nil {
+		t.Errorf("what a policy is told beside the observation counts: %v", err)
+	}
 	if err := info.Matches(config, &other); err != nil {
 		t.Error(err)
 	}

@@ -14,7 +14,7 @@ import (
 // the checkpoint cannot take the place of a running policy with this
 // architecture and contract. The contracts are compared in canonical form,
 // as contract.Tensors gives them; of the architecture
-// the name of the preset does not count.
+// the name of the preset and the condition do not count: neither meets the robot.
 func (i Info) Matches(c vla.Config, ct *contract.Contract) error {
 	if a, b := bare(i.Config), bare(c); !reflect.DeepEqual(a, b) {
 		return fmt.Errorf("%w (%s)", ErrArchitecture, fieldDiff(a, b))
@@ -27,7 +27,7 @@ func (i Info) Matches(c vla.Config, ct *contract.Contract) error {
 }
 
 func bare(c vla.Config) vla.Config {
-	c.Preset = ""
+	c.Preset, c.Condition = "", nil
 	if len(c.Cameras) == 0 {
 		c.Cameras = nil
 	}

@@ -61,9 +61,12 @@ func (g *graph) modulations(c *vla.Config, tau string) []string {
 }
 
 // velocity is the velocity field (B, H, A) at noisy (B, H, A) and at flow time s
-// of those that mods were made for.
-func (g *graph) velocity(c *vla.Config, noisy string, memories []memory, mods []string, s int) string {
+// of those that mods were made for, under a condition, "" for none.
+func (g *graph) velocity(c *vla.Config, noisy, condition string, memories []memory, mods []string, s int) string {
 	x := g.op("Add", g.linear("expert.inp", noisy), g.param("expert.pos"))
+	if condition != "" {
+		x = g.op("Add", x, condition)
+	}
 	at := func(l, n int) []string { return g.equal(g.gather(0, mods[l], g.index(s)), n, c.D) }
 	for l, m := range memories {
 		g.within(fmt.Sprintf("block%d", l), func() { x = g.block(c, fmt.Sprintf("expert.b.%d.", l), x, m, at(l, 9)) })

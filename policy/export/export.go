@@ -44,17 +44,18 @@ const maxBlocks = 2048
 
 // Names of inputs and outputs.
 const (
-	inputState  = "state"
-	inputWords  = "words"
-	inputText   = "text_features" // of a frozen encoder, in place of words
-	inputNoise  = "noise"
-	inputNoisy  = "noisy"
-	inputTau    = "tau"
-	inputDt     = "dt"
-	valueMemory = "context" // out of the encoder, into the step
-	valueStart  = "start"
-	outputNext  = "next"
-	outputChunk = "chunk"
+	inputState     = "state"
+	inputWords     = "words"
+	inputText      = "text_features" // of a frozen encoder, in place of words
+	inputNoise     = "noise"
+	inputNoisy     = "noisy"
+	inputTau       = "tau"
+	inputDt        = "dt"
+	valueMemory    = "context" // out of the encoder, into the step
+	valueStart     = "start"
+	valueCondition = "condition" // likewise, where it is predicted
+	outputNext     = "next"
+	outputChunk    = "chunk"
 )
 
 func imageInput(camera string) string   { return "image_" + camera }
@@ -127,6 +128,10 @@ func (e *exporter) sampler() *graph {
 	g := newGraph("policy", e.ck.Model.Params)
 	g.file.Doc = samplerDoc(e.o.Steps)
 	context := g.observe(c, e.ck.Contract, &e.norm)
+	condition := ""
+	if c.Condition != nil {
+		condition = g.condition(c, context)
+	}
 	var memories []memory
 	for _, kv := range g.keysValues(c, context) {
 		memories = append(memories, g.remember(c, kv))
@@ -138,7 +143,7 @@ func (e *exporter) sampler() *graph {
 	g.within("time", func() { mods = g.modulations(c, tau) })
 	for s := range n {
 		g.within(fmt.Sprintf("step%d", s), func() {
-			v := g.velocity(c, x, memories, mods, s)
+			v := g.velocity(c, x, condition, memories, mods, s)
 			x = g.op("Add", x, g.op("Mul", v, g.number(1/float32(n))))
 		})
 	}
@@ -195,6 +200,9 @@ func (e *exporter) encoder() *graph {
 	if e.relative != nil {
 		g.output(valueStart, e.start(g), startDoc, perItem(c.ActionDim)...)
 	}
+	if c.Condition != nil && c.Condition.Predicted {
+		g.output(valueCondition, g.condition(c, context), conditionDoc, perItem(1, c.D)...)
+	}
 	return g
 }
 
@@ -212,6 +220,13 @@ func (e *exporter) step() *graph {
 	if e.relative != nil {
 		start = g.input(valueStart, onnx.Float32, startDoc, perItem(c.ActionDim)...)
 	}
+	condition := ""
+	switch t := c.Condition; {
+	case t != nil && t.Predicted:
+		condition = g.input(valueCondition, onnx.Float32, conditionDoc, perItem(1, c.D)...)
+	case t != nil:
+		condition = g.condition(c, "")
+	}
 	x := g.input(inputNoisy, onnx.Float32, noisyDoc, perItem(c.Horizon, c.ActionDim)...)
 	tau := g.input(inputTau, onnx.Float32, tauDoc, fixed(1)...)
 	dt := g.input(inputDt, onnx.Float32, dtDoc, fixed(1)...)
@@ -221,7 +236,7 @@ func (e *exporter) step() *graph {
 	}
 	var mods []string
 	g.within("time", func() { mods = g.modulations(c, tau) })
-	x = g.op("Add", x, g.op("Mul", g.velocity(c, x, memories, mods, 0), dt))
+	x = g.op("Add", x, g.op("Mul", g.velocity(c, x, condition, memories, mods, 0), dt))
 	g.output(outputNext, x, nextDoc, perItem(c.Horizon, c.ActionDim)...)
 	g.output(outputChunk, e.absolute(g, x, start), chunkDoc(e.ck.Contract)+", of "+outputNext, perItem(c.Horizon, c.ActionDim)...)
 	return g

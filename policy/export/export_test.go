@@ -69,6 +69,11 @@ func robots() map[string]robot {
 		}
 		all[fmt.Sprint("random ", i)] = b
 	}
+	told := all["everything"]
+	told.config.Condition = &vla.Condition{Size: 1, Predicted: true}
+	all["told what a head predicts"] = told
+	told.config.Condition = &vla.Condition{Size: 2, Ask: []float32{1, 0}, None: []float32{0, 0}}
+	all["told what is asked for"] = told
 	return all
 }
 
@@ -191,7 +196,7 @@ func (b *robot) checkpoint(t *testing.T) *checkpoint.Checkpoint {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, name := range m.Params.Names() {
 		std := 0.3
-		if strings.HasSuffix(name, "ada.weight") || name == "expert.out.weight" {
+		if strings.HasSuffix(name, "ada.weight") || name == "condition.l2.weight" || name == "expert.out.weight" {
 			std = 0.5 / math.Sqrt(float64(c.D))
 		} else if !strings.HasSuffix(name, ".bias") && len(m.Params.Shape(name)) > 1 {
 			continue

@@ -61,15 +61,16 @@ func Tensors(ck *checkpoint.Checkpoint) ([]checkpoint.Tensor, map[string]string,
 
 // What the inputs and outputs are, in the files themselves.
 const (
-	noiseDoc   = "standard normal numbers, one draw a chunk; zeros give the deterministic answer"
-	noisyDoc   = "at tau = 0 the noise: standard normal numbers, or zeros for the deterministic answer; then next of the step before"
-	tauDoc     = "flow time at which the step begins: 0 is noise, 1 the action"
-	dtDoc      = "length of the step in flow time: 1/n of n steps"
-	nextDoc    = "noisy after the step, normalised"
-	memoryDoc  = "keys and values of the observation for each block of the action expert"
-	startDoc   = "the state elements that actions are relative to"
-	encoderDoc = "The encoder of an arfm policy: run it once for an observation, then step n times. " + rawDoc
-	rawDoc     = "The state goes in as it is measured, actions come out as they are to be commanded, absolute and in SI units: normalisation is part of the graph."
+	noiseDoc     = "standard normal numbers, one draw a chunk; zeros give the deterministic answer"
+	noisyDoc     = "at tau = 0 the noise: standard normal numbers, or zeros for the deterministic answer; then next of the step before"
+	tauDoc       = "flow time at which the step begins: 0 is noise, 1 the action"
+	dtDoc        = "length of the step in flow time: 1/n of n steps"
+	nextDoc      = "noisy after the step, normalised"
+	memoryDoc    = "keys and values of the observation for each block of the action expert"
+	startDoc     = "the state elements that actions are relative to"
+	conditionDoc = "what the policy asks for in this place, as it is added to each action's token"
+	encoderDoc   = "The encoder of an arfm policy: run it once for an observation, then step n times. " + rawDoc
+	rawDoc       = "The state goes in as it is measured, actions come out as they are to be commanded, absolute and in SI units: normalisation is part of the graph."
 )
 
 func samplerDoc(steps int) string {

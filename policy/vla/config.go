@@ -46,6 +46,8 @@ type Config struct {
 	Vision *Backbone `json:"vision,omitempty"`
 	Text   *Backbone `json:"text,omitempty"`
 
+	Condition *Condition `json:"condition,omitempty"` // nil: the observation is all
+
 	Steps int `json:"steps"` // Euler steps of a sample
 }
 
@@ -97,7 +99,7 @@ func (c Config) Validate() error {
 		in("d", c.D, 2, 4096), in("layers", c.Layers, 1, 64), in("heads", c.Heads, 1, 64),
 		in("horizon", c.Horizon, 1, 256), in("action_dim", c.ActionDim, 1, 256),
 		in("state_dim", c.StateDim, 0, contract.MaxStateDim), in("number of cameras", len(c.Cameras), 0, 16), in("steps", c.Steps, 1, 1000))
-	err = errors.Join(err, c.Vision.validate("vision", false), c.Text.validate("text", true))
+	err = errors.Join(err, c.Vision.validate("vision", false), c.Text.validate("text", true), c.Condition.validate())
 	if c.hashesWords() {
 		err = errors.Join(err, in("vocab", c.Vocab, 1, 1<<16), in("max_words", c.MaxWords, 1, 256))
 	}

@@ -35,6 +35,7 @@ func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32)
 	t := &w.time
 	t.forward(p, b.Tau[w.lo:w.lo+n], n, d)
 	w.embed(c, p, b.Noisy[w.lo*rows:(w.lo+n)*rows])
+	w.heed(c, w.condition.y)
 	w.keys()
 	for l := range p.blocks {
 		a := w.layers[l]
@@ -130,6 +131,7 @@ func (w *worker) velocityBackward(c *Config, p, g *weights, b *Batch, dOut []flo
 
 	w.backward(&p.inp, &g.inp, nil, dx, b.Noisy[w.lo*rows:(w.lo+n)*rows], n*h, 0)
 	vec.AddRows(g.pos, dx, n)
+	w.heedBackward(c, p, g, dx)
 	vec.SiLUBackward(dse, dse, t.e[:n*d])
 	dh := t.dh[:n*d]
 	w.backward(&p.t2, &g.t2, dh, dse, t.a, n, 0)

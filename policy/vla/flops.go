@@ -11,6 +11,7 @@ func (c Config) SampleFLOPs(b, steps int) float64 {
 	var once, step products
 	c.countEncoders(&once)
 	c.countKeys(&once)
+	c.countCondition(&once)
 	c.countField(&step)
 	return float64(b) * (once.forward + float64(steps)*step.forward)
 }
@@ -23,6 +24,7 @@ func (c Config) TrainFLOPs(b int) float64 {
 	c.countEncoders(&p)
 	c.countKeys(&p)
 	c.countTime(&p)
+	c.countCondition(&p)
 	c.countField(&p)
 	return float64(b) * (p.forward + p.backward)
 }
@@ -79,6 +81,21 @@ func (c *Config) countEncoders(p *products) {
 func (c *Config) countKeys(p *products) {
 	for range c.Layers {
 		p.linear(c.ContextTokens(), c.D, 2*c.D)
+	}
+}
+
+// countCondition is the condition's embedding and head.
+func (c *Config) countCondition(p *products) {
+	t := c.Condition
+	if t == nil {
+		return
+	}
+	p.first(1, t.Size, c.D)
+	p.linear(1, c.D, c.D)
+	if t.Predicted {
+		p.attention(1, c.ContextTokens(), c.D)
+		p.linear(1, c.D, c.D)
+		p.linear(1, c.D, t.Size)
 	}
 }
 

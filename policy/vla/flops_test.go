@@ -61,6 +61,20 @@ func TestFLOPsOfEncoders(t *testing.T) {
 	}
 }
 
+// TestFLOPsOfCondition: what a predicted condition of one number adds, by hand.
+func TestFLOPsOfCondition(t *testing.T) {
+	c := Config{D: 2, Layers: 1, Heads: 1, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 2}
+	told := c
+	told.Condition = &Condition{Size: 1, Predicted: true}
+	const first, rest = 2 * 1 * 2, 2*2*2 + 2*(2*2*1) + 2*2*2 + 2*2*1
+	if got := told.SampleFLOPs(1, 2) - c.SampleFLOPs(1, 2); got != first+rest {
+		t.Errorf("a sample: %v more, by hand %v", got, first+rest)
+	}
+	if got := told.TrainFLOPs(1) - c.TrainFLOPs(1); got != 2*first+3*rest {
+		t.Errorf("a training step: %v more, by hand %v", got, 2*first+3*rest)
+	}
+}
+
 // TestFLOPsOfBase: the base preset with 64 tokens of context takes about 1.9
 // GFLOP for a chunk and 14 for a step on 16.
 func TestFLOPsOfBase(t *testing.T) {

@@ -26,7 +26,14 @@ func encoderConfigs() map[string]Config {
 	sum := strings.Repeat("0", 64)
 	features.Vision = &Backbone{SHA256: sum, Tokens: 3, Width: 5}
 	features.Text = &Backbone{SHA256: sum, Tokenizer: sum, Tokens: 4, Width: 7}
-	return map[string]Config{"fields": fields, "whole state alone": whole, "backbones": features}
+	asked, predicted, backbones := testConfig(), testConfig(), features
+	asked.Condition = &Condition{Size: 2, Ask: []float32{1, 0}, None: []float32{0, 0}}
+	predicted.Condition = &Condition{Size: 2, Predicted: true, None: []float32{9, 9}}
+	backbones.Condition = &Condition{Size: 2, Predicted: true}
+	return map[string]Config{
+		"fields": fields, "whole state alone": whole, "backbones": features,
+		"asked": asked, "predicted": predicted, "predicted behind backbones": backbones,
+	}
 }
 
 // testModel has random weights everywhere: with adaLN-zero's own start most
@@ -66,6 +73,12 @@ func testBatch(c Config, n int, seed uint64) *Batch {
 	for i := range b.Tau {
 		b.Tau[i] = rng.Float32()
 	}
+	if t := c.Condition; t != nil {
+		b.Told = make([]float32, n*t.Size)
+		for i := range b.Told {
+			b.Told[i] = float32(rng.NormFloat64())
+		}
+	}
 	for i := range b.Words {
 		b.Words[i] = int32(rng.IntN(c.Vocab+1)) - 1
 	}
@@ -80,6 +93,14 @@ func testBatch(c Config, n int, seed uint64) *Batch {
 		}
 	}
 	return b
+}
+
+// predictions is how many numbers a head predicts for n items.
+func (c Config) predictions(n int) int {
+	if c.Condition == nil || !c.Condition.Predicted {
+		return 0
+	}
+	return n * c.Condition.Size
 }
 
 func randoms(n int, seed uint64) []float32 {
@@ -113,13 +134,15 @@ func finiteDifferences(t *testing.T, c Config) {
 	ws := m.NewWorkspaceN(3, true, 2)
 	out := make([]float32, len(b.Noisy))
 	r := randoms(len(out), 1)
+	predicted := make([]float32, c.predictions(3))
+	rp := randoms(len(predicted), 2)
 	loss := func() float64 {
-		m.Velocity(ws, b, out)
-		return inner(out, r)
+		m.Predict(ws, b, out, predicted)
+		return inner(out, r) + inner(predicted, rp)
 	}
 	loss()
 	grad := make([]float32, len(m.Params.Data))
-	m.Backward(ws, b, r, grad)
+	m.PredictBackward(ws, b, r, rp, grad)
 	g := m.Params.Like(grad)
 	rng := rand.New(rand.NewPCG(5, 5))
 	for _, name := range m.Params.Names() {

@@ -13,7 +13,7 @@ func tensorKind(s nn.Spec) string {
 	switch {
 	case strings.HasSuffix(name, ".bias"):
 		return "zero"
-	case strings.HasSuffix(name, "ada.weight"), name == "expert.out.weight":
+	case strings.HasSuffix(name, "ada.weight"), name == "expert.out.weight", name == conditionLast+".weight":
 		return "zero"
 	case name == wordTable:
 		return "words"

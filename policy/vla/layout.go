@@ -63,6 +63,7 @@ func (c Config) layout() []nn.Spec {
 	}
 	linear("expert.ada", c.D, 2*c.D)
 	linear("expert.out", c.D, c.ActionDim)
+	c.conditionLayout(add)
 	return s
 }
 
@@ -145,6 +146,9 @@ func spread(s nn.Spec) float64 {
 		}
 		return math.Sqrt(12 / in)
 	}
+	if s.Name == "condition.l1.weight" {
+		return math.Sqrt(3 / in)
+	}
 	return math.Sqrt(6 / (in + out))
 }
 
@@ -171,6 +175,7 @@ type weights struct {
 	inp, t1, t2, ada, out        linear
 	pos                          []float32 // (H, D)
 	blocks                       []block
+	condition                    conditionWeights
 }
 
 // linear is the weight (out, in) and bias (out) of a layer.
@@ -267,5 +272,6 @@ func (c Config) bindTo(p, small *nn.Params) *weights {
 		w.blocks = append(w.blocks, block{lin(n + "ada"), lin(n + "qkv"), lin(n + "o1"), lin(n + "q"), lin(n + "kv"), lin(n + "o2"), lin(n + "f1"), lin(n + "f2")})
 	}
 	w.ada, w.out = lin("expert.ada"), lin("expert.out")
+	w.condition = c.bindCondition(small, lin)
 	return w
 }

@@ -62,6 +62,8 @@ type Batch struct {
 	Features [][]float32 // per camera (B, tokens, width)
 	Text     []float32   // (B, tokens, width)
 	Noisy    []float32   // (B, H, A), A^tau
+	Told     []float32   // (B, K) condition; nil: what a running policy asks for
+	Guide    float32     // Sample: how many times the told velocity's distance from the untold one is added; 0: none
 	Tau      []float32   // (B), flow time: 0 noise, 1 action; not read by Sample
 }
 
@@ -108,6 +110,12 @@ func (m *Model) check(ws *Workspace, b *Batch, tau bool) {
 	want("Noisy", len(b.Noisy), b.B*c.Horizon*c.ActionDim)
 	if tau {
 		want("Tau", len(b.Tau), b.B)
+	}
+	if t := c.Condition; t != nil && b.Told != nil {
+		want("Told", len(b.Told), b.B*t.Size)
+	}
+	if !tau && b.Guide != 0 && !c.Condition.Guidable() {
+		panic("vla: guidance without a condition that may be left out")
 	}
 	want("State", len(b.State), b.B*c.StateDim)
 	if v := c.Text; v != nil {

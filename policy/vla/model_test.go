@@ -16,6 +16,9 @@ func item(c Config, b *Batch, i int) *Batch {
 	rows := c.Horizon * c.ActionDim
 	one := &Batch{B: 1, State: b.State[i*c.StateDim : (i+1)*c.StateDim],
 		Noisy: b.Noisy[i*rows : (i+1)*rows], Tau: b.Tau[i : i+1]}
+	if t := c.Condition; t != nil {
+		one.Told = b.Told[i*t.Size : (i+1)*t.Size]
+	}
 	if c.Text != nil {
 		k := c.Text.Tokens * c.Text.Width
 		one.Text = b.Text[i*k : (i+1)*k]

@@ -241,7 +241,17 @@ func (o *oracle) context(b *Batch) node {
 	return ctx
 }
 
-func (o *oracle) velocity(b *Batch) node {
+// head is what the condition's head predicts, in each of two rows.
+func (o *oracle) head(ctx node) node {
+	d, k := o.c.D, ctx.Shape()[0]
+	s := o.mul(o.rows("condition.head.query", 0, d, 2), o.must(gorgonia.Transpose(ctx)))
+	e := o.must(gorgonia.Exp(o.prod(s, o.like(s, 1/math.Sqrt(float64(d))))))
+	pooled := o.mul(o.div(e, o.mul(e, o.square(k, 1))), ctx)
+	return o.linear("condition.head.l2", o.silu(o.linear("condition.head.l1", pooled)))
+}
+
+// velocity returns that and, where there is one, the head's prediction.
+func (o *oracle) velocity(b *Batch) (velocity, predicted node) {
 	c, d, h := o.c, o.c.D, o.c.Horizon
 	ctx := o.context(b)
 	half := d / 2
@@ -255,6 +265,13 @@ func (o *oracle) velocity(b *Batch) node {
 	e = o.silu(o.linear("expert.t2", o.silu(o.linear("expert.t1", e))))
 	x := o.linear("expert.inp", o.matrix(h, c.ActionDim, func(i, j int) float64 { return float64(b.Noisy[i*c.ActionDim+j]) }))
 	x = o.add(x, o.param("expert.pos", h, d, func(i, j int) int { return i*d + j }))
+	if t := c.Condition; t != nil {
+		told := o.matrix(h, t.Size, func(_, j int) float64 { return float64(b.Told[j]) })
+		x = o.add(x, o.linear("condition.l2", o.silu(o.linear("condition.l1", told))))
+		if t.Predicted {
+			predicted = o.head(ctx)
+		}
+	}
 	modulate := func(ada string, x node, k int) node {
 		scale := o.slice(ada, e, (k+1)*d, d)
 		return o.add(o.prod(o.norm(x), o.add(scale, o.like(scale, 1))), o.slice(ada, e, k*d, d))
@@ -271,15 +288,20 @@ func (o *oracle) velocity(b *Batch) node {
 		gate(5, o.attend(c.Heads, d, p+"o2", of("q", y, 0), of("kv", ctx, 0), of("kv", ctx, d)))
 		gate(8, o.linear(p+"f2", o.gelu(o.linear(p+"f1", modulate(p+"ada", x, 6)))))
 	}
-	return o.linear("expert.out", modulate("expert.ada", x, 0))
+	return o.linear("expert.out", modulate("expert.ada", x, 0)), predicted
 }
 
-// run returns the velocity of one item and adds the gradient of <velocity, r>.
-func (o *oracle) run(b *Batch, r []float32) []float32 {
+// run returns the velocity of one item, and a prediction, and adds the gradient
+// of <velocity, r> + <prediction, rp>.
+func (o *oracle) run(b *Batch, r, rp []float32) (velocity, prediction []float32) {
 	o.g, o.uses = gorgonia.NewGraph(), nil
-	out := o.velocity(b)
+	out, predicted := o.velocity(b)
 	a := o.c.ActionDim
 	cost := o.must(gorgonia.Sum(o.prod(out, o.matrix(o.c.Horizon, a, func(i, j int) float64 { return float64(r[i*a+j]) }))))
+	if predicted != nil {
+		first := o.matrix(2, len(rp), func(i, j int) float64 { return float64(1-i) * float64(rp[j]) })
+		cost = o.must(gorgonia.Add(cost, o.must(gorgonia.Sum(o.prod(predicted, first)))))
+	}
 	leaves := make(gorgonia.Nodes, len(o.uses))
 	for i, u := range o.uses {
 		leaves[i] = u.node
@@ -288,8 +310,12 @@ func (o *oracle) run(b *Batch, r []float32) []float32 {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	values := make([]gorgonia.Value, len(grads)+1)
-	for i, g := range append(grads, out) { // read while running: the machine reuses memory
+	read := append(grads, out)
+	if predicted != nil {
+		read = append(read, predicted)
+	}
+	values := make([]gorgonia.Value, len(read))
+	for i, g := range read { // read while running: the machine reuses memory
 		gorgonia.Read(g, &values[i])
 	}
 	vm := gorgonia.NewTapeMachine(o.g)
@@ -302,11 +328,19 @@ func (o *oracle) run(b *Batch, r []float32) []float32 {
 			o.d[u.name][u.at[k]] += v
 		}
 	}
-	velocity := make([]float32, len(r))
-	for i, v := range values[len(grads)].Data().([]float64) {
-		velocity[i] = float32(v)
+	velocity = narrow(values[len(grads)].Data().([]float64))
+	if predicted != nil {
+		prediction = narrow(values[len(grads)+1].Data().([]float64))[:len(rp)]
 	}
-	return velocity
+	return velocity, prediction
+}
+
+func narrow(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
+	}
+	return y
 }
 
 // TestOracle: values, and gradients by every parameter, agree with the build
@@ -321,9 +355,11 @@ func againstOracle(t *testing.T, c Config) {
 	m, b := testModel(t, c, 3), testBatch(c, 2, 3)
 	ws := m.NewWorkspaceN(2, true, 2)
 	out, r := make([]float32, len(b.Noisy)), randoms(len(b.Noisy), 4)
-	m.Velocity(ws, b, out)
+	predicted := make([]float32, c.predictions(2))
+	rp, np := randoms(len(predicted), 5), c.predictions(1)
+	m.Predict(ws, b, out, predicted)
 	grads := m.Params.Like(make([]float32, len(m.Params.Data)))
-	m.Backward(ws, b, r, grads.Data)
+	m.PredictBackward(ws, b, r, rp, grads.Data)
 
 	o := &oracle{t: t, c: &c, p: m.Params.View, d: map[string][]float64{}}
 	for _, name := range m.Params.Names() {
@@ -331,15 +367,12 @@ func againstOracle(t *testing.T, c Config) {
 	}
 	k := c.Horizon * c.ActionDim
 	for i := range b.B {
-		want := o.run(item(c, b, i), r[i*k:(i+1)*k])
+		want, prediction := o.run(item(c, b, i), r[i*k:(i+1)*k], rp[i*np:(i+1)*np])
+		closeTo(t, fmt.Sprintf("prediction of item %d", i), predicted[i*np:(i+1)*np], prediction, 1e-5)
 		closeTo(t, fmt.Sprintf("velocity of item %d", i), out[i*k:(i+1)*k], want, 1e-5)
 	}
 	for _, name := range m.Params.Names() {
-		want := make([]float32, len(o.d[name]))
-		for i, v := range o.d[name] {
-			want[i] = float32(v)
-		}
-		closeTo(t, name, grads.View(name), want, 1e-4)
+		closeTo(t, name, grads.View(name), narrow(o.d[name]), 1e-4)
 	}
 }
 

@@ -143,6 +143,22 @@ func (p *Policy) Info() policy.Info { return p.info }
 // Contract returns the contract that the policy was trained with.
 func (p *Policy) Contract() *contract.Contract { return p.ct }
 
+// Guide sets the weight of guidance: 1, as at the start, takes the velocity
+// under the condition that the policy asks for; w moves it to w times its
+// distance from the velocity without any condition, at the cost of a second
+// velocity in each Euler step. The error, for weights that have not learned to
+// do without, wraps ErrConfig.
+func (p *Policy) Guide(w float64) error {
+	switch {
+	case !(w >= 0 && w <= 100):
+		return fmt.Errorf("%w: guidance of weight %v, it must lie in [0, 100]", ErrConfig, w)
+	case w != 1 && !p.model.Config.Condition.Guidable():
+		return fmt.Errorf("%w: there is nothing to guide by in weights of objective %s; leave the guidance at 1", ErrConfig, p.info.Objective)
+	}
+	p.batch.Guide = float32(w - 1)
+	return nil
+}
+
 // Reseed starts the noise again, as NewPolicy does for that seed.
 func (p *Policy) Reseed(seed uint64) { p.noise = flow.NewStream(seed, "noise") }
 

@@ -87,6 +87,7 @@ type hand struct {
 	p     *weights
 	mods  *modulations
 	step  int // of the integration
+	guide float32
 	stage stage
 	l     int // block
 
@@ -100,8 +101,12 @@ type hand struct {
 
 func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 	n, rows := w.n, c.Horizon*c.ActionDim
-	w.hand.p, w.hand.mods = p, mods
+	w.hand.p, w.hand.mods, w.hand.guide = p, mods, b.Guide
 	w.encode(c, p, b)
+	if b.Guide != 0 {
+		w.untell(c, p)
+	}
+	w.tell(c, p, b, nil)
 	w.keys()
 	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
 }
@@ -109,9 +114,18 @@ func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 // evaluate is a flow.Field: the velocity at x and at the flow time of the step
 // in hand, whose modulations are there already.
 func (w *worker) evaluate(v, x []float32, _ float32) {
-	c, p, s, d := w.hand.c, w.hand.p, w.hand.step, w.hand.c.D
+	w.velocityAt(v, x, w.condition.y)
+	if w.hand.guide != 0 {
+		w.guide(v, x)
+	}
 	w.hand.step++
+}
+
+// velocityAt is evaluate under a condition's embedding (n, D).
+func (w *worker) velocityAt(v, x, condition []float32) {
+	c, p, s, d := w.hand.c, w.hand.p, w.hand.step, w.hand.c.D
 	w.embed(c, p, x)
+	w.heed(c, condition)
 	for l := range p.blocks {
 		w.block(c, l, w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
 	}

@@ -93,14 +93,15 @@ type worker struct {
 	vision    []*visionActs
 	time      timeActs
 
-	x        []float32 // (N, D) residual stream
-	layers   []*layerActs
-	xhat, y  []float32 // (N, D) final norm
-	rstd     []float32 // (N)
-	velocity []float32 // (N, A), Sample only
-	hand     hand
-	field    flow.Field // evaluate, and
-	work     func(int)  // compute, bound once so that a chunk allocates nothing
+	x         []float32 // (N, D) residual stream
+	layers    []*layerActs
+	xhat, y   []float32 // (N, D) final norm
+	rstd      []float32 // (N)
+	velocity  []float32 // (N, A), Sample only
+	hand      hand
+	condition conditionActs
+	field     flow.Field // evaluate, and
+	work      func(int)  // compute, bound once so that a chunk allocates nothing
 
 	dx, dy, da []float32 // (N, D)
 	dp         []float32 // (max Tq, max Tk)
@@ -174,6 +175,7 @@ func newWorker(c *Config, n int, train bool) *worker {
 		w.layers = append(w.layers, &l)
 	}
 	w.vision = newVision(c, n, train)
+	w.condition = newConditionActs(c, n, train)
 	if train {
 		w.dctx, w.dx, w.dy, w.da = f(t*d), f(h*d), f(h*d), f(h*d)
 		w.time.dse, w.time.dh, w.time.dmod = f(d), f(d), f(2*d)
@@ -195,10 +197,11 @@ const (
 
 // job is one pass: its buffers belong to the caller.
 type job struct {
-	phase phase
-	b     *Batch
-	out   []float32
-	steps int
+	phase     phase
+	b         *Batch
+	out       []float32
+	predicted []float32 // of the condition's head, or its gradient; may be nil
+	steps     int
 }
 
 // run splits the batch and waits for all shares. A single share runs here; a
@@ -236,11 +239,13 @@ func (ws *Workspace) do(i, k int, j *job) {
 	switch j.phase {
 	case phaseVelocity:
 		w.encode(c, m.w, j.b)
+		w.tell(c, m.w, j.b, j.predicted)
 		w.velocityForward(c, m.w, j.b, j.out)
 	case phaseBackward:
 		clear(w.small.Data)
 		w.pairs = w.pairs[:0]
 		w.velocityBackward(c, m.w, w.grad, j.b, j.out)
+		w.predictBackward(c, m.w, w.grad, j.predicted)
 		w.encodeBackward(c, m.w, w.grad, j.b)
 	case phaseWeights:
 		ws.takeTasks(ws.workers[:k])
@@ -255,9 +260,13 @@ func (ws *Workspace) do(i, k int, j *job) {
 }
 
 // Velocity computes the velocity field at (Noisy, Tau): out (B, H, A).
-func (m *Model) Velocity(ws *Workspace, b *Batch, out []float32) {
+func (m *Model) Velocity(ws *Workspace, b *Batch, out []float32) { m.Predict(ws, b, out, nil) }
+
+// Predict is Velocity and what the condition's head predicts: predicted (B, K).
+// Without a head that stays as it is.
+func (m *Model) Predict(ws *Workspace, b *Batch, out, predicted []float32) {
 	m.check(ws, b, true)
-	ws.run(job{phase: phaseVelocity, b: b, out: out[:b.B*m.Config.Horizon*m.Config.ActionDim]})
+	ws.run(job{phase: phaseVelocity, b: b, out: out[:b.B*m.Config.Horizon*m.Config.ActionDim], predicted: predicted})
 }
 
 // bind makes grad the gradient that the workers compute.
@@ -275,12 +284,18 @@ func (ws *Workspace) bind(grad []float32) {
 // whose gradient by the velocity is dOut (B, H, A). It follows Velocity on the
 // same training workspace and batch, with unchanged weights.
 func (m *Model) Backward(ws *Workspace, b *Batch, dOut, grad []float32) {
+	m.PredictBackward(ws, b, dOut, nil, grad)
+}
+
+// PredictBackward is Backward of a loss whose gradient by the predictions of
+// Predict is dPredicted (B, K), nil for 0. It reaches the head and the encoders.
+func (m *Model) PredictBackward(ws *Workspace, b *Batch, dOut, dPredicted, grad []float32) {
 	m.check(ws, b, true)
 	if !ws.train {
 		panic("vla: Backward on a workspace that is not for training")
 	}
 	ws.bind(grad)
-	ws.run(job{phase: phaseBackward, b: b, out: dOut[:b.B*m.Config.Horizon*m.Config.ActionDim]})
+	ws.run(job{phase: phaseBackward, b: b, out: dOut[:b.B*m.Config.Horizon*m.Config.ActionDim], predicted: dPredicted})
 	ws.plan()
 	ws.run(job{phase: phaseWeights, b: b})
 }
