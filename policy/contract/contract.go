@@ -148,13 +148,18 @@ type Action struct {
 	Clock     string  `yaml:"clock,omitempty"`      // header | receive; default: the contract's
 }
 
-// Reward names the sources of reward; the first that a bag has is used: the
-// topic, the file, the outcome of the episode.
+// Reward names the sources of reward; the first that an episode has is used:
+// the topic, the file, its outcome, dense terms.
 type Reward struct {
-	Topic string `yaml:"topic,omitempty"`
-	Type  string `yaml:"type,omitempty"`  // arfm/msg/Reward (default), or any with Field
-	Field string `yaml:"field,omitempty"` // path of the number; default value, or data in std_msgs
-	File  string `yaml:"file,omitempty"`  // name of the sidecar file beside the bag; default rewards.csv
+	Topic   string        `yaml:"topic,omitempty"`
+	Type    string        `yaml:"type,omitempty"`        // arfm/msg/Reward (default), or any with Field
+	Field   string        `yaml:"field,omitempty"`       // path of the number; default value, or data in std_msgs
+	File    string        `yaml:"file,omitempty"`        // name of the sidecar file beside the bag; default rewards.csv
+	Source  string        `yaml:"source,omitempty"`      // empty: the first that there is | labels | terms
+	Terms   WeightedTerms `yaml:"terms,omitempty"`       // dense terms; default: all
+	Cameras RewardCameras `yaml:"cameras,omitempty"`     // that dense terms look through
+	Joints  []string      `yaml:"joints,omitempty,flow"` // state elements that dense terms compare; default: joint positions
+	Gripper string        `yaml:"gripper,omitempty"`     // the element that opens and closes; default: the one that is called so
 }
 
 // Episode names the topic of arfm/msg/EpisodeEvent that marks episodes.

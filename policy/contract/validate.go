@@ -68,7 +68,7 @@ func (c *Contract) Validate() error {
 	if err := choice("normalize", &c.Normalize, NormalizeQuantile, NormalizeZScore); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkState, c.checkImages, c.checkInstruction, c.checkAction, c.checkLabels, c.checkTypes, c.checkBackbones} {
+	for _, check := range []func() error{c.checkState, c.checkImages, c.checkInstruction, c.checkAction, c.checkLabels, c.checkDense, c.checkTypes, c.checkBackbones} {
 		if err := check(); err != nil {
 			return err
 		}
