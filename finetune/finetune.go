@@ -39,7 +39,7 @@ type trainer struct {
 	stats       *contract.Stats
 	parent      string
 	encoders    *backbone.Set // nil without backbones
-	rewards     map[reward.Source]int
+	rewards     reward.Summary
 
 	obj     objective.Objective
 	field   *timedField
@@ -83,7 +83,7 @@ func (t *trainer) setUp(ctx context.Context, episodes []bags.Episode) (err error
 		return err
 	}
 	t.fingerprint = t.data.fingerprint()
-	if err := t.weigh(); err != nil {
+	if err := t.weigh(ctx); err != nil {
 		return err
 	}
 	if t.stats == nil {

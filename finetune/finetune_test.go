@@ -16,6 +16,7 @@ import (
 	"arfm/finetune/objective"
 	"arfm/finetune/reward"
 	"arfm/policy/checkpoint"
+	"arfm/policy/contract"
 )
 
 // raceDetector is true in a build with -race, in which training takes ten times
@@ -47,13 +48,20 @@ func logged(t *testing.T, dir string) (steps []int64, evaluations int) {
 	for _, line := range bytes.Split(bytes.TrimSpace(sum(t, filepath.Join(dir, logFile))), []byte("\n")) {
 		var l struct {
 			Line
-			HeldOut *HeldOut `json:"held_out"`
+			HeldOut *HeldOut        `json:"held_out"`
+			Rewards *reward.Summary `json:"rewards"`
 		}
 		if err := json.Unmarshal(line, &l); err != nil {
 			t.Fatalf("log line %q: %v", line, err)
 		}
 		if l.HeldOut != nil {
 			evaluations++
+			continue
+		}
+		if l.Rewards != nil {
+			if l.Step != 0 || len(steps) > 0 || len(l.Rewards.Parts) == 0 {
+				t.Errorf("rewards are logged by %q", line)
+			}
 			continue
 		}
 		if !(l.Loss > 0 && l.ESS > 0 && l.WeightMax >= l.WeightMin && l.GradNorm > 0 && l.LearningRate > 0) {
@@ -351,7 +359,7 @@ func TestRewards(t *testing.T) {
 	for i := range eps {
 		eps[i].RewardSource, eps[i].Outcome = "", bags.Unknown
 	}
-	o.Out = t.TempDir()
+	o.Out, c.Reward.Source = t.TempDir(), contract.RewardLabels
 	if _, err := Train(context.Background(), eps, c, o); !errors.Is(err, ErrNoReward) {
 		t.Errorf("arfm without rewards gives %v", err)
 	}

@@ -2,7 +2,6 @@ package finetune
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -19,7 +18,9 @@ type Result struct {
 	Frames     int                   `json:"frames"`          // chunks of the training split
 	HeldOut    int                   `json:"held_out_frames"` // of the held-out split
 	Rewards    map[reward.Source]int `json:"rewards"`         // episodes of the training split by source
-	Unweighted bool                  `json:"unweighted"`      // rewards were to weigh the chunks, but all advantages are equal
+	Terms      []reward.TermStats    `json:"reward_terms,omitempty"`
+	LeftOut    []reward.LeftOut      `json:"reward_terms_left_out,omitempty"` // dense terms whose input is missing
+	Unweighted bool                  `json:"unweighted"`                      // rewards were to weigh the chunks, but all advantages are equal
 	Evaluation *HeldOut              `json:"evaluation,omitempty"`
 	Timing     Timing                `json:"timing"`
 }
@@ -35,7 +36,8 @@ type Timing struct {
 
 func (t *trainer) result() *Result {
 	r := t.last
-	r.Step, r.Parent, r.Rewards = t.n, t.parent, t.rewards
+	r.Step, r.Parent = t.n, t.parent
+	r.Rewards, r.Terms, r.LeftOut = t.rewards.Parts, t.rewards.Terms, t.rewards.LeftOut
 	if a := t.data.advantage; t.obj.Needs().Rewards && len(a) > 0 {
 		r.Unweighted = slices.Min(a) == slices.Max(a)
 	}
@@ -56,16 +58,10 @@ func (t *trainer) result() *Result {
 // String says in a few lines what a run did.
 func (r *Result) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d steps on %d frames (%d held out), rewards:", r.Step, r.Frames, r.HeldOut)
-	for i, source := range slices.Sorted(maps.Keys(r.Rewards)) {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		name := string(source)
-		if source == reward.Nothing {
-			name = "none"
-		}
-		fmt.Fprintf(&b, " %s in %d episodes", name, r.Rewards[source])
+	rewards := reward.Summary{Parts: r.Rewards, LeftOut: r.LeftOut}
+	fmt.Fprintf(&b, "%d steps on %d frames (%d held out), rewards: %s", r.Step, r.Frames, r.HeldOut, rewards.Sources())
+	if missing := rewards.Missing(); missing != "" {
+		fmt.Fprintf(&b, "\nreward terms left out: %s", missing)
 	}
 	if len(r.Rewards) > 1 {
 		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")

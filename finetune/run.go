@@ -109,10 +109,13 @@ func (r *Run) Train(ctx context.Context, episodes []bags.Episode) (*Result, erro
 		err = t.catchUp()
 	}
 	if err == nil {
+		err = t.logRewards()
+	}
+	if err == nil {
 		err = t.run(ctx)
 	}
 	if err != nil && t.n == 0 && r.saved == nil { // nothing was done: the folder is free for another try
-		err = errors.Join(err, removeIfThere(t.o.statePath()))
+		err = errors.Join(err, removeIfThere(t.o.statePath()), t.log.cut(-1))
 	}
 	return t.result(), err
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"arfm/finetune/objective"
+	"arfm/finetune/reward"
 )
 
 // Files in the output folder, beside the checkpoints.
@@ -135,6 +136,17 @@ func (l *runLog) append(v any) error {
 	}
 	l.size += int64(len(data)) + 1
 	return nil
+}
+
+// logRewards says in the first line of a log what the rewards are made of.
+func (t *trainer) logRewards() error {
+	if t.log.size > 0 {
+		return nil // the run that is resumed has said it
+	}
+	return t.log.append(struct {
+		Step    int64          `json:"step"`
+		Rewards reward.Summary `json:"rewards"`
+	}{0, t.rewards})
 }
 
 // sync makes the lines durable: the state that is saved next counts on them.

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -13,38 +14,37 @@ import (
 
 // weigh computes the advantage of every training chunk: the return-to-go at
 // its first frame against those of its group, among the chunks whose rewards
-// come from the same source: a 0 of one source is not a 0 of another. Chunks
+// are of one kind: a 0 of one source is not a 0 of another. Chunks
 // without any reward get 0, neither good nor bad. Rewards past the span's end
 // belong to held-out frames and do not count.
-func (t *trainer) weigh() error {
-	t.rewards = map[reward.Source]int{}
-	groups, n := map[reward.Source]*rewarded{}, 0
+func (t *trainer) weigh(ctx context.Context) error {
 	d := t.data
+	rewards, err := t.rate(ctx)
+	if err != nil {
+		return err
+	}
+	t.rewards = reward.Summarize(rewards)
+	groups, n := map[string]*rewarded{}, 0
 	d.returns, d.groups = nil, nil
-	for _, s := range t.data.train.spans {
-		ep := &t.data.episodes[s.episode]
-		r, source, err := reward.Of(ep, t.o.Success)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrData, err)
-		}
-		t.rewards[source]++
-		if groups[source] == nil {
-			groups[source] = &rewarded{}
+	for i, s := range d.train.spans {
+		ep, kind := &d.episodes[s.episode], rewards[i].Kind()
+		if groups[kind] == nil {
+			groups[kind] = &rewarded{}
 		}
 		from := advantage.Origin{Task: ep.Task, Suite: suiteOf(ep.Bag)}
-		togo := reward.ReturnToGo(r[s.lo:s.hi])
-		groups[source].add(n, togo, from)
+		togo := reward.ReturnToGo(rewards[i].Values)
+		groups[kind].add(n, togo, from)
 		d.returns = append(d.returns, togo...)
 		for range togo {
-			d.groups = append(d.groups, string(source)+"/"+t.o.Advantage.GroupBy.Of(from))
+			d.groups = append(d.groups, kind+"/"+t.o.Advantage.GroupBy.Of(from))
 		}
 		n += s.hi - s.lo
 	}
-	if t.obj.Needs().Rewards && t.rewards[reward.Nothing] == len(t.data.train.spans) {
-		return fmt.Errorf("%w, and objective %s tells chunks apart by them: there is none in %s and no outcome; label the bags or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
+	if t.obj.Needs().Rewards && t.rewards.Parts[reward.Nothing] == len(d.train.spans) {
+		return fmt.Errorf("%w, and objective %s tells chunks apart by them: there is none in %s and no outcome, and the contract's reward has no dense term; label the bags, change the reward or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
 	}
 	d.advantage = make([]float64, n)
-	delete(groups, reward.Nothing)
+	delete(groups, string(reward.Nothing))
 	for _, g := range groups {
 		adv, err := advantage.Compute(g.returns, g.from, t.o.Advantage)
 		if err != nil {
@@ -55,6 +55,31 @@ func (t *trainer) weigh() error {
 		}
 	}
 	return nil
+}
+
+// rate finds the rewards of the training spans. Where nothing weighs chunks by
+// them the dense terms, which cost time, are left alone.
+func (t *trainer) rate(ctx context.Context) ([]reward.Rewards, error) {
+	c := *t.contract
+	if !t.obj.Needs().Rewards {
+		c.Reward.Source = contract.RewardLabels
+	}
+	rater, err := reward.NewRater(&c, t.o.Success)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	parts := make([]reward.Part, len(t.data.train.spans))
+	for i, s := range t.data.train.spans {
+		parts[i] = reward.Part{Episode: &t.data.episodes[s.episode], Lo: s.lo, Hi: s.hi}
+	}
+	all, err := rater.All(ctx, parts, t.o.Workers, t.o.Rating)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("stopped before the first step: %w", ctx.Err())
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrData, err)
+	}
+	return all, nil
 }
 
 // rewardPlaces names where the rewards of a contract are looked for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,19 +12,21 @@ import (
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
 	"arfm/finetune/reward"
+	"arfm/policy/contract"
 )
 
 // weighed returns the advantage of the first training chunk of each episode.
-func weighed(t *testing.T, eps []bags.Episode, o Options) []float64 {
+func weighed(t *testing.T, eps []bags.Episode, o Options, source string) []float64 {
 	t.Helper()
 	c := newContract(t, false, true)
+	c.Reward.Source = source
 	d, err := newDataset(eps, c, o.HeldOut, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr := newTrainer(t, o, c)
 	tr.data = d
-	if err := tr.weigh(); err != nil {
+	if err := tr.weigh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(d.advantage) != len(d.train.chunks) {
@@ -63,7 +66,7 @@ func TestSourcesAreNotCompared(t *testing.T) {
 		eps[5].RewardSource, eps[5].Outcome = bags.RewardSuccess, bags.Failure
 		o := testOptions(t, 2)
 		o.HeldOut, o.Advantage.GroupBy = 0, by
-		got := weighed(t, eps, o)
+		got := weighed(t, eps, o, contract.RewardLabels)
 		for i, sign := range []float64{-0.1, 0, 0, 0.1, 0.5, -0.5} {
 			// 24 chunks of the topic, 16 of the flag
 			k := map[bool]float64{true: 24. / 23, false: 16. / 15}[i < 4]
@@ -86,24 +89,67 @@ func TestMixedSourcesAreTold(t *testing.T) {
 }
 
 // TestHeldOutRewardsDoNotLeak: in a split by time the rewards of the held-out
-// end change no advantage.
+// end change no advantage, nor do its frames where rewards come from them.
 func TestHeldOutRewardsDoNotLeak(t *testing.T) {
-	o := testOptions(t, 2)
-	o.HeldOut = 0.25
-	eps := rewardedEpisodes(t, 1, 3)
-	eps[1].Task = "lift" // no whole episode can leave
-	o.Advantage.GroupBy = advantage.All
-	want := weighed(t, eps, o)
-	for i := range eps {
-		for k := range eps[i].Frames[6:] {
-			eps[i].Frames[6+k].Reward = 100 * float64(1+i)
+	for _, source := range []string{contract.RewardLabels, contract.RewardTerms} {
+		o := testOptions(t, 2)
+		o.HeldOut = 0.25
+		eps := rewardedEpisodes(t, 1, 3)
+		eps[1].Task = "lift" // no whole episode can leave
+		o.Advantage.GroupBy = advantage.All
+		want := weighed(t, eps, o, source)
+		for i := range eps {
+			for k := range eps[i].Frames[6:] {
+				f := &eps[i].Frames[6+k]
+				f.Reward = 100 * float64(1+i)
+				f.State[0]++
+				f.Action[1]++
+			}
+		}
+		got := weighed(t, eps, o, source)
+		for i := range want {
+			if got[i] != want[i] || want[i] == 0 {
+				t.Errorf("source %q: episode %d has advantage %v, and %v with other held-out frames", source, i, want[i], got[i])
+			}
 		}
 	}
-	got := weighed(t, eps, o)
-	for i := range want {
-		if got[i] != want[i] || want[i] == 0 {
-			t.Errorf("episode %d has advantage %v, and %v with other held-out rewards", i, want[i], got[i])
+}
+
+// TestDenseRewardsWeighEpisodes: with all else equal the episodes that move less
+// abruptly and succeed have the higher advantage; those whose outcome is not
+// known are not compared with those of which it is.
+func TestDenseRewardsWeighEpisodes(t *testing.T) {
+	eps := rewardedEpisodes(t, 5, -5, 5, -5, 5, -5)
+	for i := range eps {
+		e := &eps[i]
+		e.Outcome = []bags.Outcome{bags.Success, bags.Failure, bags.Success, bags.Success, bags.Unknown, bags.Unknown}[i]
+		for k := range e.Frames {
+			x := 0.1 * float32(k)
+			if i%2 == 1 && k%2 == 1 {
+				x += 0.3
+			}
+			if i < 2 {
+				x = 0
+			}
+			e.Frames[k].State, e.Frames[k].Action = []float32{x, 0}, []float32{x, 0}
 		}
+	}
+	o := testOptions(t, 2)
+	o.HeldOut = 0
+	got := weighed(t, eps, o, contract.RewardTerms)
+	if !(got[0] > got[1] && got[2] > got[3] && got[4] > got[5]) {
+		t.Errorf("advantages are %v", got)
+	}
+	many := o
+	many.Workers = 7
+	if again := weighed(t, eps, many, contract.RewardTerms); !slices.Equal(got, again) {
+		t.Errorf("seven goroutines give %v, two %v", again, got)
+	}
+	for k := range eps[0].Frames {
+		eps[0].Frames[k].State[0] = float32(k % 2)
+	}
+	if other := weighed(t, eps, o, contract.RewardTerms); other[0] == got[0] || !slices.Equal(other[4:], got[4:]) {
+		t.Errorf("with another episode of known outcome advantages are %v, before %v", other, got)
 	}
 }
 

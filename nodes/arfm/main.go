@@ -36,7 +36,7 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 			{
 				name:    "bag",
 				summary: "Look into rosbags: what is in them, whether they fit a contract, rewards and episode labels.",
-				sub:     []*command{bagInfoCommand(), bagCheckCommand(), bagLabelCommand()},
+				sub:     []*command{bagInfoCommand(), bagCheckCommand(), bagRewardsCommand(), bagLabelCommand()},
 			},
 			trainCommand(),
 			runCommand(),

@@ -86,6 +86,13 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 				p.Step, p.Loss, p.HeldOut.Loss, p.HeldOut.Policy.Normalised, p.HeldOut.MeanAction.Normalised, p.HeldOut.HoldLast.Normalised)
 		}
 	}
+	rating := newProgress(std.err, "computing rewards")
+	o.Rating = func(done, total int64) {
+		rating.at(done, total, "")
+		if done == total {
+			rating.done()
+		}
+	}
 	encoding := newProgress(std.err, "encoding pictures")
 	o.Encoding = func(done, total int64) {
 		encoding.at(done, total, "")

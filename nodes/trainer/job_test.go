@@ -329,7 +329,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	noReward := filepath.Join(t.TempDir(), "no_reward.yaml")
-	text := strings.ReplaceAll(strings.ReplaceAll(stateOnly, "reward: {topic: /arfm/reward, type: arfm/msg/Reward}\n", ""), "episode: {topic: /arfm/episode, type: arfm/msg/EpisodeEvent}\n", "")
+	text := strings.ReplaceAll(strings.ReplaceAll(stateOnly, "reward: {topic: /arfm/reward, type: arfm/msg/Reward}\n", "reward: {source: labels}\n"), "episode: {topic: /arfm/episode, type: arfm/msg/EpisodeEvent}\n", "")
 	if err := os.WriteFile(noReward, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ const maxWeight = 1e6
 
 // WeightedTerm is a dense term and what it is multiplied by.
 type WeightedTerm struct {
-	Name   string  `yaml:"name"`
-	Weight float64 `yaml:"weight"`
+	Name   string  `yaml:"name" json:"name"`
+	Weight float64 `yaml:"weight" json:"weight"`
 }
 
 // WeightedTerms are dense terms in the order they were written. In YAML they

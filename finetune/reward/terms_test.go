@@ -1,0 +1,290 @@
+package reward
+
+import (
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"arfm/bags"
+	"arfm/finetune/reward/similarity"
+	"arfm/policy"
+	"arfm/policy/contract"
+)
+
+const (
+	scene = "    front: {topic: /front, type: sensor_msgs/msg/Image, size: [%h, %w]}\n"
+	wrist = "    wrist: {topic: /wrist, type: sensor_msgs/msg/Image, size: [%h, %w]}\n"
+)
+
+// images are cameras of a size for newContract.
+func images(height, width string, cameras ...string) string {
+	if len(cameras) == 0 {
+		return ""
+	}
+	return "  images:\n" + strings.NewReplacer("%h", height, "%w", width).Replace(strings.Join(cameras, ""))
+}
+
+// film gives the frames of an episode pictures of each camera: boxes on a
+// slope, of which one follows joint a.
+func film(c *contract.Contract, frames []bags.Frame) *bags.Episode {
+	for i := range frames {
+		f := &frames[i]
+		for k, cam := range c.Cameras() {
+			im := policy.Image{Width: cam.Width, Height: cam.Height, Pix: make([]uint8, 0, 3*cam.Width*cam.Height)}
+			at := 20 + 12*int(math.Round(2*float64(f.State[0]))) + 5*k
+			for y := range cam.Height {
+				for x := range cam.Width {
+					v := 60 + x/2 + y/4
+					if x > 50 && (x/9+y/11)%2 == 0 {
+						v = 20 + 2*y
+					}
+					if x > at && x < at+12 && y > 30 && y < 48 {
+						v = 220 - 3*(x-at)
+					}
+					im.Pix = append(im.Pix, uint8(v), uint8(v/2+k), uint8(255-v))
+				}
+			}
+			f.Images = append(f.Images, im)
+		}
+	}
+	return &bags.Episode{Bag: "made up", Frames: frames}
+}
+
+// byName returns the terms of rewards by their names.
+func byName(r *Rewards) map[string][]float64 {
+	out := map[string][]float64{}
+	for _, t := range r.Terms {
+		out[t.Name] = t.Values
+	}
+	return out
+}
+
+// TestDenseTerms computes all 13 terms once more, frame by frame.
+func TestDenseTerms(t *testing.T) {
+	c := newContract(t, images("96", "120", scene, wrist), "{source: terms}")
+	ep := film(c, play(pick, 0, 1))
+	ep.Outcome = bags.Success
+	r, err := NewRater(c, EveryFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Of(all(ep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := byName(&got)
+	if len(terms) != 13 || len(got.LeftOut) != 0 {
+		t.Fatalf("%d terms, left out: %v", len(terms), got.LeftOut)
+	}
+	goals := SubGoals(ep.Frames, c.RewardInputs())
+	ssim, _ := similarity.NewSSIM(120, 96)
+	orbs := [2]*similarity.ORB{}
+	for i := range orbs {
+		orbs[i], _ = similarity.NewORB(similarity.Defaults())
+	}
+	shared := 0
+	for i, f := range ep.Frames {
+		done := 0
+		for done < len(goals) && goals[done] < i {
+			done++
+		}
+		goal := ep.Frames[goals[done]]
+		if goals[done] == i {
+			done++
+		}
+		want := map[string]float64{contract.TermProgress: float64(done) / 4, contract.TermCompletion: 1}
+		for k, names := range imageTerms {
+			a, b := f.Images[k], goal.Images[k]
+			var ga, gb similarity.Gray
+			ga.Set(&a)
+			gb.Set(&b)
+			ssim.Against(&gb)
+			_, da, _ := orbs[0].Describe(&ga)
+			_, db, _ := orbs[1].Describe(&gb)
+			shared += len(db)
+			want[names[0]] = math.Exp(-0.01 * similarity.MSE(a.Pix, b.Pix))
+			want[names[1]] = math.Exp(ssim.Of(&ga) - 1)
+			want[names[2]] = math.Exp(similarity.Matched(da, db) - 1)
+		}
+		square := func(x []float32, back ...bags.Frame) (s float64) {
+			for j := range x {
+				d := float64(x[j])
+				switch len(back) {
+				case 1:
+					d -= float64(back[0].State[j])
+				case 2:
+					d += float64(back[1].State[j]) - 2*float64(back[0].State[j])
+				}
+				s += d * d
+			}
+			return s
+		}
+		want[contract.TermJointMSE] = math.Exp(-square(f.State, goal) / 3)
+		action := func(k, j int) float64 { return float64(ep.Frames[k].Action[j]) }
+		for _, name := range []string{contract.TermJointVelocity, contract.TermJointAcceleration, contract.TermActionRate, contract.TermActionSmoothness} {
+			want[name] = 0
+		}
+		if i > 0 {
+			want[contract.TermJointVelocity] = -square(f.State, ep.Frames[i-1])
+			for j := range 2 {
+				want[contract.TermActionRate] -= math.Pow(action(i-1, j)-action(i, j), 2)
+			}
+		}
+		if i > 1 {
+			want[contract.TermJointAcceleration] = -square(f.State, ep.Frames[i-1], ep.Frames[i-2])
+			for j := range 2 {
+				want[contract.TermActionSmoothness] -= math.Pow(action(i-2, j)-2*action(i-1, j)+action(i, j), 2)
+			}
+		}
+		sum := 0.0
+		for _, w := range contract.DefaultTerms() {
+			if d := math.Abs(terms[w.Name][i] - want[w.Name]); !(d <= 1e-9*max(1, math.Abs(want[w.Name]))) {
+				t.Errorf("frame %d: %s is %v, want %v", i, w.Name, terms[w.Name][i], want[w.Name])
+			}
+			sum += w.Weight * want[w.Name]
+		}
+		if math.Abs(sum-got.Values[i]) > 1e-9 {
+			t.Errorf("frame %d: reward %v, want %v", i, got.Values[i], sum)
+		}
+	}
+	if shared == 0 {
+		t.Error("no picture of a sub-goal has a corner")
+	}
+}
+
+// TestTermsTellProgress: on the way to a sub-goal each term of it rises.
+func TestTermsTellProgress(t *testing.T) {
+	c := newContract(t, images("96", "96", scene, wrist), "{}")
+	ep := film(c, play([]leg{{3, 1, 1}}, 0, 1))
+	r, err := NewRater(c, EveryFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Of(all(ep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range byName(&got) {
+		if strings.Contains(name, "e_") || name == contract.TermJointMSE || strings.HasPrefix(name, "gripper") {
+			if first, last := v[0], v[len(v)-1]; !(first < last && last > 1-1e-9) {
+				t.Errorf("%s begins at %v and ends at %v", name, first, last)
+			}
+		}
+	}
+}
+
+// TestGapsAreNoJumps: where frames were dropped actions are not compared, and
+// velocities are those of the longer time.
+func TestGapsAreNoJumps(t *testing.T) {
+	r := rater(t, "{source: terms, terms: {action_rate: 1, action_smoothness: 1, joint_velocity: 1, joint_acceleration: 1}}", EveryFrame)
+	whole := episode("", bags.Unknown, make([]float64, 9)...)
+	cut := &bags.Episode{Frames: append(append([]bags.Frame(nil), whole.Frames[:4]...), whole.Frames[6:]...)}
+	for i := range whole.Frames {
+		whole.Frames[i].Action[0] = float32(i * i)
+	}
+	a, err := r.Of(all(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.Of(all(cut))
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := byName(&b)
+	if rate, smooth := terms[contract.TermActionRate], terms[contract.TermActionSmoothness]; rate[4] != 0 || smooth[4] != 0 || smooth[5] != 0 || rate[5] == 0 || smooth[6] != -4 {
+		t.Errorf("action rate %v, smoothness %v", rate, smooth)
+	}
+	for i, v := range terms[contract.TermJointVelocity] {
+		if want := byName(&a)[contract.TermJointVelocity][i]; math.Abs(v-want) > 1e-6 || terms[contract.TermJointAcceleration][i] < -1e-6 {
+			t.Errorf("frame %d: velocity %v, acceleration %v after a gap, want %v and 0", i, v, terms[contract.TermJointAcceleration][i], want)
+		}
+	}
+}
+
+// TestLeftOut: a term without its input is named with the reason, and the others
+// are as they were.
+func TestLeftOut(t *testing.T) {
+	none := map[string]string{}
+	for _, k := range imageTerms {
+		for _, name := range k {
+			none[name] = "the contract has no " + strings.Split(name, "_")[0] + " camera"
+		}
+	}
+	with := func(more map[string]string, without ...string) map[string]string {
+		out := map[string]string{}
+		for name, why := range none {
+			out[name] = why
+		}
+		for name, why := range more {
+			out[name] = why
+		}
+		for _, name := range without {
+			delete(out, name)
+		}
+		return out
+	}
+	const unknown = "the episode's outcome is not known"
+	done := map[string]string{contract.TermCompletion: unknown}
+	for name, c := range map[string]struct {
+		images string
+		want   map[string]string
+	}{
+		"no camera":            {images("96", "96"), with(done)},
+		"a scene camera":       {images("96", "96", scene), with(done, imageTerms[0][:]...)},
+		"a camera at the hand": {images("96", "96", wrist), with(done, imageTerms[1][:]...)},
+		"small pictures": {images("20", "40", scene), with(map[string]string{
+			contract.TermCompletion: unknown, contract.TermSceneORB: "camera front has 40x20 pixels, and the sides must have 33"}, contract.TermSceneMSE, contract.TermSceneSSIM)},
+		"tiny pictures": {images("8", "8", scene), with(map[string]string{
+			contract.TermCompletion: unknown, contract.TermSceneORB: "camera front has 8x8 pixels, and the sides must have 33",
+			contract.TermSceneSSIM: "camera front has 8x8 pixels, and the sides must have 11"}, contract.TermSceneMSE)},
+	} {
+		con := newContract(t, c.images, "{terms: {scene_orb: 1, scene_ssim: 1, scene_mse: 1, gripper_orb: 1, gripper_ssim: 1, gripper_mse: 1, joint_mse: 1, completion: 1}}")
+		r, err := NewRater(con, EveryFrame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Of(all(film(con, play([]leg{{1, 1, 1}}, 0, 1))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := map[string]string{}
+		for _, l := range got.LeftOut {
+			left[l.Term] = l.Reason
+		}
+		if !reflect.DeepEqual(left, c.want) {
+			t.Errorf("%s: left out %v, want %v", name, left, c.want)
+		}
+		for term, v := range byName(&got) {
+			if v[len(v)-1] != 1 && (term != contract.TermSceneORB && term != contract.TermGripperORB) {
+				t.Errorf("%s: %s is %v at the sub-goal", name, term, v[len(v)-1])
+			}
+		}
+	}
+	r := rater(t, "{terms: {scene_orb: 1}}", EveryFrame)
+	got, err := r.Of(all(episode("", bags.Unknown, 1, 1)))
+	if err != nil || got.Source != Nothing || len(got.LeftOut) != 1 {
+		t.Errorf("no term at all gives %+v (%v)", got, err)
+	}
+}
+
+// BenchmarkDense is an episode of 200 frames with two cameras.
+func BenchmarkDense(b *testing.B) {
+	c := newContract(b, images("96", "96", scene, wrist), "{}")
+	ep := film(c, play(pick, 0.001, 1))
+	for i := range ep.Frames { // no two pictures are the same
+		for k := range ep.Frames[i].Images {
+			ep.Frames[i].Images[k].Pix[0] = uint8(i)
+		}
+	}
+	r, err := NewRater(c, EveryFrame)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := r.Of(all(ep)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(ep.Frames)), "frames")
+}
