@@ -180,10 +180,10 @@ func TestFoundBeforeTheBags(t *testing.T) {
 }
 
 // TestNotesOfTraining: a topic that bags lack is told once, and is an error
-// where the objective needs what it would have said.
+// where the objective needs what it would have said and nothing else is allowed.
 func TestNotesOfTraining(t *testing.T) {
 	f, g := record(t), record(t)
-	c := f.write(t, "other.yaml", strings.NewReplacer("topic: /arfm/reward", "topic: /my/reward", "topic: /arfm/episode", "topic: /my/episode").Replace(mustRead(t, f.contract)))
+	c := f.write(t, "other.yaml", strings.NewReplacer("topic: /arfm/reward", "source: labels, topic: /my/reward", "topic: /arfm/episode", "topic: /my/episode").Replace(mustRead(t, f.contract)))
 	args := []string{"train", "--contract", c, "--bags", f.bag, "--bags", g.bag, "--preset", "nano", "--steps", "1", "--batch", "2", "--eval-chunks", "2"}
 	status, _, errs := arfm(append(args, "--objective", "bc", "--out", f.path("bc"))...)
 	if status != exitDone {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"arfm/finetune/reward"
+	"arfm/policy/contract"
+)
+
+// TestFineTuneOnEachSource fine-tunes a policy with arfm from the reward topic,
+// from nothing but a success flag, and from dense terms, each on the same bags
+// through the command line, and finds in log and result what the rewards were.
+func TestFineTuneOnEachSource(t *testing.T) {
+	f := record(t)
+	bc := f.path("bc")
+	must(t, "train", "-c", f.contract, "--bags", f.bag, "--objective", "bc", "--preset", "nano", "--steps", "1", "--batch", "4", "--held-out", "0", "--out", bc)
+	yaml := mustRead(t, f.contract)
+	const topic = "reward: {topic: /arfm/reward, type: arfm/msg/Reward}"
+	if !strings.Contains(yaml, topic) {
+		t.Fatal("the contract names no reward topic")
+	}
+	const events = "episode: {topic: /arfm/episode, type: arfm/msg/EpisodeEvent}"
+	for _, c := range []struct {
+		source  reward.Source
+		reward  string
+		episode string
+		terms   []string
+	}{
+		{reward.Topic, topic, events, []string{"topic"}},
+		{reward.Success, "reward: {file: none.csv}", events, []string{"success"}},
+		{reward.Dense, "reward: {terms: {scene_ssim: 0.5, gripper_ssim: 0.5, joint_mse: 1, progress: 1, completion: 1}}", "", []string{"scene_ssim", "joint_mse", "progress"}},
+		{reward.Dense, "reward: {source: terms}", events, []string{"scene_mse", "scene_ssim", "scene_orb", "joint_mse", "progress", "joint_velocity", "joint_acceleration", "action_rate", "action_smoothness", "completion"}},
+	} {
+		path := f.write(t, "source.yaml", strings.Replace(strings.Replace(yaml, topic, c.reward, 1), events, c.episode, 1))
+		out := t.TempDir()
+		args := []string{"--bags", f.bag, "-c", path, "--objective", "arfm", "--steps", "3", "--batch", "4", "--held-out", "0", "--json"}
+		text := must(t, append([]string{"train", "--init", filepath.Join(bc, "policy-00000001.safetensors"), "--out", out}, args...)...)
+		var result struct {
+			Unweighted bool
+			Rewards    map[reward.Source]int
+			Terms      []reward.TermStats `json:"reward_terms"`
+			LeftOut    []reward.LeftOut   `json:"reward_terms_left_out"`
+		}
+		if err := json.Unmarshal([]byte(text), &result); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		frames, share := 0, 0.0
+		for _, s := range result.Terms {
+			names, frames, share = append(names, s.Name), s.Frames, share+s.Share
+		}
+		if result.Unweighted || len(result.Rewards) != 1 || result.Rewards[c.source] == 0 || strings.Join(names, " ") != strings.Join(c.terms, " ") || frames < 50 || share < 0.999 || share > 1.001 {
+			t.Errorf("%s: %s", c.reward, text)
+		}
+		if missing := len(result.LeftOut) > 0; missing != (c.source == reward.Dense) {
+			t.Errorf("%s: left out are %v", c.reward, result.LeftOut)
+		}
+		first, _, _ := strings.Cut(mustRead(t, filepath.Join(out, "train.jsonl")), "\n")
+		var line struct {
+			Step    *int64
+			Rewards *reward.Summary
+		}
+		if err := json.Unmarshal([]byte(first), &line); err != nil || line.Step == nil || *line.Step != 0 || line.Rewards == nil || len(line.Rewards.Terms) != len(c.terms) {
+			t.Errorf("%s: the log begins with %s (%v)", c.reward, first, err)
+		}
+		var shown reward.Summary
+		if err := json.Unmarshal([]byte(must(t, "bag", "rewards", "-c", path, f.bag, "--json")), &shown); err != nil || shown.Parts[c.source] != result.Rewards[c.source] || len(shown.Terms) != len(result.Terms) {
+			t.Errorf("%s: arfm bag rewards shows %+v (%v)", c.reward, shown, err)
+		}
+		for i, s := range shown.Terms {
+			if s != result.Terms[i] {
+				t.Errorf("%s: arfm bag rewards shows %+v, training had %+v", c.reward, s, result.Terms[i])
+			}
+		}
+	}
+}
+
+func TestBagRewards(t *testing.T) {
+	f := record(t)
+	text := must(t, "bag", "rewards", "-c", f.contract, f.bag)
+	if !strings.Contains(text, "rewards: topic in 4 episodes") || !strings.Contains(text, "SHARE") || !strings.Contains(text, "success") {
+		t.Errorf("the table is %s", text)
+	}
+	path := f.write(t, "terms.yaml", strings.Replace(mustRead(t, f.contract), "reward: {", "reward: {source: terms, ", 1))
+	text = must(t, "bag", "rewards", "-c", path, f.bag)
+	for _, want := range []string{"dense in 4 episodes", contract.TermSceneORB, contract.TermCompletion, "left out: gripper_mse"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %s", want, text)
+		}
+	}
+	bad := f.write(t, "bad.yaml", strings.Replace(mustRead(t, f.contract), "reward: {", "reward: {terms: {scene_psnr: 1}, ", 1))
+	f.refused(t, f.path("out"), exitFailed, []string{"bad.yaml", "scene_psnr", "scene_ssim"}, "bag", "rewards", "-c", bad, f.bag)
+	f.refused(t, f.path("out"), exitUsage, []string{"--contract"}, "bag", "rewards", f.bag)
+	f.refused(t, f.path("out"), exitUsage, []string{"bag"}, "bag", "rewards", "-c", f.contract)
+	if _, err := os.Stat(f.path("out")); err == nil {
+		t.Error("a folder was left behind")
+	}
+}
