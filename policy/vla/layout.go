@@ -195,8 +195,8 @@ func (l *linear) forward(y, x []float32, n int) {
 }
 
 // packRows makes l the outputs lo to hi of each of so many equal parts of
-// from's, packed into the memory of an earlier pack.
-func (l *linear) packRows(from *linear, lo, hi, parts int) {
+// from's, packed into the memory of an earlier pack or of the bulk.
+func (l *linear) packRows(from *linear, lo, hi, parts int, in *gemm.Bulk) {
 	w, b := make([]float32, 0, parts*(hi-lo)*from.in), l.b[:0]
 	for i := range parts {
 		at := i * from.out / parts
@@ -204,22 +204,22 @@ func (l *linear) packRows(from *linear, lo, hi, parts int) {
 		b = append(b, from.b[at+lo:at+hi]...)
 	}
 	*l = linear{b: b, in: from.in, out: len(b), packed: l.packed}
-	l.pack(w, l.in)
+	l.pack(w, l.in, in)
 }
 
 // packColumns makes l the term of from that inputs lo to hi give, with or
 // without the bias.
-func (l *linear) packColumns(from *linear, lo, hi int, bias bool) {
+func (l *linear) packColumns(from *linear, lo, hi int, bias bool, in *gemm.Bulk) {
 	*l = linear{in: hi - lo, out: from.out, packed: l.packed}
 	if bias {
 		l.b = from.b
 	}
-	l.pack(from.w[lo:], from.in)
+	l.pack(from.w[lo:], from.in, in)
 }
 
-func (l *linear) pack(w []float32, ld int) {
+func (l *linear) pack(w []float32, ld int, in *gemm.Bulk) {
 	if l.packed == nil {
-		l.packed = new(gemm.Packed)
+		l.packed = new(gemm.Packed).In(in, l.in, l.out)
 	}
 	l.packed.Right(true, l.in, l.out, w, ld)
 }

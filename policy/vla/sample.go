@@ -3,6 +3,7 @@ package vla
 import (
 	"arfm/policy/flow"
 	"arfm/policy/nn/cpu"
+	"arfm/policy/nn/gemm"
 )
 
 // modulations are the outputs of all ada layers at the flow times of an Euler
@@ -65,6 +66,7 @@ func (ws *Workspace) pack() {
 	if ws.crew == nil && cpu.Has == cpu.Generic {
 		return
 	}
+	var bulk gemm.Bulk
 	for i, w := range ws.workers {
 		if i > 0 && ws.crew == nil {
 			w.sampled = ws.workers[0].sampled
@@ -77,7 +79,7 @@ func (ws *Workspace) pack() {
 		if ws.crew != nil {
 			p = &w.team
 		}
-		ws.model.w.share(w.sampled, &ws.model.Config, p)
+		ws.model.w.share(w.sampled, &ws.model.Config, p, &bulk)
 	}
 }
 

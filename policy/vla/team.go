@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"arfm/policy/nn"
+	"arfm/policy/nn/gemm"
 	"arfm/policy/nn/vec"
 )
 
@@ -174,9 +175,9 @@ func (p *part) visionHeads(c *Config, n, np int) nn.Heads {
 	return nn.Heads{B: n, Tq: np, Tk: np, N: k, D: d, LdQ: 3 * d, LdK: 3 * d, LdV: 3 * d}
 }
 
-// share packs into to the weights that part p reads over and over. The others
-// are the model's.
-func (w *weights) share(to *weights, c *Config, p *part) {
+// share packs into to the weights that part p reads over and over, at first into
+// memory of the bulk. The others are the model's.
+func (w *weights) share(to *weights, c *Config, p *part, in *gemm.Bulk) {
 	blocks, vision := to.blocks, to.vision
 	*to = *w
 	if blocks == nil {
@@ -188,24 +189,24 @@ func (w *weights) share(to *weights, c *Config, p *part) {
 		lo, hi := p.of(c.Heads)
 		lo, hi = lo*c.D/c.Heads, hi*c.D/c.Heads
 		b.ada = from.ada
-		b.qkv.packRows(&from.qkv, lo, hi, 3)
-		b.o1.packColumns(&from.o1, lo, hi, p.i == 0)
-		b.q.packRows(&from.q, lo, hi, 1)
-		b.kv.packRows(&from.kv, lo, hi, 2)
-		b.o2.packColumns(&from.o2, lo, hi, p.i == 0)
+		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
+		b.o1.packColumns(&from.o1, lo, hi, p.i == 0, in)
+		b.q.packRows(&from.q, lo, hi, 1, in)
+		b.kv.packRows(&from.kv, lo, hi, 2, in)
+		b.o2.packColumns(&from.o2, lo, hi, p.i == 0, in)
 		lo, hi = p.of(from.f1.out)
-		b.f1.packRows(&from.f1, lo, hi, 1)
-		b.f2.packColumns(&from.f2, lo, hi, p.i == 0)
+		b.f1.packRows(&from.f1, lo, hi, 1, in)
+		b.f2.packColumns(&from.f2, lo, hi, p.i == 0, in)
 	}
 	for l := range vision {
 		b, from := &vision[l], &w.vision[l]
 		lo, hi := p.of(c.VisionHeads)
 		lo, hi = lo*c.VisionD/c.VisionHeads, hi*c.VisionD/c.VisionHeads
 		b.n1, b.n2 = from.n1, from.n2
-		b.qkv.packRows(&from.qkv, lo, hi, 3)
-		b.o.packColumns(&from.o, lo, hi, p.i == 0)
+		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
+		b.o.packColumns(&from.o, lo, hi, p.i == 0, in)
 		lo, hi = p.of(from.f1.out)
-		b.f1.packRows(&from.f1, lo, hi, 1)
-		b.f2.packColumns(&from.f2, lo, hi, p.i == 0)
+		b.f1.packRows(&from.f1, lo, hi, 1, in)
+		b.f2.packColumns(&from.f2, lo, hi, p.i == 0, in)
 	}
 }

@@ -53,14 +53,18 @@ type tile struct {
 
 // engine computes products at one level, for one goroutine at a time. A is cut
 // into panels of rows and B into strips of columns; a panel and a strip make a
-// tile.
+// tile. A packed B has strips of one vector: with as many rows as there are
+// registers it passes once, which is what counts for weights that no near cache
+// holds.
 type engine struct {
 	t     tile
 	level cpu.Level
-	rows  int // of the largest tile
+	rows  int // of the largest tile of two vectors
+	tall  int // and of one
 	lanes int // of a vector
 
 	p            Product
+	form         form
 	k0, k1       int       // the block of k in hand
 	last         bool      // it is the last one
 	left         []float32 // packed panels of A; nil where A is read as it lies
@@ -71,8 +75,8 @@ type engine struct {
 }
 
 var engines = [...]shelf[engine]{
-	cpu.AVX2:   {make: func() *engine { return &engine{level: cpu.AVX2, rows: 6, lanes: 8} }},
-	cpu.AVX512: {make: func() *engine { return &engine{level: cpu.AVX512, rows: 14, lanes: 16} }},
+	cpu.AVX2:   {make: func() *engine { return &engine{level: cpu.AVX2, rows: 6, tall: 12, lanes: 8} }},
+	cpu.AVX512: {make: func() *engine { return &engine{level: cpu.AVX512, rows: 14, tall: 16, lanes: 16} }},
 }
 
 func borrow(level cpu.Level) *engine { return engines[level].take() }
@@ -83,13 +87,37 @@ func (x *engine) giveBack() {
 	engines[x.level].put(x)
 }
 
+// form is how a product is cut.
+type form struct {
+	rows  int // of the largest tile
+	strip int // width of all strips but the last
+	tall  bool
+}
+
+// cutting is the form of p: tall where B is packed, unless A is packed too, in panels for two
+// vectors.
+func (x *engine) cutting(p *Product) form {
+	switch {
+	case p.B.Packed == nil:
+		return form{x.rows, 2 * x.lanes, false}
+	case p.A.Packed != nil:
+		return form{x.rows, x.lanes, false}
+	}
+	return form{x.tall, x.lanes, true}
+}
+
 // panels is how many panels of about equal height m rows are cut into.
-func (x *engine) panels(m int) int { return (m + x.rows - 1) / x.rows }
+func (f form) panels(m int) int { return (m + f.rows - 1) / f.rows }
 
-// strip is the width of all strips but the last.
-func (x *engine) strip() int { return 2 * x.lanes }
+// bodies that a kernel has for each number of rows.
+func (f form) bodies() int {
+	if f.tall {
+		return 1
+	}
+	return 2
+}
 
-func (x *engine) strips(n int) int { return (n + x.strip() - 1) / x.strip() }
+func (f form) strips(n int) int { return (n + f.strip - 1) / f.strip }
 
 // width is n, made up to whole vectors.
 func (x *engine) width(n int) int { return (n + x.lanes - 1) / x.lanes * x.lanes }
@@ -104,11 +132,11 @@ func blocksOf(k int) int { return max(1, (k+maxK-1)/maxK) }
 type share struct{ panel, panels, strip, strips int }
 
 func (x *engine) run(p *Product, s share) {
-	x.p = *p
-	panels := x.panels(p.M)
+	x.p, x.form = *p, x.cutting(p)
+	panels := x.form.panels(p.M)
 	for block, n := 0, blocksOf(p.K); block < n; block++ {
 		x.begin(cut(block, n, p.K), cut(block+1, n, p.K))
-		step := max(1, leftBlock/max(x.t.k, 1)/x.rows)
+		step := max(1, leftBlock/max(x.t.k, 1)/x.form.rows)
 		for lo := s.panel; lo < s.panels; lo += step {
 			hi := min(lo+step, s.panels)
 			x.count = hi - lo
@@ -144,7 +172,7 @@ func (x *engine) takeLeft(lo, hi, panels, strips int) {
 	switch {
 	case a.Packed != nil:
 		x.left = a.Packed.data[x.k0*m+x.firstRow*x.t.k:]
-	case strips > fewStrips || a.Columns != nil:
+	case strips > fewStrips || a.Columns != nil || x.form.tall:
 		x.packA = room(x.packA, (cut(hi, panels, m)-x.firstRow)*x.t.k+slack)
 		x.left = x.packA
 		x.packPanels(x.left, a, lo, hi, panels, m, x.k0, x.k1)
@@ -165,7 +193,7 @@ func (x *engine) takeRight(q, panels int) {
 	}
 	t.kind = vectors - 1
 	if x.level == cpu.AVX2 && t.lanes < x.lanes {
-		t.kind += 2 * x.rows
+		t.kind += x.form.rows * x.form.bodies()
 	}
 	x.inPlace = b.Packed == nil && b.Columns == nil && !b.Trans && panels <= fewPanels
 	switch {
@@ -176,7 +204,7 @@ func (x *engine) takeRight(q, panels int) {
 	case x.inPlace:
 		t.b, t.bStep = unsafe.Pointer(&b.Data[x.k0*b.Ld+j]), 4*b.Ld
 	default:
-		x.packB = room(x.packB, x.strip()*t.k)
+		x.packB = room(x.packB, x.form.strip*t.k)
 		x.packStrip(x.packB, b, j, n, x.k0, x.k1)
 		t.b = unsafe.Pointer(&x.packB[0])
 	}
@@ -184,12 +212,12 @@ func (x *engine) takeRight(q, panels int) {
 
 // columns of strip q: where they begin and how many there are.
 func (x *engine) columns(q int) (at, n int) {
-	at = q * x.strip()
-	return at, min(x.strip(), x.p.N-at)
+	at = q * x.form.strip
+	return at, min(x.form.strip, x.p.N-at)
 }
 
 func (x *engine) packedStrip(q int) unsafe.Pointer {
-	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.strip()*x.t.k])
+	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.lanes*x.t.k])
 }
 
 // tile computes the tile of panel i and strip q, after which as many panels are
@@ -208,14 +236,14 @@ func (x *engine) tile(i, panels, q, left int) {
 	default:
 		t.a, t.aRow, t.aStep = unsafe.Pointer(&a.Data[row*a.Ld+x.k0]), 4*a.Ld, 4
 	}
-	t.c = unsafe.Pointer(&p.C[row*p.LdC+q*x.strip()])
+	t.c = unsafe.Pointer(&p.C[row*p.LdC+q*x.form.strip])
 	t.row = nil
 	if x.last && p.RowBias != nil {
 		t.row = unsafe.Pointer(&p.RowBias[row])
 	}
 	x.fetchNext(q, panels, x.count-left, left)
 	kind := t.kind
-	t.kind += 2 * (m - 1)
+	t.kind += (m - 1) * x.form.bodies()
 	x.compute()
 	t.kind = kind
 }
@@ -225,37 +253,20 @@ func (x *engine) tile(i, panels, q, left int) {
 func (x *engine) fetchNext(q, panels, done, left int) {
 	t, b := &x.t, &x.p.B
 	t.next, t.fetch, t.round = t.b, 0, 0
-	more := (q+1)*x.strip() < x.p.N
+	step := x.form.strip
+	more := (q+1)*step < x.p.N
 	switch {
-	case t.k == 0 || b.Columns != nil:
-	case b.Packed != nil:
-		if more && left <= 2 {
-			x.fetchPacked(q, panels, left)
-		}
+	case t.k == 0 || b.Columns != nil || b.Packed != nil: // a packed one fetches itself
 	case x.inPlace:
 		if at := x.k0 + fetchAhead; at < x.k1 {
-			t.next, t.fetch, t.round = unsafe.Pointer(&b.Data[at*b.Ld+q*x.strip()]), 4*b.Ld, 16*b.Ld
+			t.next, t.fetch, t.round = unsafe.Pointer(&b.Data[at*b.Ld+q*step]), 4*b.Ld, 16*b.Ld
 		}
 	case more && done < fetchTiles && !b.Trans:
 		row := x.k0 + cut(done, fetchTiles, t.k)
-		t.next, t.round = unsafe.Pointer(&b.Data[row*b.Ld+(q+1)*x.strip()]), 4*b.Ld
+		t.next, t.round = unsafe.Pointer(&b.Data[row*b.Ld+(q+1)*step]), 4*b.Ld
 	case more && done < fetchTiles && b.Ld == t.k:
-		tiles, width := min(fetchTiles, x.count), min(x.strip(), x.p.N-(q+1)*x.strip())
-		t.next = unsafe.Pointer(&b.Data[(q+1)*x.strip()*b.Ld+cut(done, tiles, width*t.k)])
-		t.fetch, t.round = 4*x.strip()/tiles, 16*x.strip()/tiles
+		tiles, width := min(fetchTiles, x.count), min(step, x.p.N-(q+1)*step)
+		t.next = unsafe.Pointer(&b.Data[(q+1)*step*b.Ld+cut(done, tiles, width*t.k)])
+		t.fetch, t.round = 4*step/tiles, 16*step/tiles
 	}
-}
-
-// fetchPacked lets the last two tiles of a strip, or the only one, fetch the
-// next strip of weights, which are too many for the nearer caches.
-func (x *engine) fetchPacked(q, panels, left int) {
-	t := &x.t
-	t.next, t.fetch = x.packedStrip(q+1), 8*x.lanes
-	if panels > 1 && (q+2)*x.strip() <= x.p.N {
-		t.fetch = 4 * x.lanes
-		if left == 1 {
-			t.next = unsafe.Add(t.next, t.fetch*t.k)
-		}
-	}
-	t.round = 4 * t.fetch
 }

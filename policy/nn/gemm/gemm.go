@@ -92,7 +92,8 @@ func (p *Product) Run() {
 		return
 	}
 	x := borrow(level)
-	x.run(p, share{0, x.panels(p.M), 0, x.strips(p.N)})
+	f := x.cutting(p)
+	x.run(p, share{0, f.panels(p.M), 0, f.strips(p.N)})
 	x.giveBack()
 }
 

@@ -10,6 +10,12 @@ func tileAVX512(t *tile)
 //go:noescape
 func tileAVX2(t *tile)
 
+//go:noescape
+func tallAVX512(t *tile)
+
+//go:noescape
+func tallAVX2(t *tile)
+
 // copyOne and copyTwo copy rows of at most one vector, or more than one and at
 // most two, of which the last has some lanes. Distances from row to row are in
 // bytes.
@@ -50,9 +56,14 @@ func transposeAVX512(dst *float32, dstRow int, src *float32, srcRow int, rows in
 func transposeAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, blocks int)
 
 func (x *engine) compute() {
-	if x.level == cpu.AVX512 {
+	switch {
+	case x.level == cpu.AVX512 && x.form.tall:
+		tallAVX512(&x.t)
+	case x.level == cpu.AVX512:
 		tileAVX512(&x.t)
-	} else {
+	case x.form.tall:
+		tallAVX2(&x.t)
+	default:
 		tileAVX2(&x.t)
 	}
 }

@@ -26,6 +26,14 @@ func (p *Packed) Right(tB bool, k, n int, b []float32, ldb int) *Packed {
 	return p.fill(false, k, n, Matrix{Data: b, Ld: ldb, Trans: tB})
 }
 
+// In lets p lie in memory of the bulk, enough for an operand (rows, columns).
+func (p *Packed) In(b *Bulk, rows, columns int) *Packed {
+	if need := rows*(columns+slack) + slack; cap(p.data) < need {
+		p.data = b.take(need)
+	}
+	return p
+}
+
 func (p *Packed) fill(left bool, rows, columns int, from Matrix) *Packed {
 	from.check("the operand", left, rows, columns)
 	p.level, p.left, p.rows, p.columns = cpu.Has, left, rows, columns

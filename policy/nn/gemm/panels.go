@@ -3,7 +3,7 @@ package gemm
 // packLeft packs all of A: block by block of k, in it panel by panel.
 func (x *engine) packLeft(to *Packed, a *Matrix) {
 	m, k := to.rows, to.columns
-	panels := x.panels(m)
+	panels := x.cutting(&Product{A: Matrix{Packed: to}}).panels(m)
 	for block, n := 0, blocksOf(k); block < n; block++ {
 		k0, k1 := cut(block, n, k), cut(block+1, n, k)
 		x.packPanels(to.data[k0*m:], a, 0, panels, panels, m, k0, k1)
@@ -15,8 +15,8 @@ func (x *engine) packRight(to *Packed, b *Matrix) {
 	k, n := to.rows, to.columns
 	for block, blocks := 0, blocksOf(k); block < blocks; block++ {
 		k0, k1 := cut(block, blocks, k), cut(block+1, blocks, k)
-		for j := 0; j < n && k1 > k0; j += x.strip() {
-			x.packStrip(to.data[k0*x.width(n)+j*(k1-k0):], b, j, min(x.strip(), n-j), k0, k1)
+		for j := 0; j < n && k1 > k0; j += x.lanes {
+			x.packStrip(to.data[k0*x.width(n)+j*(k1-k0):], b, j, min(x.lanes, n-j), k0, k1)
 		}
 	}
 }
@@ -38,7 +38,9 @@ func (x *engine) packPanels(to []float32, a *Matrix, lo, hi, panels, m, k0, k1 i
 		case a.Trans:
 			x.copyRows(panel, rows, a.Data[k0*a.Ld+row:], a.Ld, n, rows)
 		default:
-			x.transpose(panel, rows, a.Data[row*a.Ld+k0:], a.Ld, rows, n)
+			for at := (rows - 1) / x.lanes * x.lanes; at >= 0; at -= x.lanes { // what the later vector writes too much the earlier overwrites
+				x.transpose(panel[at:], rows, a.Data[(row+at)*a.Ld+k0:], a.Ld, min(x.lanes, rows-at), n)
+			}
 		}
 	}
 }

@@ -52,8 +52,9 @@ const partWork = 1 << 20
 // each goroutine, so that one that is held up leaves some to the others.
 func (j *job) split(n int) {
 	x, p := borrow(j.level), &j.p
-	panels, strips := x.panels(p.M), x.strips(p.N)
+	f := x.cutting(p)
 	x.giveBack()
+	panels, strips := f.panels(p.M), f.strips(p.N)
 	columns := p.N >= p.M
 	switch {
 	case panels < 2*n && strips >= n || p.A.Packed != nil:

@@ -41,24 +41,29 @@ var rowBase = []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12}
 
 // tiles writes the function that computes one tile of C, of up to rows x 2
 // vectors, with a body for every size.
-func (v vectors) tiles() {
-	TEXT("tile"+v.suffix, attr.NOSPLIT, "func(t *byte)")
-	Doc("tile" + v.suffix + " computes one tile of C.")
+func (v vectors) tiles() { v.bodies("tile", v.rows, 2) }
+
+// talls writes the function for tiles of one vector and up to tall rows, of
+// packed operands: B passes once, and is fetched on the way.
+func (v vectors) talls() { v.bodies("tall", v.tall, 1) }
+
+// bodies writes a function that computes one tile. Its kinds are (rows-1)*width
+// + vectors-1, and as many again for those whose last vector is not full where
+// that makes a difference.
+func (v vectors) bodies(name string, rows, width int) {
+	TEXT(name+v.suffix, attr.NOSPLIT, "func(t *byte)")
+	Doc(name + v.suffix + " computes one tile of C.")
 	Load(Param("t"), reg.RAX)
 	MOVQ(at(reg.RAX, tileKind), reg.RBX)
-	v.choose(0, v.kinds()-1)
-	for kind := range v.kinds() {
-		v.tile(kind)
-	}
-}
-
-// kinds of tiles: (rows-1)*2 + vectors-1, and as many again for those whose
-// last vector is not full where that makes a difference.
-func (v vectors) kinds() int {
+	kinds := 2 * rows * width
 	if v.masked {
-		return 2 * v.rows
+		kinds = rows * width
 	}
-	return 4 * v.rows
+	v.choose(0, kinds-1)
+	for kind := range kinds {
+		size := kind % (rows * width)
+		v.tile(kind, size/width+1, size%width+1, v.masked || kind >= rows*width, width == 1)
+	}
 }
 
 func (v vectors) label(name string, kind int) string { return fmt.Sprintf("%s%d", name, kind) }
@@ -89,9 +94,8 @@ type body struct {
 	tmp        []reg.VecPhysical
 }
 
-func (v vectors) tile(kind int) {
-	t := &body{vectors: v, kind: kind, m: kind%(2*v.rows)/2 + 1, n: kind%2 + 1}
-	t.last = v.masked || kind >= 2*v.rows
+func (v vectors) tile(kind, m, n int, last, tall bool) {
+	t := &body{vectors: v, kind: kind, m: m, n: n, last: last}
 	t.acc = func(i, j int) reg.VecPhysical { return v.reg(i*t.n + j) }
 	used := t.m * t.n
 	for range t.n {
@@ -107,7 +111,11 @@ func (v vectors) tile(kind int) {
 	}
 	Label(v.label("tile", kind))
 	t.start()
-	t.multiply()
+	if tall {
+		t.multiplyTall()
+	} else {
+		t.multiply()
+	}
 	t.finish()
 	VZEROUPPER()
 	RET()
@@ -252,6 +260,57 @@ func (t *body) multiplyPacked() {
 	Label(other + "k")
 	ADDQ(operand.Imm(unroll), reg.RBX)
 	Label(other)
+}
+
+// ahead is how many bytes before its use B is fetched by tall tiles: what comes
+// from the third-level cache takes about as long as the products of so much.
+const ahead = 8192
+
+// multiplyTall adds the products of BX columns of A with rows of B, both packed.
+func (t *body) multiplyTall() {
+	loop, rest, one, done := t.label("loop", t.kind), t.label("rest", t.kind), t.label("one", t.kind), t.label("done", t.kind)
+	SUBQ(operand.Imm(unroll), reg.RBX)
+	JL(operand.LabelRef(rest))
+	Label(loop)
+	for u := range unroll {
+		t.column(u)
+	}
+	t.advance(unroll)
+	SUBQ(operand.Imm(unroll), reg.RBX)
+	JGE(operand.LabelRef(loop))
+	Label(rest)
+	ADDQ(operand.Imm(unroll), reg.RBX)
+	JZ(operand.LabelRef(done))
+	Label(one)
+	t.column(0)
+	t.advance(1)
+	DECQ(reg.RBX)
+	JNZ(operand.LabelRef(one))
+	Label(done)
+}
+
+// column adds the products of column u of a packed panel.
+func (t *body) column(u int) {
+	size := 4 * t.lanes
+	VMOVUPS(at(reg.RDI, u*size), t.b[0])
+	if u*size%64 == 0 {
+		PREFETCHT0(at(reg.RDI, u*size+ahead))
+	}
+	for i := range t.m {
+		a := at(reg.R8, 4*(u*t.m+i))
+		if t.masked {
+			VFMADD231PS_BCST(a, t.b[0], t.acc(i, 0))
+			continue
+		}
+		tmp := t.tmp[i%len(t.tmp)]
+		VBROADCASTSS(a, tmp)
+		VFMADD231PS(t.b[0], tmp, t.acc(i, 0))
+	}
+}
+
+func (t *body) advance(columns int) {
+	ADDQ(operand.U32(uint32(columns*4*t.lanes)), reg.RDI)
+	ADDQ(operand.U32(uint32(columns*4*t.m)), reg.R8)
 }
 
 // each calls f for every accumulator.
