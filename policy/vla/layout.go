@@ -195,8 +195,8 @@ func (l *linear) forward(y, x []float32, n int) {
 }
 
 // packRows makes l the outputs lo to hi of each of so many equal parts of
-// from's, packed into the memory of an earlier pack or of the bulk.
-func (l *linear) packRows(from *linear, lo, hi, parts int, in *gemm.Bulk) {
+// from's, packed into the memory of an earlier pack or the store.
+func (l *linear) packRows(from *linear, lo, hi, parts int, to *store) {
 	w, b := make([]float32, 0, parts*(hi-lo)*from.in), l.b[:0]
 	for i := range parts {
 		at := i * from.out / parts
@@ -204,24 +204,39 @@ func (l *linear) packRows(from *linear, lo, hi, parts int, in *gemm.Bulk) {
 		b = append(b, from.b[at+lo:at+hi]...)
 	}
 	*l = linear{b: b, in: from.in, out: len(b), packed: l.packed}
-	l.pack(w, l.in, in)
+	l.pack(w, l.in, to)
 }
 
 // packColumns makes l the term of from that inputs lo to hi give, with or
 // without the bias.
-func (l *linear) packColumns(from *linear, lo, hi int, bias bool, in *gemm.Bulk) {
+func (l *linear) packColumns(from *linear, lo, hi int, bias bool, to *store) {
 	*l = linear{in: hi - lo, out: from.out, packed: l.packed}
 	if bias {
 		l.b = from.b
 	}
-	l.pack(from.w[lo:], from.in, in)
+	l.pack(from.w[lo:], from.in, to)
 }
 
-func (l *linear) pack(w []float32, ld int, in *gemm.Bulk) {
+// store is where packed weights lie, and how many rows they will be multiplied
+// with.
+type store struct {
+	bulk gemm.Bulk
+	rows int
+}
+
+// onceRows is up to how many rows it counts that each weight is read once: the
+// weights of a chunk come from the third-level cache.
+const onceRows = 32
+
+func (l *linear) pack(w []float32, ld int, to *store) {
 	if l.packed == nil {
-		l.packed = new(gemm.Packed).In(in, l.in, l.out)
+		l.packed = new(gemm.Packed).In(&to.bulk, l.in, l.out)
 	}
-	l.packed.Right(true, l.in, l.out, w, ld)
+	pack := l.packed.Right
+	if to.rows <= onceRows {
+		pack = l.packed.RightOnce
+	}
+	pack(true, l.in, l.out, w, ld)
 }
 
 // affine is the gain and bias of a layer normalisation.

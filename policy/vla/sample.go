@@ -3,7 +3,6 @@ package vla
 import (
 	"arfm/policy/flow"
 	"arfm/policy/nn/cpu"
-	"arfm/policy/nn/gemm"
 )
 
 // modulations are the outputs of all ada layers at the flow times of an Euler
@@ -66,7 +65,11 @@ func (ws *Workspace) pack() {
 	if ws.crew == nil && cpu.Has == cpu.Generic {
 		return
 	}
-	var bulk gemm.Bulk
+	var in store
+	items := 1 // that a worker takes at a time, at most
+	if ws.crew == nil {
+		items = (ws.maxB + len(ws.workers) - 1) / len(ws.workers)
+	}
 	for i, w := range ws.workers {
 		if i > 0 && ws.crew == nil {
 			w.sampled = ws.workers[0].sampled
@@ -79,7 +82,7 @@ func (ws *Workspace) pack() {
 		if ws.crew != nil {
 			p = &w.team
 		}
-		ws.model.w.share(w.sampled, &ws.model.Config, p, &bulk)
+		ws.model.w.share(w.sampled, &ws.model.Config, p, items, &in)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"runtime"
 
 	"arfm/policy/nn"
-	"arfm/policy/nn/gemm"
 	"arfm/policy/nn/vec"
 )
 
@@ -176,8 +175,8 @@ func (p *part) visionHeads(c *Config, n, np int) nn.Heads {
 }
 
 // share packs into to the weights that part p reads over and over, at first into
-// memory of the bulk. The others are the model's.
-func (w *weights) share(to *weights, c *Config, p *part, in *gemm.Bulk) {
+// memory of the store, for n items. The others are the model's.
+func (w *weights) share(to *weights, c *Config, p *part, n int, in *store) {
 	blocks, vision := to.blocks, to.vision
 	*to = *w
 	if blocks == nil {
@@ -188,15 +187,19 @@ func (w *weights) share(to *weights, c *Config, p *part, in *gemm.Bulk) {
 		b, from := &blocks[l], &w.blocks[l]
 		lo, hi := p.of(c.Heads)
 		lo, hi = lo*c.D/c.Heads, hi*c.D/c.Heads
-		b.ada = from.ada
+		b.ada, in.rows = from.ada, n*c.ContextTokens()
+		b.kv.packRows(&from.kv, lo, hi, 2, in)
+		in.rows = n * c.Horizon
 		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
 		b.o1.packColumns(&from.o1, lo, hi, p.i == 0, in)
 		b.q.packRows(&from.q, lo, hi, 1, in)
-		b.kv.packRows(&from.kv, lo, hi, 2, in)
 		b.o2.packColumns(&from.o2, lo, hi, p.i == 0, in)
 		lo, hi = p.of(from.f1.out)
 		b.f1.packRows(&from.f1, lo, hi, 1, in)
 		b.f2.packColumns(&from.f2, lo, hi, p.i == 0, in)
+	}
+	for _, cam := range c.Cameras {
+		in.rows = n * c.cameraTokens(cam)
 	}
 	for l := range vision {
 		b, from := &vision[l], &w.vision[l]

@@ -88,6 +88,8 @@ func BenchmarkGemm(b *testing.B) {
 		p := Product{M: s.m, N: s.n, K: s.k, Alpha: 1, A: Matrix{Data: x, Ld: lda, Trans: s.tA}, C: c, LdC: s.n}
 		p.B.Packed = new(Packed).Right(s.tB, s.k, s.n, y, ldb)
 		b.Run(s.name+"/packed", func(b *testing.B) { s.time(b, p.Run) })
+		p.B.Packed = new(Packed).RightOnce(s.tB, s.k, s.n, y, ldb)
+		b.Run(s.name+"/once", func(b *testing.B) { s.time(b, p.Run) })
 		b.Run(s.name+"/two", func(b *testing.B) { s.time(b, func() { p.Parallel(2) }) })
 	}
 }

@@ -40,7 +40,7 @@ type tile struct {
 	c           unsafe.Pointer
 	cRow        int
 	k           int
-	next        unsafe.Pointer // is fetched into the cache meanwhile
+	next        uintptr        // is fetched into the cache meanwhile; no pointer, as it may lie behind an operand
 	column, row unsafe.Pointer // biases
 	alpha, beta float32
 	low, high   float32
@@ -53,9 +53,7 @@ type tile struct {
 
 // engine computes products at one level, for one goroutine at a time. A is cut
 // into panels of rows and B into strips of columns; a panel and a strip make a
-// tile. A packed B has strips of one vector: with as many rows as there are
-// registers it passes once, which is what counts for weights that no near cache
-// holds.
+// tile.
 type engine struct {
 	t     tile
 	level cpu.Level
@@ -94,11 +92,11 @@ type form struct {
 	tall  bool
 }
 
-// cutting is the form of p: tall where B is packed, unless A is packed too, in panels for two
-// vectors.
+// cutting is the form of p: a B that is read once has strips of one vector, and
+// tall tiles unless A is packed, in panels for two.
 func (x *engine) cutting(p *Product) form {
 	switch {
-	case p.B.Packed == nil:
+	case p.B.Packed == nil || !p.B.Packed.once:
 		return form{x.rows, 2 * x.lanes, false}
 	case p.A.Packed != nil:
 		return form{x.rows, x.lanes, false}
@@ -217,7 +215,7 @@ func (x *engine) columns(q int) (at, n int) {
 }
 
 func (x *engine) packedStrip(q int) unsafe.Pointer {
-	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.lanes*x.t.k])
+	return unsafe.Pointer(&x.p.B.Packed.data[x.k0*x.width(x.p.N)+q*x.form.strip*x.t.k])
 }
 
 // tile computes the tile of panel i and strip q, after which as many panels are
@@ -252,21 +250,39 @@ func (x *engine) tile(i, panels, q, left int) {
 // numbers of B that come next.
 func (x *engine) fetchNext(q, panels, done, left int) {
 	t, b := &x.t, &x.p.B
-	t.next, t.fetch, t.round = t.b, 0, 0
+	t.next, t.fetch, t.round = uintptr(t.b), 0, 0
 	step := x.form.strip
 	more := (q+1)*step < x.p.N
 	switch {
-	case t.k == 0 || b.Columns != nil || b.Packed != nil: // a packed one fetches itself
+	case t.k == 0 || b.Columns != nil || b.Packed != nil && b.Packed.once: // tall tiles fetch themselves
+	case b.Packed != nil:
+		if more && left <= 2 {
+			x.fetchPacked(q, panels, left)
+		}
 	case x.inPlace:
 		if at := x.k0 + fetchAhead; at < x.k1 {
-			t.next, t.fetch, t.round = unsafe.Pointer(&b.Data[at*b.Ld+q*step]), 4*b.Ld, 16*b.Ld
+			t.next, t.fetch, t.round = uintptr(unsafe.Pointer(&b.Data[at*b.Ld+q*step])), 4*b.Ld, 16*b.Ld
 		}
 	case more && done < fetchTiles && !b.Trans:
 		row := x.k0 + cut(done, fetchTiles, t.k)
-		t.next, t.round = unsafe.Pointer(&b.Data[row*b.Ld+(q+1)*step]), 4*b.Ld
+		t.next, t.round = uintptr(unsafe.Pointer(&b.Data[row*b.Ld+(q+1)*step])), 4*b.Ld
 	case more && done < fetchTiles && b.Ld == t.k:
 		tiles, width := min(fetchTiles, x.count), min(step, x.p.N-(q+1)*step)
-		t.next = unsafe.Pointer(&b.Data[(q+1)*step*b.Ld+cut(done, tiles, width*t.k)])
+		t.next = uintptr(unsafe.Pointer(&b.Data[(q+1)*step*b.Ld+cut(done, tiles, width*t.k)]))
 		t.fetch, t.round = 4*step/tiles, 16*step/tiles
 	}
+}
+
+// fetchPacked lets the last two tiles of a strip, or the only one, fetch the
+// next strip of weights, which are too many for the nearer caches.
+func (x *engine) fetchPacked(q, panels, left int) {
+	t := &x.t
+	t.next, t.fetch = uintptr(x.packedStrip(q+1)), 8*x.lanes
+	if panels > 1 && (q+2)*x.form.strip <= x.p.N {
+		t.fetch = 4 * x.lanes
+		if left == 1 {
+			t.next += uintptr(t.fetch * t.k)
+		}
+	}
+	t.round = 4 * t.fetch
 }

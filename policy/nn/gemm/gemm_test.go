@@ -31,6 +31,7 @@ type problem struct {
 	before  []float32 // C as it was
 	packA   bool
 	packB   bool
+	once    bool
 	packers [2]Packed
 }
 
@@ -76,7 +77,7 @@ func draw(r *rand.Rand, m, n, k int) *problem {
 	if r.IntN(4) == 0 {
 		p.Clip, p.Low, p.High = true, -1, float32(r.IntN(3))
 	}
-	p.packA, p.packB = r.IntN(3) == 0, r.IntN(3) == 0
+	p.packA, p.packB, p.once = r.IntN(3) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 	return p
 }
 
@@ -88,7 +89,11 @@ func (p *problem) result(workers int) []float32 {
 		q.A = Matrix{Packed: p.packers[0].Left(p.A.Trans, p.M, p.K, p.A.Data, p.A.Ld)}
 	}
 	if p.packB && p.B.Columns == nil {
-		q.B = Matrix{Packed: p.packers[1].Right(p.B.Trans, p.K, p.N, p.B.Data, p.B.Ld)}
+		pack := p.packers[1].Right
+		if p.once {
+			pack = p.packers[1].RightOnce
+		}
+		q.B = Matrix{Packed: pack(p.B.Trans, p.K, p.N, p.B.Data, p.B.Ld)}
 	}
 	if workers > 0 {
 		q.Parallel(workers)
@@ -151,8 +156,8 @@ func (p *problem) compare(t *testing.T, label string, got []float32) {
 func (c *Columns) at(k, j int) float32 { return c.Image[c.Offsets[k]+j/c.Width*c.Step+j%c.Width] }
 
 func (p *problem) String() string {
-	return fmt.Sprintf("(%d, %d, %d) trans %v %v ld %d %d %d alpha %v beta %v bias %v %v clip %v packed %v %v",
-		p.M, p.N, p.K, p.A.Trans, p.B.Trans, p.A.Ld, p.B.Ld, p.LdC, p.Alpha, p.Beta, p.ColumnBias != nil, p.RowBias != nil, p.Clip, p.packA, p.packB)
+	return fmt.Sprintf("(%d, %d, %d) trans %v %v ld %d %d %d alpha %v beta %v bias %v %v clip %v packed %v %v once %v",
+		p.M, p.N, p.K, p.A.Trans, p.B.Trans, p.A.Ld, p.B.Ld, p.LdC, p.Alpha, p.Beta, p.ColumnBias != nil, p.RowBias != nil, p.Clip, p.packA, p.packB, p.once)
 }
 
 // check computes p at every level, alone and on several goroutines.

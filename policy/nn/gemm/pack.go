@@ -12,17 +12,28 @@ import (
 type Packed struct {
 	level         cpu.Level
 	left          bool
+	once          bool
 	rows, columns int
 	data          []float32
 }
 
 // Left packs op(A) (m, k). It takes over the receiver's memory.
 func (p *Packed) Left(tA bool, m, k int, a []float32, lda int) *Packed {
+	p.once = false
 	return p.fill(true, m, k, Matrix{Data: a, Ld: lda, Trans: tA})
 }
 
 // Right packs op(B) (k, n). It takes over the receiver's memory.
 func (p *Packed) Right(tB bool, k, n int, b []float32, ldb int) *Packed {
+	p.once = false
+	return p.fill(false, k, n, Matrix{Data: b, Ld: ldb, Trans: tB})
+}
+
+// RightOnce is Right for products of few rows, up to two dozen or so, with
+// operands that no near cache holds: each number passes once, in tiles of one
+// vector and as many rows as there are registers, and is fetched on the way.
+func (p *Packed) RightOnce(tB bool, k, n int, b []float32, ldb int) *Packed {
+	p.once = true
 	return p.fill(false, k, n, Matrix{Data: b, Ld: ldb, Trans: tB})
 }
 

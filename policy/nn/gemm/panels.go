@@ -12,11 +12,11 @@ func (x *engine) packLeft(to *Packed, a *Matrix) {
 
 // packRight packs all of B: block by block of k, in it strip by strip.
 func (x *engine) packRight(to *Packed, b *Matrix) {
-	k, n := to.rows, to.columns
+	k, n, strip := to.rows, to.columns, x.cutting(&Product{B: Matrix{Packed: to}}).strip
 	for block, blocks := 0, blocksOf(k); block < blocks; block++ {
 		k0, k1 := cut(block, blocks, k), cut(block+1, blocks, k)
-		for j := 0; j < n && k1 > k0; j += x.lanes {
-			x.packStrip(to.data[k0*x.width(n)+j*(k1-k0):], b, j, min(x.lanes, n-j), k0, k1)
+		for j := 0; j < n && k1 > k0; j += strip {
+			x.packStrip(to.data[k0*x.width(n)+j*(k1-k0):], b, j, min(strip, n-j), k0, k1)
 		}
 	}
 }
