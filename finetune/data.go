@@ -55,7 +55,7 @@ type dataset struct {
 	heldOut  part
 
 	// Of train.chunks, N of them.
-	returns   []float64 // return-to-go; 0 without rewards
+	returns   []float64 // return-to-go; NaN where no reward is known
 	groups    []string  // names of those that are compared
 	advantage []float64
 }

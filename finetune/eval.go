@@ -255,8 +255,12 @@ type field struct {
 	b     *vla.Batch
 }
 
-var _ objective.Field = (*field)(nil)
+var _ objective.Predictor = (*field)(nil)
 
-func (f *field) Params() []float32             { return f.model.Params.Data }
-func (f *field) Velocity(out []float32)        { f.model.Velocity(f.ws, f.b, out) }
+func (f *field) Params() []float32                { return f.model.Params.Data }
+func (f *field) Velocity(out []float32)           { f.model.Velocity(f.ws, f.b, out) }
+func (f *field) Predict(out, predicted []float32) { f.model.Predict(f.ws, f.b, out, predicted) }
+func (f *field) PredictBackward(dOut, dPredicted, grad []float32) {
+	f.model.PredictBackward(f.ws, f.b, dOut, dPredicted, grad)
+}
 func (f *field) Backward(dOut, grad []float32) { f.model.Backward(f.ws, f.b, dOut, grad) }

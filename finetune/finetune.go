@@ -75,6 +75,16 @@ func (f *timedField) Backward(dOut, grad []float32) {
 	f.field.Backward(dOut, grad)
 }
 
+func (f *timedField) Predict(out, predicted []float32) {
+	defer f.since(time.Now())
+	f.field.Predict(out, predicted)
+}
+
+func (f *timedField) PredictBackward(dOut, dPredicted, grad []float32) {
+	defer f.since(time.Now())
+	f.field.PredictBackward(dOut, dPredicted, grad)
+}
+
 func (f *timedField) since(start time.Time) { f.spent += time.Since(start) }
 
 // setUp builds what training on the episodes takes, after begin.
@@ -90,6 +100,9 @@ func (t *trainer) setUp(ctx context.Context, episodes []bags.Episode) (err error
 		if t.stats, err = t.data.stats(); err != nil {
 			return err
 		}
+	}
+	if err := t.prepare(); err != nil {
+		return err
 	}
 	if err := t.data.use(t.model.Config, t.stats); err != nil {
 		return err
@@ -135,7 +148,7 @@ func (t *trainer) begin(saved *state) (err error) {
 		if err := t.same(saved); err != nil {
 			return err
 		}
-		asked := t.o.Model.For(t.contract).With(t.encoders)
+		asked := t.asked()
 		if len(saved.model.StateFields) == 0 {
 			asked.StateFields = nil // begun before fields of the state had tokens
 		}
@@ -145,14 +158,24 @@ func (t *trainer) begin(saved *state) (err error) {
 		t.stats, t.parent = saved.stats, saved.parent
 		t.model, err = vla.NewZero(saved.model)
 	case init != nil:
-		t.model, t.stats, t.parent = init.Model, init.Stats, init.Hash
+		t.stats, t.parent = init.Stats, init.Hash
+		if t.model, err = init.Model.WithCondition(t.obj.Needs().Condition, t.o.Seed); errors.Is(err, vla.ErrConfig) {
+			err = fmt.Errorf("%w: checkpoint %s has learned with objective %s, which tells the policy something that %s does not; start from one of bc, or go on with %s", ErrOptions, t.o.Init, init.Objective, t.o.Objective, init.Objective)
+		}
 	default:
-		t.model, err = vla.New(t.o.Model.For(t.contract).With(t.encoders), t.o.Seed)
+		t.model, err = vla.New(t.asked(), t.o.Seed)
 	}
 	if err != nil {
 		return err
 	}
 	return t.model.Config.Fits(t.contract)
+}
+
+// asked is the architecture of a model that begins from random weights.
+func (t *trainer) asked() vla.Config {
+	c := t.o.Model.For(t.contract).With(t.encoders)
+	c.Condition = t.obj.Needs().Condition
+	return c
 }
 
 // agree sets the contract, where none was given that of what the run starts
@@ -192,7 +215,7 @@ func (t *trainer) compile() (err error) {
 	if t.step, err = objective.Compile(t.field, t.obj, t.o.Batch, c.Horizon, c.ActionDim); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	t.batch.target, t.batch.mask = t.step.Target, t.step.Mask
+	t.batch.target, t.batch.mask, t.batch.in.Told = t.step.Target, t.step.Mask, t.step.Told
 	if t.adam, err = optim.New(t.o.Optim, t.model.Params.Data); err != nil {
 		return err
 	}
@@ -247,6 +270,9 @@ func (t *trainer) advance() (Line, error) {
 			return Line{}, err
 		}
 		t.step.Advantage[i] = float32(t.data.advantage[k])
+		if n := len(t.step.Told) / t.o.Batch; n > 0 {
+			t.obj.(objective.Teller).Tell(t.step.Told[i*n:(i+1)*n], k, t.streams.Get(streamTell).Rand)
+		}
 	}
 	t.batch.noise(t.o.Batch, t.streams.Get(streamNoise), t.streams.Get(streamTau), t.tau)
 	lap(&t.spent.Data)

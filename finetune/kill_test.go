@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"arfm/finetune/objective"
 	"arfm/policy/checkpoint"
 	"arfm/policy/contract"
 )
@@ -27,8 +29,9 @@ import (
 const (
 	envOut   = "ARFM_TEST_TRAIN_OUT"
 	envSteps = "ARFM_TEST_TRAIN_STEPS"
+	envWhich = "ARFM_TEST_TRAIN_OBJECTIVE"
 	envLimit = "ARFM_TEST_FILE_LIMIT" // bytes a file may have, as on a full disk
-	envKills = "ARFM_TEST_KILLS"      // how often TestKill kills; 5 if unset
+	envKills = "ARFM_TEST_KILLS"      // how often TestKill kills a run; 2 if unset
 )
 
 func TestMain(m *testing.M) {
@@ -62,6 +65,7 @@ func child(out string) int {
 // than its state says.
 func beginOrResume(c *contract.Contract, out string, steps int64) error {
 	o := killOptions(out, steps)
+	o.Objective = cmp.Or(os.Getenv(envWhich), o.Objective)
 	if _, err := os.Stat(o.statePath()); err == nil {
 		saved, err := ReadSaved(out)
 		if err != nil {
@@ -139,19 +143,27 @@ func watch(dir string, stop <-chan struct{}, loads *atomic.Int64, report func(er
 	}
 }
 
-// TestKill kills a run with SIGKILL at random moments and resumes it; it must
-// end with the weights, the state and the log of a run that nobody killed.
+// TestKill kills a run with SIGKILL at random moments and resumes it, with each
+// objective; it must end with the weights, the state and the log of a run that
+// nobody killed.
 func TestKill(t *testing.T) {
-	kills := 5
+	kills := 2
 	if s := os.Getenv(envKills); s != "" {
 		var err error
 		if kills, err = strconv.Atoi(s); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for _, name := range objective.Names() {
+		t.Run(name, func(t *testing.T) { killed(t, name, kills) })
+	}
+}
+
+func killed(t *testing.T, name string, kills int) {
 	steps := int64(80 * (kills + 1))
 	c := newContract(t, false, true)
 	whole := killOptions(t.TempDir(), steps)
+	whole.Objective = name
 	want, err := Train(context.Background(), episodes(c, 9, 20), c, whole)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +174,7 @@ func TestKill(t *testing.T) {
 	var readers sync.WaitGroup
 	stop := make(chan struct{})
 	readers.Go(func() { watch(dir, stop, &loads, func(err error) { t.Errorf("torn: %v", err) }) })
-	done := killAndResume(t, dir, steps, kills)
+	done := killAndResume(t, dir, name, steps, kills)
 	close(stop)
 	readers.Wait()
 	last := broken.checkpointPath(steps)
@@ -191,11 +203,11 @@ func TestKill(t *testing.T) {
 // killAndResume runs the child until it ends by itself and returns how many
 // times it was killed before: some steps into its life, and a little later, so
 // that kills fall into steps and into saves.
-func killAndResume(t *testing.T, dir string, steps int64, kills int) (killed int) {
+func killAndResume(t *testing.T, dir, objective string, steps int64, kills int) (killed int) {
 	rng := rand.New(rand.NewPCG(1, uint64(kills)))
 	for {
 		lines := countLines(dir)
-		cmd, errs := start(t, dir, steps)
+		cmd, errs := start(t, dir, steps, envWhich+"="+objective)
 		ended := make(chan struct{})
 		if killed < kills {
 			target, delay := lines+1+rng.IntN(40), time.Duration(rng.IntN(30_000))*time.Microsecond

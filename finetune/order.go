@@ -12,6 +12,7 @@ const (
 	streamOrder = "order"   // the order of the chunks
 	streamNoise = "noise"   // eps of the training batches
 	streamTau   = "tau"     // flow times of the training batches
+	streamTell  = "told"    // what is left to chance in what the policy is told
 	streamEval  = "heldout" // eps and tau of every held-out evaluation, started anew each time
 )
 

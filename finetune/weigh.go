@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"arfm/finetune/advantage"
+	"arfm/finetune/objective"
 	"arfm/finetune/reward"
 	"arfm/policy/contract"
 )
@@ -44,7 +47,12 @@ func (t *trainer) weigh(ctx context.Context) error {
 		return fmt.Errorf("%w, and objective %s tells chunks apart by them: there is none in %s and no outcome, and the contract's reward has no dense term; label the bags, change the reward or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
 	}
 	d.advantage = make([]float64, n)
-	delete(groups, string(reward.Nothing))
+	if g := groups[string(reward.Nothing)]; g != nil {
+		for _, at := range g.at {
+			d.returns[at] = math.NaN()
+		}
+		delete(groups, string(reward.Nothing))
+	}
 	for _, g := range groups {
 		adv, err := advantage.Compute(g.returns, g.from, t.o.Advantage)
 		if err != nil {
@@ -80,6 +88,28 @@ func (t *trainer) rate(ctx context.Context) ([]reward.Rewards, error) {
 		return nil, fmt.Errorf("%w: %w", ErrData, err)
 	}
 	return all, nil
+}
+
+// prepare shows the objective what is known of the training chunks, where it
+// tells the policy something of them.
+func (t *trainer) prepare() error {
+	teller, ok := t.obj.(objective.Teller)
+	if !ok {
+		return nil
+	}
+	c := objective.Chunks{Returns: t.data.returns, Advantages: t.data.advantage, Groups: t.data.groups}
+	if t.obj.Needs().Returns {
+		if t.stats.Return == nil {
+			known := slices.DeleteFunc(slices.Clone(c.Returns), math.IsNaN)
+			m, with := contract.Describe(known), *t.stats
+			with.Return, t.stats = &m, &with
+		}
+		c.Return = t.stats.Return
+	}
+	if err := teller.Prepare(c); err != nil {
+		return fmt.Errorf("%w: %w", ErrData, err)
+	}
+	return nil
 }
 
 // rewardPlaces names where the rewards of a contract are looked for.

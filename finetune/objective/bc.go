@@ -19,12 +19,7 @@ func (BC) Needs() Needs { return Needs{} }
 
 // Loss returns mean l.
 func (BC) Loss(in Inputs) (loss, weights *gorgonia.Node, err error) {
-	weights, err = Weigh("bc", in.L, in.Advantage, func(l, _, w []float32) error {
-		for i := range w {
-			w[i] = float32(1 / float64(len(w)))
-		}
-		return nil
-	})
+	weights, err = uniform("bc", in)
 	if err != nil {
 		return nil, nil, err
 	}

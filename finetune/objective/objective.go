@@ -13,8 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"gorgonia.org/gorgonia"
+
+	"arfm/policy/contract"
+	"arfm/policy/vla"
 )
 
 // ErrNotFinite says that a loss or an advantage is NaN or infinite.
@@ -33,12 +37,38 @@ type Objective interface {
 type Inputs struct {
 	L         *gorgonia.Node // (B) flow matching loss of each sample, in squared normalised actions
 	Advantage *gorgonia.Node // (B) of its chunk
+	// With a condition of K numbers:
+	Told      *gorgonia.Node // (B*K) what the policy is told
+	Predicted *gorgonia.Node // (B*K) what its head predicts; nil without one
 }
 
 // Needs is what an objective asks of whoever trains, beside the losses. The zero
 // value asks for nothing.
 type Needs struct {
 	Rewards bool // it tells chunks apart by their rewards: without any it makes no sense
+	// Condition is what the policy is told beside the observation, in training
+	// by the objective, which is a Teller then, and where it runs as the
+	// condition says. It goes into the checkpoint.
+	Condition *vla.Condition
+	Returns   bool // the moments of the returns go into the checkpoint's statistics
+}
+
+// Teller is an objective with a condition.
+type Teller interface {
+	// Prepare sees the chunks of the training split before the first step.
+	Prepare(Chunks) error
+	// Tell fills dst (K) with what the policy is told of a chunk.
+	Tell(dst []float32, chunk int, r *rand.Rand)
+}
+
+// Chunks is what is known of the N chunks of the training split.
+type Chunks struct {
+	Returns    []float64 // (N) return-to-go in the reward's unit; NaN where no reward is known
+	Advantages []float64 // (N) 0 where no reward is known
+	Groups     []string  // (N) name of those that a chunk is compared with
+	// Return describes the returns, those of the checkpoint that training
+	// started from if it has them; nil without Needs.Returns.
+	Return *contract.Moments
 }
 
 // Measurer is an Objective that has figures of its own; Measure adds those of
@@ -59,6 +89,8 @@ type Metrics struct {
 	WeightMax float64 `json:"w_max"`
 	ESS       float64 `json:"ess"`     // effective sample size 1 / sum w^2
 	Entropy   float64 `json:"entropy"` // -sum w log w, nats
+	// Figures are the objective's own, by name.
+	Figures map[string]float64 `json:"figures,omitempty"`
 }
 
 func (m *Metrics) fill(loss float64, l, w []float32) {
@@ -100,6 +132,16 @@ func weighted(w, l *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	return gorgonia.Sum(product)
+}
+
+// uniform returns weights of 1/B.
+func uniform(name string, in Inputs) (*gorgonia.Node, error) {
+	return Weigh(name, in.L, in.Advantage, func(_, _, w []float32) error {
+		for i := range w {
+			w[i] = float32(1 / float64(len(w)))
+		}
+		return nil
+	})
 }
 
 // centre writes adv minus its mean into r and returns the root mean square of

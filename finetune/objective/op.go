@@ -58,9 +58,9 @@ type weighOp struct {
 	err error         // of the last run: Gorgonia's own error hides it from errors.Is
 }
 
-// Weigh returns a node of shape (B) that f fills on every run from the losses
-// l and the advantages adv, both (B). No gradient flows through it. f must keep
-// none of the slices.
+// Weigh returns a node of the shape of l that f fills on every run from two
+// vectors, such as the losses l and the advantages adv. No gradient flows
+// through it. f must keep none of the slices.
 func Weigh(name string, l, adv *gorgonia.Node, f func(l, adv, w []float32) error) (*gorgonia.Node, error) {
 	out := tensor.New(tensor.WithShape(l.Shape().Clone()...), tensor.Of(tensor.Float32))
 	return gorgonia.ApplyOp(&weighOp{base: newBase("weigh "+name, 2), f: f, out: out}, l, adv)
@@ -85,22 +85,37 @@ func (op *weighOp) SymDiff(_ gorgonia.Nodes, _, _ *gorgonia.Node) (gorgonia.Node
 	return nil, fmt.Errorf("%s has no gradient", op.name)
 }
 
-// velocityOp is a Field as one node: parameters (P) to velocities (B, H*A).
+// velocityOp is a Field as one node: parameters (P) to velocities (B, H*A). Of a
+// Predictor the node is a vector: velocities, then predictions.
 type velocityOp struct {
 	base
 	field Field
-	out   *tensor.Dense // (B, H*A)
+	heads Predictor     // the field, where predictions are asked for; nil otherwise
+	split int           // B*H*A
+	out   *tensor.Dense // (B, H*A) or (B*H*A + B*K)
 	grad  *tensor.Dense // (P), over the caller's gradient
 }
 
-func (op *velocityOp) Type() hm.Type { return hm.NewFnType(vector(), matrix()) }
+func (op *velocityOp) Type() hm.Type { return hm.NewFnType(vector(), op.outType()) }
+
+func (op *velocityOp) outType() hm.Type {
+	if op.heads != nil {
+		return vector()
+	}
+	return matrix()
+}
 
 func (op *velocityOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return op.out.Shape().Clone(), nil
 }
 
 func (op *velocityOp) Do(...gorgonia.Value) (gorgonia.Value, error) {
-	op.field.Velocity(floats(op.out))
+	if op.heads == nil {
+		op.field.Velocity(floats(op.out))
+		return op.out, nil
+	}
+	out := floats(op.out)
+	op.heads.Predict(out[:op.split], out[op.split:])
 	return op.out, nil
 }
 
@@ -120,7 +135,8 @@ type backwardOp struct {
 }
 
 func (op *backwardOp) Type() hm.Type {
-	return hm.NewFnType(vector(), matrix(), matrix(), vector())
+	out := op.velocity.outType()
+	return hm.NewFnType(vector(), out, out, vector())
 }
 
 func (op *backwardOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
@@ -128,6 +144,67 @@ func (op *backwardOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) 
 }
 
 func (op *backwardOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
-	op.velocity.field.Backward(floats(in[2]), floats(op.velocity.grad))
-	return op.velocity.grad, nil
+	v, d := op.velocity, floats(in[2])
+	if v.heads == nil {
+		v.field.Backward(d, floats(v.grad))
+		return v.grad, nil
+	}
+	v.heads.PredictBackward(d[:v.split], d[v.split:], floats(v.grad))
+	return v.grad, nil
+}
+
+// windowOp is a part of a vector in another shape.
+type windowOp struct {
+	base
+	lo  int
+	out *tensor.Dense
+	all int // elements of the vector
+}
+
+// window returns elements lo and on of the vector x, in the given shape.
+func window(x *gorgonia.Node, lo int, shape ...int) (*gorgonia.Node, error) {
+	out := tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
+	return gorgonia.ApplyOp(&windowOp{base: newBase("window", 1), lo: lo, out: out, all: x.Shape().TotalSize()}, x)
+}
+
+func (op *windowOp) outType() hm.Type {
+	return gorgonia.TensorType{Dims: op.out.Dims(), Of: tensor.Float32}
+}
+func (op *windowOp) Type() hm.Type { return hm.NewFnType(vector(), op.outType()) }
+
+func (op *windowOp) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return op.out.Shape().Clone(), nil
+}
+
+func (op *windowOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+	copy(floats(op.out), floats(in[0])[op.lo:])
+	return op.out, nil
+}
+
+func (op *windowOp) DiffWRT(int) []bool { return []bool{true} }
+
+func (op *windowOp) SymDiff(_ gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	back := &windowBackOp{newBase("window backward", 1), op, tensor.New(tensor.WithShape(op.all), tensor.Of(tensor.Float32))}
+	n, err := gorgonia.ApplyOp(back, grad)
+	return gorgonia.Nodes{n}, err
+}
+
+// windowBackOp puts the gradient of a window among zeros.
+type windowBackOp struct {
+	base
+	window *windowOp
+	out    *tensor.Dense
+}
+
+func (op *windowBackOp) Type() hm.Type { return hm.NewFnType(op.window.outType(), vector()) }
+
+func (op *windowBackOp) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return op.out.Shape().Clone(), nil
+}
+
+func (op *windowBackOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+	out := floats(op.out)
+	clear(out) // the machine adds the other windows' gradients in place
+	copy(out[op.window.lo:], floats(in[0]))
+	return op.out, nil
 }

@@ -19,14 +19,25 @@ type Field interface {
 	Backward(dOut, grad []float32)
 }
 
+// Predictor is a Field that also predicts what an objective's condition tells it,
+// K numbers a sample.
+type Predictor interface {
+	Field
+	// Predict fills out (B, H*A) and predicted (B, K) for the loaded batch.
+	Predict(out, predicted []float32)
+	// PredictBackward is Backward with dL/dpredicted (B, K).
+	PredictBackward(dOut, dPredicted, grad []float32)
+}
+
 // Step is a training step, compiled once and run for every batch: velocities,
 // masked squared errors, the objective's loss and the gradient. Fill Target,
-// Mask and Advantage and load the field's batch, then call Run.
+// Mask, Advantage and Told and load the field's batch, then call Run.
 type Step struct {
 	B, H, A   int
 	Target    []float32 // (B, H, A) u = A - eps
 	Mask      []float32 // (B, H) 1 where the action is of the episode, 0 where it is padding
 	Advantage []float32 // (B)
+	Told      []float32 // (B, K) condition; nil without one
 	Grad      []float32 // (P) of the last Run
 
 	obj        Objective
@@ -57,23 +68,47 @@ func Compile(field Field, obj Objective, b, h, a int) (*Step, error) {
 	theta := s.input("theta", params, len(params))
 	target, share := s.input("target", s.Target, b, h*a), s.input("share", s.share, b, h*a)
 	adv := s.input("advantage", s.Advantage, b)
-	velocity, err := gorgonia.ApplyOp(&velocityOp{
-		base: newBase("velocity", 1), field: field,
-		out:  tensor.New(tensor.WithShape(b, h*a), tensor.Of(tensor.Float32)),
-		grad: tensor.New(tensor.WithShape(len(params)), tensor.WithBacking(s.Grad)),
-	}, theta)
+	in := Inputs{Advantage: adv}
+	if t := obj.Needs().Condition; t != nil {
+		s.Told = make([]float32, b*t.Size)
+		in.Told = s.input("told", s.Told, len(s.Told))
+	}
+	velocity, err := s.network(field, theta, &in)
 	if err != nil {
 		return nil, fmt.Errorf("compile the training step: %w", err)
 	}
-	l, err := sampleLosses(velocity, target, share)
-	if err != nil {
+	if in.L, err = sampleLosses(velocity, target, share); err != nil {
 		return nil, fmt.Errorf("compile the training step: %w", err)
 	}
-	if err := s.differentiate(l, adv, theta); err != nil {
+	if err := s.differentiate(in, theta); err != nil {
 		return nil, fmt.Errorf("compile objective %s: %w", obj.Name(), err)
 	}
 	s.vm = gorgonia.NewTapeMachine(s.graph)
 	return s, nil
+}
+
+// network returns the velocities (B, H*A) and adds predictions to in.
+func (s *Step) network(field Field, theta *gorgonia.Node, in *Inputs) (*gorgonia.Node, error) {
+	op := &velocityOp{
+		base: newBase("velocity", 1), field: field, split: s.B * s.H * s.A,
+		out:  tensor.New(tensor.WithShape(s.B, s.H*s.A), tensor.Of(tensor.Float32)),
+		grad: tensor.New(tensor.WithShape(len(s.Grad)), tensor.WithBacking(s.Grad)),
+	}
+	if t := s.obj.Needs().Condition; t != nil && t.Predicted {
+		heads, ok := field.(Predictor)
+		if !ok {
+			return nil, fmt.Errorf("objective %s needs a network that predicts its condition, and %T does not", s.obj.Name(), field)
+		}
+		op.heads, op.out = heads, tensor.New(tensor.WithShape(op.split+len(s.Told)), tensor.Of(tensor.Float32))
+	}
+	out, err := gorgonia.ApplyOp(op, theta)
+	if err != nil || op.heads == nil {
+		return out, err
+	}
+	if in.Predicted, err = window(out, op.split, len(s.Told)); err != nil {
+		return nil, err
+	}
+	return window(out, 0, s.B, s.H*s.A)
 }
 
 func (s *Step) input(name string, backing []float32, shape ...int) *gorgonia.Node {
@@ -100,8 +135,9 @@ func sampleLosses(v, u, share *gorgonia.Node) (*gorgonia.Node, error) {
 	return gorgonia.Sum(counted, 1)
 }
 
-func (s *Step) differentiate(l, adv, theta *gorgonia.Node) error {
-	loss, weights, err := s.obj.Loss(Inputs{L: l, Advantage: adv})
+func (s *Step) differentiate(in Inputs, theta *gorgonia.Node) error {
+	l := in.L
+	loss, weights, err := s.obj.Loss(in)
 	if err != nil {
 		return err
 	}

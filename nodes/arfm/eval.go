@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spf13/pflag"
+
 	"arfm/nodes/eval"
 	"arfm/nodes/sim"
 	"arfm/nodes/sim/mujoco"
@@ -18,11 +20,19 @@ import (
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
+// guidanceFlag adds the flag of those who run a policy.
+func guidanceFlag(fs *pflag.FlagSet, weight *float64) {
+	fs.Float64Var(weight, "guidance", 1, "recap: how far chunks are moved from those of a policy that is not told to do well; 1 is not at all, more takes a second evaluation of the network in each step")
+}
+
+func guidanceFits(weight float64) bool { return weight > 0 && weight <= 100 }
+
 // evalFlags are the flags of arfm eval as they are written.
 type evalFlags struct {
 	suite, path, video  string
 	tasks               []int
 	deterministic, json bool
+	guidance            float64
 }
 
 func evalCommand() *command {
@@ -37,6 +47,7 @@ func evalCommand() *command {
 	fs.Float64Var(&o.ActionNoise, "action-noise", 0, "standard deviation of noise on every action, rad (gripper: m)")
 	fs.IntVar(&o.ReplanRows, "replan", 0, "rows of a chunk to execute before the next, at most all (default: half)")
 	fs.IntVar(&o.Workers, "workers", 2, "episodes at a time; the result does not depend on it")
+	guidanceFlag(fs, &f.guidance)
 	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.StringVar(&f.video, "video", "", "film the first episode of each task: FILE.mp4, FILE.gif, or FILE.png for a contact sheet")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -70,6 +81,9 @@ func (f *evalFlags) check(o *eval.Options) (*sim.Suite, error) {
 		if t < 0 || t >= len(s.Tasks) {
 			return nil, usagef("--tasks: suite %s has no task %d; arfm sim tasks lists them", s.Name, t)
 		}
+	}
+	if !guidanceFits(f.guidance) {
+		return nil, usagef("--guidance is %v; it must lie in (0, 100]", f.guidance)
 	}
 	if err := o.Validate(); err != nil {
 		return nil, usageError{err}
@@ -106,6 +120,9 @@ func (f *evalFlags) run(ctx context.Context, std streams, s *sim.Suite, o eval.O
 			return nil, err
 		}
 		p.Share(1) // episodes run side by side
+		if err := p.Guide(f.guidance); err != nil {
+			return nil, fmt.Errorf("checkpoint %s: %w", f.path, err)
+		}
 		if f.deterministic {
 			p.NoiseScale = 0
 		}

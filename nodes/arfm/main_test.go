@@ -281,6 +281,8 @@ func TestBadInput(t *testing.T) {
 		{"neither bag nor suite", []string{"run", "--checkpoints", empty}, exitUsage, []string{"--bag", "--sim"}},
 		{"simulated arm in slow motion", []string{"run", "--checkpoints", empty, "--sim", "goal", "--speed", "0.5"}, exitUsage, []string{"--speed"}},
 		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
+		{"guided by nothing", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--guidance", "0"}, exitUsage, []string{"--guidance"}},
+		{"unknown option of an objective", train(f.contract, "--good-share", "2", "--objective", "recap"), exitUsage, []string{"good", "2"}},
 		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
 		{"demo over a folder", []string{"demo", "--out", f.dir}, exitFailed, []string{f.dir, "--force"}},
 		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitUsage, []string{"runs"}},

@@ -37,6 +37,7 @@ func runCommand() *command {
 	fs.BoolVar(&f.noGuard, "no-guard", false, "do not roll back new weights that make the safety envelope intervene more often")
 	fs.DurationVar(&f.poll, "poll", time.Second, "how often the folder is looked at where the file system gives no events")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the policy's noise, and of the simulated arm's episodes")
+	guidanceFlag(fs, &f.guidance)
 	fs.BoolVar(&f.deterministic, "deterministic", false, "start chunks from zero instead of noise: one answer to an observation")
 	fs.BoolVar(&f.json, "json", false, "print events and the result as JSON lines")
 	return &command{
@@ -62,6 +63,8 @@ policy's actions are from the recorded ones, or how many tasks it did. Ctrl-C en
 				return usagef("--loop and --limits are for recordings; the simulated arm works on and has its own limits")
 			case f.duration < 0:
 				return usagef("--duration is %v; it must not be negative", f.duration)
+			case !guidanceFits(f.guidance):
+				return usagef("--guidance is %v; it must lie in (0, 100]", f.guidance)
 			case f.replan < 0:
 				return usagef("--replan is %d; it must not be negative", f.replan)
 			case !(f.speed >= 0 && f.speed <= 1000):
@@ -90,6 +93,7 @@ type runFlags struct {
 	replan              int
 	seed                uint64
 	deterministic       bool
+	guidance            float64
 }
 
 // runEvent is one line of arfm run --json.
@@ -137,7 +141,7 @@ func (f *runFlags) run(ctx context.Context, std streams) error {
 	defer func() { close(lines); <-printed }()
 
 	slot := hotswap.NewSlot(nil)
-	watcher := hotswap.NewWatcher(f.checkpoints, slot, hotswap.Options{Poll: f.poll, Seed: f.seed, Deterministic: f.deterministic}, func(e hotswap.Event) { say(swapEvent(e)) })
+	watcher := hotswap.NewWatcher(f.checkpoints, slot, hotswap.Options{Poll: f.poll, Seed: f.seed, Deterministic: f.deterministic, Guidance: f.guidance}, func(e hotswap.Event) { say(swapEvent(e)) })
 	first, err := watcher.Reload()
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ func TestBadSimInput(t *testing.T) {
 		{"evaluation of no suite", eval(), []string{"--sim", "object"}},
 		{"evaluation of nothing", []string{"eval", "--sim", "object"}, []string{"--checkpoint"}},
 		{"an unknown task", eval("--sim", "object", "--tasks", "0,5"), []string{"task 5", "arfm sim tasks"}},
+		{"evaluation guided too much", eval("--sim", "object", "--guidance", "1000"), []string{"--guidance"}},
 		{"a negative task", eval("--sim", "object", "--tasks", "-1"), []string{"task -1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { f.refused(t, out, exitUsage, c.want, c.args...) })

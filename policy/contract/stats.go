@@ -33,6 +33,17 @@ type Stats struct {
 	Frames int       `json:"frames"`
 	State  []Moments `json:"state"`
 	Action []Moments `json:"action"`
+	// Return is of the chunks' returns-to-go, where a policy was told them.
+	Return *Moments `json:"return,omitempty"`
+}
+
+// Describe returns the moments of finite numbers, of which there must be one.
+func Describe(x []float64) Moments {
+	r := newRows(1, 3)
+	for _, v := range x {
+		r.add([]float32{float32(v)})
+	}
+	return r.moments()[0]
 }
 
 // StatsBuilder gathers Stats. Mean and deviation are Welford's; the result is
@@ -188,6 +199,9 @@ func NewNormalizer(c *Contract, s *Stats) (*Normalizer, error) {
 			}
 			part.out.add(m, c.Normalize)
 		}
+	}
+	if s.Return != nil && !s.Return.valid() {
+		return nil, fmt.Errorf("%w: those of the returns are not finite or not in order", ErrStats)
 	}
 	return &n, nil
 }

@@ -265,6 +265,9 @@ func (w *Watcher) ready(path string, ck *checkpoint.Checkpoint, e vla.Encoders) 
 	if w.o.Deterministic {
 		p.NoiseScale = 0
 	}
+	if err := p.Guide(cmp.Or(w.o.Guidance, 1)); err != nil {
+		return nil, named(path, err)
+	}
 	if err := warmUp(p, ck.Model.Config); err != nil {
 		return nil, named(path, err)
 	}

@@ -43,6 +43,9 @@ type Options struct {
 	// Deterministic policies start every chunk from zero instead of noise: one
 	// answer to an observation, near the mean of what could be sampled.
 	Deterministic bool
+	// Guidance is the weight of vla.Policy.Guide; 0 stands for 1, none. With
+	// another, checkpoints that cannot be guided are refused.
+	Guidance float64
 }
 
 // Kind says what an Event tells.

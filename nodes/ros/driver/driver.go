@@ -42,6 +42,7 @@ type Options struct {
 	StartTolerance float64 // rad or m; 0: the runner's
 	Seed           uint64
 	Deterministic  bool
+	Guidance       float64
 	Guard          bool
 	Poll           time.Duration
 	Validity       *validity.Options // nil: chunks are not checked
@@ -152,7 +153,7 @@ func (d *Driver) Configure() (err error) {
 	if c.chunks, err = newChunks(d.n, c.board, d.log); err != nil {
 		return err
 	}
-	c.watcher = hotswap.NewWatcher(d.o.CheckpointDir, c.slot, hotswap.Options{Poll: d.o.Poll, Contract: ct, Seed: d.o.Seed, Deterministic: d.o.Deterministic}, d.watched)
+	c.watcher = hotswap.NewWatcher(d.o.CheckpointDir, c.slot, hotswap.Options{Poll: d.o.Poll, Contract: ct, Seed: d.o.Seed, Deterministic: d.o.Deterministic, Guidance: d.o.Guidance}, d.watched)
 	if ct != nil {
 		if err = d.connect(ct); err != nil {
 			return err

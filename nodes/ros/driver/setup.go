@@ -71,6 +71,7 @@ func declarations() []param.Declaration {
 		{Name: "instruction", Default: param.Of(""), Description: "what to do, in words; empty: the contract's default, or its topic", Constraints: fmt.Sprintf("at most %d bytes", longestText)},
 		integer("seed", math.MaxInt64, "of the policy's noise"),
 		flag("deterministic", false, "start chunks from zero instead of noise: one answer to an observation"),
+		double("guidance", 1, 1e-3, 100, "of a policy trained with recap, how far chunks are moved from those of one that is not told to do well; 1 is not at all"),
 		integer("replan_rows", 256, "rows of a chunk to execute before the next is asked for; 0: half"),
 		flag("guard", true, "roll back weights that make the safety envelope intervene more often"),
 		double("poll_s", 1, 0.01, 3600, "s, how often the folder is looked at where the file system gives no events"),
@@ -100,7 +101,7 @@ func options(p *param.Set) Options {
 		Output: param.Get[string](p, "output"), ActionName: param.Get[string](p, "action_name"),
 		NonzeroEnd: param.Get[bool](p, "allow_nonzero_velocity_at_trajectory_end"),
 		ReplanRows: int(param.Get[int64](p, "replan_rows")), StartTolerance: param.Get[float64](p, "start_tolerance"),
-		Seed: uint64(param.Get[int64](p, "seed")), Deterministic: param.Get[bool](p, "deterministic"),
+		Seed: uint64(param.Get[int64](p, "seed")), Deterministic: param.Get[bool](p, "deterministic"), Guidance: param.Get[float64](p, "guidance"),
 		Guard: param.Get[bool](p, "guard"), Poll: seconds("poll_s"),
 	}
 	if param.Get[bool](p, "validity.enabled") {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"arfm/finetune/objective"
+	"arfm/policy/checkpoint"
+	"arfm/policy/onnx"
+)
+
+// TestObjectives: what each objective trains from a clone is named by its help,
+// runs, and is exported, with no further flag, as any other policy.
+func TestObjectives(t *testing.T) {
+	f := record(t)
+	must(t, "bag", "label", "--outcome", "success", "--span", "0%:50%", f.bag)
+	must(t, f.quick(f.path("clone"), "--steps", "1")...)
+	help := must(t, "train", "--help")
+	for _, name := range objective.Names() {
+		if !strings.Contains(help, name+" (") {
+			t.Errorf("the help lacks %s", name)
+		}
+		out := f.path(name)
+		must(t, "train", "--init", filepath.Join(f.path("clone"), "policy-00000001.safetensors"), "--bags", f.bag, "--objective", name,
+			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--out", out)
+		path := filepath.Join(out, "policy-00000002.safetensors")
+		ck, err := checkpoint.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ck.Objective != name {
+			t.Errorf("the checkpoint of %s is of %s", name, ck.Objective)
+		}
+		end := runs(t, out, f.bag)
+		if end.Stats.Ticks == 0 {
+			t.Errorf("%s: no tick in %+v", name, end.Stats)
+		}
+		must(t, "export", "--out", f.path(name+"-graphs"), path)
+		m, err := onnx.Open(filepath.Join(f.path(name+"-graphs"), "policy.onnx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameChunk(t, m, ck)
+		m.Close()
+		must(t, "export", "--graph", "parts", "--out", f.path(name+"-graphs"), path)
+		must(t, "export", "--out", f.path(name+"-weights.safetensors"), path)
+		if ck.Model.Config.Condition.Guidable() {
+			runs(t, out, f.bag, "--guidance", "2")
+			continue
+		}
+		status, _, errs := arfm("run", "--checkpoints", out, "--bag", f.bag, "--speed", "0", "--guidance", "2")
+		if status != exitFailed || !strings.Contains(errs, "guide by") || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s guided: status %d, %s", name, status, errs)
+		}
+	}
+}
+
+// runs replays a bag and returns the last event.
+func runs(t *testing.T, checkpoints, bag string, more ...string) (end runEvent) {
+	t.Helper()
+	out := must(t, append([]string{"run", "--checkpoints", checkpoints, "--bag", bag, "--speed", "0", "--json"}, more...)...)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil || end.Stats == nil {
+		t.Fatalf("the last line is %s (%v)", lines[len(lines)-1], err)
+	}
+	return end
+}
