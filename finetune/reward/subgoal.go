@@ -18,10 +18,9 @@ const (
 
 	restTime   = 0.3  // for which the arm stays at rest
 	speedTime  = 0.2  // over which its speed is taken
-	moveShare  = 0.25 // of the fast speed: above it the arm moves
-	restShare  = 0.1  // of the fast speed: below it the arm rests
-	fastShare  = 0.95 // of the frames are slower than the fast speed
-	leastSpeed = 0.02 // rad/s or m/s: an arm that is never faster stands still
+	moveShare  = 0.5  // of the usual speed: above it the arm moves
+	restShare  = 0.2  // of the usual speed: below it the arm rests
+	leastSpeed = 0.02 // rad/s or m/s: slower is no movement
 
 	apart = 0.5 // s between two sub-goals
 )
@@ -131,19 +130,20 @@ func (m *motion) changes() (out []int) {
 // rests returns the frames at which the arm comes to rest after it has moved.
 func (m *motion) rests() (out []int) {
 	speed := m.speeds()
-	fast := quantile(slices.Clone(speed), fastShare)
-	if fast < leastSpeed {
+	// Of the frames that move at all: an arm may stand still for most of a recording.
+	usual := quantile(slices.DeleteFunc(slices.Clone(speed), func(s float64) bool { return s < leastSpeed }), 0.5)
+	if usual == 0 {
 		return nil
 	}
 	moving, since := false, -1
 	for i, s := range speed {
 		switch {
-		case s >= moveShare*fast:
+		case s >= moveShare*usual:
 			moving, since = true, -1
 		case !moving:
-		case since < 0 && s <= restShare*fast:
+		case since < 0 && s <= restShare*usual:
 			since = i
-		case since >= 0 && s > 2*restShare*fast:
+		case since >= 0 && s > 2*restShare*usual:
 			since = -1
 		}
 		if since >= 0 && m.seconds(since, i) >= restTime {
@@ -155,27 +155,47 @@ func (m *motion) rests() (out []int) {
 }
 
 // speeds is the length of the joints' mean velocity around each frame, without
-// the gripper's, in rad/s (or the joints' unit).
+// the gripper's, in rad/s (or the joints' unit). A running median takes out
+// readings that are wrong for a frame or two.
 func (m *motion) speeds() []float64 {
 	out := make([]float64, len(m.frames))
-	lo, hi := 0, 0
-	for i := range out {
-		for lo < i-1 && m.seconds(lo, i) > speedTime/2 {
-			lo++
+	for _, j := range m.in.Joints {
+		if j == m.in.GripperState {
+			continue
 		}
-		for hi < len(out)-1 && (hi <= i || m.seconds(i, hi+1) <= speedTime/2) {
-			hi++
-		}
-		if dt := m.seconds(lo, hi); dt > 0 {
-			sum := 0.0
-			for _, j := range m.in.Joints {
-				if j != m.in.GripperState {
-					v := (float64(m.frames[hi].State[j]) - float64(m.frames[lo].State[j])) / dt
-					sum += float64(v * v)
-				}
+		q := m.median(j)
+		lo, hi := 0, 0
+		for i := range out {
+			for lo < i-1 && m.seconds(lo, i) > speedTime/2 {
+				lo++
 			}
-			out[i] = math.Sqrt(sum)
+			for hi < len(out)-1 && (hi <= i || m.seconds(i, hi+1) <= speedTime/2) {
+				hi++
+			}
+			if dt := m.seconds(lo, hi); dt > 0 {
+				v := (q[hi] - q[lo]) / dt
+				out[i] += float64(v * v)
+			}
 		}
+	}
+	for i := range out {
+		out[i] = math.Sqrt(out[i])
+	}
+	return out
+}
+
+// median is the running median of a state element over five frames, fewer at
+// the ends.
+func (m *motion) median(j int) []float64 {
+	out := make([]float64, len(m.frames))
+	var window [5]float64
+	for i := range out {
+		k := min(2, i, len(out)-1-i)
+		w := window[:0]
+		for n := i - k; n <= i+k; n++ {
+			w = append(w, float64(m.frames[n].State[j]))
+		}
+		out[i] = quantile(w, 0.5)
 	}
 	return out
 }

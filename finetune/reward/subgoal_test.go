@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"arfm/bags"
+	"arfm/bags/bagtest"
 	"arfm/policy"
 	"arfm/policy/contract"
 )
@@ -114,6 +115,15 @@ func TestSubGoalsOfDullEpisodes(t *testing.T) {
 			t.Errorf("%s: sub-goals at %v, want %v", name, got, c.want)
 		}
 	}
+	slips := play(pick, 0.001, 4)
+	want := SubGoals(slips, in)
+	for _, i := range []int{20, 21, 95, 96, 110, 170} { // two readings of a joint that are far off
+		slips[i].State[0] += 1.4
+	}
+	near := func(a, b int) bool { return a-b <= 2 && b-a <= 2 }
+	if got := SubGoals(slips, in); !slices.EqualFunc(got, want, near) || len(got) != 4 {
+		t.Errorf("with wrong readings there are sub-goals at %v, without at %v", got, want)
+	}
 	none := newContract(t, "", "{joints: [a, b]}").RewardInputs()
 	none.GripperState = -1
 	if got := SubGoals(flicker(play([]leg{{2, 1, 1}}, 0, 1), 15, 8), none); !slices.Equal(got, []int{39}) {
@@ -127,4 +137,38 @@ func flicker(frames []bags.Frame, at, n int) []bags.Frame {
 		frames[i].State[2] = 0
 	}
 	return frames
+}
+
+// TestSubGoalsOfARealArm: on a recording of a real arm, whose servos now and then
+// misread a joint by 1.4 rad, a sub-goal is a frame before which the arm moved
+// and after which it does not.
+func TestSubGoalsOfARealArm(t *testing.T) {
+	path := bagtest.Shared(t, "bags/arm/ros2bag_2025-03-19_14-25-15.db3")
+	c, err := contract.Load("../../launch/contracts/tactile_servo_3dof.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	episodes, _, err := bags.ReadEpisodes(t.Context(), path, c, bags.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := episodes[0].Frames
+	goals := SubGoals(frames, c.RewardInputs())
+	t.Logf("%d frames, sub-goals at %v", len(frames), goals)
+	if len(goals) < 2 || len(goals) > 20 || goals[len(goals)-1] != len(frames)-1 {
+		t.Fatalf("sub-goals of %d frames are %v", len(frames), goals)
+	}
+	moved := func(from, to int) (most float64) {
+		for i := from + 1; i < to; i++ {
+			for j := range 3 {
+				most = max(most, math.Abs(float64(frames[i].State[j]-frames[from].State[j])))
+			}
+		}
+		return most
+	}
+	for _, g := range goals[:len(goals)-1] {
+		if before, after := moved(g-20, g), moved(g, g+4); before < 5*after || after > 0.05 {
+			t.Errorf("the arm moves by %.3f rad in 2 s before frame %d and by %.3f in 0.4 s after it", before, g, after)
+		}
+	}
 }

@@ -2,12 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"arfm/bags"
 	"arfm/finetune/reward"
+	"arfm/launch"
+	"arfm/nodes/demonstration"
+	"arfm/nodes/sim"
 	"arfm/policy/contract"
 )
 
@@ -98,5 +104,59 @@ func TestBagRewards(t *testing.T) {
 	f.refused(t, f.path("out"), exitUsage, []string{"bag"}, "bag", "rewards", "-c", f.contract)
 	if _, err := os.Stat(f.path("out")); err == nil {
 		t.Error("a folder was left behind")
+	}
+}
+
+// TestSubGoalsOfTheSimulatedArm: picking and placing has the sub-goals grasp,
+// release and end, each where the fingers say so; sloppy demonstrations have
+// their pauses as well, and noise on the joints changes none.
+func TestSubGoalsOfTheSimulatedArm(t *testing.T) {
+	if !sim.Available {
+		t.Skip("this build has no MuJoCo: build with -tags mujoco")
+	}
+	yaml, err := launch.Contracts.ReadFile("contracts/sim_state.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contract.Parse(yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := c.RewardInputs()
+	for _, quality := range []string{"expert", "sloppy"} {
+		var r demonstration.Recorded
+		text := must(t, "sim", "record", "-s", "object", "-q", quality, "-n", "5", "--no-images", "--seed", "3", "--out", t.TempDir(), "--json")
+		if err := json.Unmarshal([]byte(text), &r); err != nil || r.Episodes != 5 {
+			t.Fatalf("%v: %+v", err, r)
+		}
+		episodes, _, err := bags.ReadEpisodes(t.Context(), r.Bags[0], c, bags.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, 1))
+		for _, e := range episodes {
+			goals := reward.SubGoals(e.Frames, in)
+			finger := func(k int) float32 { return e.Frames[goals[k]].State[in.GripperState] }
+			last, closed := len(goals)-1, 0
+			for k := range goals {
+				if finger(k) < 0.03 { // 0.04 m is open
+					closed++
+				}
+			}
+			if goals[last] != len(e.Frames)-1 || len(goals) < 3 || closed == 0 || finger(last-1) < 0.035 || quality == "expert" && (len(goals) != 3 || finger(0) > 0.03) || len(goals) > 7 {
+				t.Errorf("%s, %q, %d frames: sub-goals at %v, closed at %d", quality, e.Task, len(e.Frames), goals, closed)
+			}
+			for i := range e.Frames {
+				for _, j := range in.Joints {
+					if j != in.GripperState {
+						e.Frames[i].State[j] += float32(0.001 * rng.NormFloat64())
+					}
+				}
+			}
+			noisy := reward.SubGoals(e.Frames, in)
+			if quality == "expert" && !slices.Equal(noisy, goals) {
+				t.Errorf("%q: sub-goals at %v, with noise at %v", e.Task, goals, noisy)
+			}
+		}
 	}
 }
