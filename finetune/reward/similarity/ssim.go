@@ -85,41 +85,45 @@ func (s *SSIM) Of(g *Gray) float64 {
 }
 
 // moments fills mean, sq and mix with the windows' means of x, x*x and x*ref.
+// The window is symmetric, so pixels are added in pairs before they are
+// weighted; products are rounded before they are added, so that machines with
+// fused multiply-add give the same bits.
 func (s *SSIM) moments(g *Gray) {
 	w := s.width
 	inner := w - 2*ssimRadius
+	a, b, c := s.a[:w], s.b[:w], s.c[:w]
 	for y := range s.height - 2*ssimRadius {
-		clear(s.a)
-		clear(s.b)
-		clear(s.c)
-		for k, weight := range s.kernel {
-			row, ref := g.Pix[(y+k)*w:][:w], s.ref.Pix[(y+k)*w:][:w]
-			a, b, c := s.a[:w], s.b[:w], s.c[:w]
-			for x, v := range row {
-				p, r := float64(v), float64(ref[x])
-				wp := float64(weight * p)
-				a[x] += wp
-				b[x] += float64(wp * p)
-				c[x] += float64(wp * r)
+		row := func(k int) (pix, ref []uint8) { return g.Pix[(y+k)*w:][:w], s.ref.Pix[(y+k)*w:][:w] }
+		pix, ref := row(ssimRadius)
+		weight := s.kernel[ssimRadius]
+		for x := range w {
+			p, r := int(pix[x]), int(ref[x])
+			a[x], b[x], c[x] = weight*float64(p), weight*float64(p*p), weight*float64(p*r)
+		}
+		for k := range ssimRadius {
+			pix, ref := row(k)
+			pix2, ref2 := row(ssimWindow - 1 - k)
+			weight := s.kernel[k]
+			for x := range w {
+				p, r, p2, r2 := int(pix[x]), int(ref[x]), int(pix2[x]), int(ref2[x])
+				a[x] += float64(weight * float64(p+p2))
+				b[x] += float64(weight * float64(p*p+p2*p2))
+				c[x] += float64(weight * float64(p*r+p2*r2))
 			}
 		}
 		at := y * inner
-		s.across(s.mean[at:at+inner], s.a)
-		s.across(s.sq[at:at+inner], s.b)
-		s.across(s.mix[at:at+inner], s.c)
+		s.across(s.mean[at:at+inner], a)
+		s.across(s.sq[at:at+inner], b)
+		s.across(s.mix[at:at+inner], c)
 	}
 }
 
-// across folds a row with the window. The products are rounded before they are
-// added, so that machines with fused multiply-add give the same bits.
+// across folds a row with the window.
 func (s *SSIM) across(dst, row []float64) {
-	k := &s.kernel
+	k0, k1, k2, k3, k4, k5 := s.kernel[5], s.kernel[4], s.kernel[3], s.kernel[2], s.kernel[1], s.kernel[0]
 	for x := range dst {
-		r := row[x : x+ssimWindow]
-		sum := float64(k[5] * r[5])
-		for i := range ssimRadius { // the window is symmetric
-			sum += float64(k[i] * (r[i] + r[ssimWindow-1-i]))
-		}
-		dst[x] = sum
+		r := row[x : x+ssimWindow : x+ssimWindow]
+		dst[x] = float64(k0*r[5]) + float64(k1*(r[4]+r[6])) + float64(k2*(r[3]+r[7])) +
+			float64(k3*(r[2]+r[8])) + float64(k4*(r[1]+r[9])) + float64(k5*(r[0]+r[10]))
 	}
 }
