@@ -17,9 +17,6 @@ import (
 	"arfm/policy/contract"
 )
 
-// maxTicks bounds the clock grid of one bag: 115 days at 1 Hz.
-const maxTicks = 1e7
-
 // ReadEpisodes reads the episodes of a bag through a contract. Topics that the
 // contract does not name are not read, and a frame is there only if every
 // input and the action are usable. The report comes with the error too, unless
@@ -95,8 +92,11 @@ type reader struct {
 
 	feeds   map[string]*feed
 	sampler *contract.Resampler
-	obs     policy.Observation
-	pending *Frame // waits for its action, at its stamp + period
+	pending *draft   // waits for its action, at its stamp + period
+	queue   []*draft // wait for their images, in order
+	queued  int64    // bytes of image messages in the queue
+	spare   []*draft
+	images  []policy.Image // of light, not kept
 	frames  []Frame
 	bytes   int64
 	marks   []mark
@@ -170,31 +170,6 @@ func (f *feed) use(role contract.Role) {
 	default:
 		f.push = true
 	}
-}
-
-// scan reads the messages once and fills frames, marks and rewards.
-func (s *reader) scan() error {
-	next, last, started := int64(0), int64(0), false
-	err := s.each(func(*feed) bool { return true }, func(m *rosbag2.Message) error {
-		if !started {
-			next, started = (m.LogTime+s.period-1)/s.period*s.period, true
-		}
-		// Frames before this message know nothing of it.
-		if err := s.ticks(&next, m.LogTime); err != nil {
-			return err
-		}
-		last = m.LogTime
-		s.take(m, next > s.hi && s.pending == nil)
-		return s.room() // for rewards and marks
-	})
-	if err != nil || !started {
-		return err
-	}
-	err = s.ticks(&next, last+1)
-	if s.pending != nil { // the recording ends before its action
-		s.report.Ticks--
-	}
-	return err
 }
 
 // each calls f with the messages of the feeds that are wanted and there, in
@@ -305,108 +280,6 @@ func (s *reader) take(m *rosbag2.Message, after bool) {
 		name := [...]Event{EventStart, EventEnd, EventSuccess, EventFailure}[int(event)]
 		s.marks = append(s.marks, mark{stamp, name, text})
 		s.bytes += 32 + int64(len(text))
-	}
-}
-
-// ticks makes the frames before the time end.
-func (s *reader) ticks(next *int64, end int64) error {
-	if (end-*next)/s.period > maxTicks-int64(s.report.Ticks) {
-		return fmt.Errorf("%s: %w: its messages span over %d frames at %g Hz; check its times or lower rate_hz", s.path, ErrTooLarge, int(maxTicks), s.c.RateHz)
-	}
-	for ; *next < end; *next += s.period {
-		if err := s.goOn(); err != nil {
-			return err
-		}
-		s.act(*next)
-		if *next >= s.lo && *next < s.hi {
-			s.look(*next)
-		}
-		if err := s.room(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// room refuses to keep more than is allowed.
-func (s *reader) room() error {
-	if s.bytes > s.opts.MaxBytes {
-		return fmt.Errorf("%s: %w: its frames take over the %d MiB that are left for them; lower the image size or rate_hz in the contract, read a span of it, or allow more", s.path, ErrTooLarge, s.opts.MaxBytes>>20)
-	}
-	return nil
-}
-
-// look makes the frame at t, which then waits for its action.
-func (s *reader) look(t int64) {
-	obs := policy.Observation{}
-	if s.light {
-		obs = s.obs
-	}
-	err := s.sampler.Observe(t, &obs)
-	s.report.Ticks++
-	for _, u := range s.sampler.Samples() {
-		f := s.feeds[u.Topic]
-		if u.Age >= 0 {
-			f.report.ages.add(int64(u.Age))
-		}
-		if u.Err != nil {
-			s.spoil(f, u.Err)
-		}
-	}
-	if err != nil {
-		return
-	}
-	if s.light {
-		s.obs = obs
-		obs = policy.Observation{Stamp: t, Instruction: obs.Instruction}
-	}
-	s.pending = &Frame{Observation: obs, Action: make([]float32, s.c.ActionDim())}
-}
-
-// spoil counts a tick without a frame, once per topic.
-func (s *reader) spoil(f *feed, err error) {
-	if f.seen == s.report.Ticks {
-		return
-	}
-	f.seen = s.report.Ticks
-	var stale *contract.StaleError
-	switch {
-	case errors.As(err, &stale):
-		f.report.Dropped["stale"]++
-	case errors.Is(err, contract.ErrNoSample):
-		f.report.Dropped["no message yet"]++
-	case errors.Is(err, contract.ErrImage):
-		f.report.Dropped["undecodable"]++
-	default:
-		f.report.Dropped["unusable"]++
-	}
-}
-
-// act completes the waiting frame with the action at t.
-func (s *reader) act(t int64) {
-	f := s.pending
-	s.pending = nil
-	if f == nil {
-		return
-	}
-	if err := s.sampler.Action(t, f.Action); err != nil {
-		topic := s.c.Action.Topic
-		var stale *contract.StaleError
-		if errors.As(err, &stale) { // also of the state that a next_state action is
-			topic = stale.Topic
-		}
-		if f := s.feeds[topic]; f != nil {
-			s.spoil(f, err)
-		}
-		return
-	}
-	if s.light {
-		f.Action = nil
-	}
-	s.frames = append(s.frames, *f)
-	s.bytes += 160 + int64(4*(len(f.State)+len(f.Action)))
-	for _, img := range f.Images {
-		s.bytes += 48 + int64(len(img.Pix))
 	}
 }
 

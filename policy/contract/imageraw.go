@@ -69,56 +69,6 @@ func (c *camera) readRaw(m Message, data []byte, img *rawImage) ([]byte, error) 
 	return data[:(img.height-1)*img.step+row], nil
 }
 
-// expand unpacks a raw colour or grey image into a reused image of Go's.
-func (c *camera) expand(img *rawImage) image.Image {
-	e := encodings[img.encoding]
-	w, h := img.width, img.height
-	switch {
-	case e.bayer != "":
-		dst := c.colour(w, h)
-		demosaic(dst, img.data, img.step, e.bayer)
-		return dst
-	case e.bytes == 1:
-		return &image.Gray{Pix: img.data, Stride: img.step, Rect: image.Rect(0, 0, w, h)}
-	case e.bytes == 2:
-		at := 1 // the high byte of a little-endian number comes second
-		if img.bigEndian {
-			at = 0
-		}
-		return c.highByte(img.data, img.step, w, h, at)
-	}
-	dst := c.colour(w, h)
-	for y := range h {
-		src, row := img.data[y*img.step:], dst.Pix[y*dst.Stride:]
-		for x := range w {
-			p, q := src[x*e.bytes:x*e.bytes+e.bytes], row[4*x:4*x+4]
-			q[0], q[1], q[2], q[3] = p[e.r], p[e.g], p[e.b], 255
-		}
-	}
-	return dst
-}
-
-func (c *camera) colour(w, h int) *image.RGBA {
-	if c.rgba == nil || c.rgba.Rect.Dx() != w || c.rgba.Rect.Dy() != h {
-		c.rgba = image.NewRGBA(image.Rect(0, 0, w, h))
-	}
-	return c.rgba
-}
-
-// highByte reduces 16-bit grey to 8 bits; at is the place of the high byte.
-func (c *camera) highByte(pix []byte, step, w, h, at int) *image.Gray {
-	if c.gray == nil || c.gray.Rect.Dx() != w || c.gray.Rect.Dy() != h {
-		c.gray = image.NewGray(image.Rect(0, 0, w, h))
-	}
-	for y := range h {
-		src, row := pix[y*step+at:], c.gray.Pix[y*w:y*w+w]
-		for x := range row {
-			row[x] = src[2*x]
-		}
-	}
-	return c.gray
-}
-
 // rawDepth reads 16UC1 and mono16 (millimetres) and 32FC1 (metres); 0 and NaN
 // are unknown, infinities are too near and too far (REP 118).
 func rawDepth(img *rawImage) func(x, y int) float64 {

@@ -34,6 +34,10 @@ type Resampler struct {
 	scratch []float32
 	staged  []staged
 	counts  []*TopicCount
+
+	decoder  decoder
+	helpers  *helpers // or nil
+	pictures Pictures // of Observe
 }
 
 // staged is a sample on its way into a stream.
@@ -240,41 +244,14 @@ func (r *Resampler) read(s *stream, x *sample, m Message) error {
 // ErrImage) or ErrPast; obs is then not to be used. Samples tells of every
 // input.
 func (r *Resampler) Observe(t int64, obs *policy.Observation) error {
-	if err := r.inReach(t); err != nil {
+	if err := r.Prepare(t, obs, &r.pictures); err != nil {
 		return err
 	}
-	if err := r.choose(t); err != nil {
-		return err
+	failed, err := r.collect(&r.pictures, &obs.Images)
+	if err != nil {
+		r.used[failed].Err = err
 	}
-	obs.Stamp = t
-	obs.State = grow(obs.State, len(r.scratch))
-	if n := len(r.inputs) - len(r.c.Observation.State); len(obs.Images) != n {
-		obs.Images = make([]policy.Image, n)
-	}
-	at, cam := 0, 0
-	for i, s := range r.inputs {
-		if s.camera == nil {
-			at += copy(obs.State[at:], s.history[s.chosen].values)
-			continue
-		}
-		if err := s.camera.frame(s.history[s.chosen].image, &obs.Images[cam]); err != nil {
-			err = fmt.Errorf("topic %s: %w", s.topic, err)
-			r.used[i].Err = err
-			if f := r.byTopic[s.topic]; s.camera.fresh {
-				f.Refused++
-				f.Reason = err.Error()
-			}
-			return err
-		}
-		cam++
-	}
-	obs.Instruction = r.c.Observation.Instruction.Default
-	if r.text != nil {
-		if k, err := r.text.pick(t, r.period); err == nil {
-			obs.Instruction = r.text.history[k].text
-		}
-	}
-	return nil
+	return err
 }
 
 // inReach says whether the history still covers time t.

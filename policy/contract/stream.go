@@ -204,7 +204,17 @@ func (s *stream) recycle(m *sample) {
 	if m.values != nil {
 		s.free = append(s.free, m.values)
 	}
-	if m.image != nil && len(s.freeImg) < 4 {
-		s.freeImg = append(s.freeImg, m.image)
+	if m.image == nil {
+		return
+	}
+	if m.image.let = true; m.image.users == 0 {
+		s.reuse(m.image)
+	}
+}
+
+// reuse takes back an image that neither the history nor a frame has.
+func (s *stream) reuse(img *rawImage) {
+	if len(s.freeImg) < 4 {
+		s.freeImg = append(s.freeImg, img)
 	}
 }
