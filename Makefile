@@ -12,15 +12,15 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 
-# Tags are found by .ci/setup: openblas and mujoco where the machine carries
-# them. OpenBLAS is linked through gonum's netlib, which takes its library from
-# the environment.
+# Tags are found by .ci/setup: openblas, mujoco and turbojpeg where the machine
+# carries them. OpenBLAS is linked through gonum's netlib, which takes its library
+# from the environment.
 TAGS = $(shell cat build/tags 2>/dev/null)
 export CGO_LDFLAGS ?= $(if $(findstring openblas,$(TAGS)),-lopenblas)
 export OPENBLAS_NUM_THREADS ?= 1
 
 # The packages whose tests run under the race detector: those with goroutines.
-RACE = ./policy/nn/gemm ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
+RACE = ./policy/nn/gemm ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
 .PHONY: setup build demo test test-ros lint cross unit race bench fuzz clean
 setup:
@@ -55,7 +55,7 @@ cross:
 
 unit:
 	$(GO) test -tags "$(TAGS)" ./...
-	$(if $(TAGS),$(GO) test ./policy/nn/... ./policy/vla/...)
+	$(if $(TAGS),$(GO) test ./policy/nn/... ./policy/vla/... ./policy/contract/... ./bags)
 
 race:
 	$(if $(shell command -v gcc),$(GO) test -race -short -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")

@@ -79,7 +79,7 @@ func packages(t *testing.T, tags string) []pkg {
 }
 
 func TestImportTable(t *testing.T) {
-	for _, tags := range []string{"", "openblas", "mujoco", "ros"} {
+	for _, tags := range []string{"", "openblas", "mujoco", "turbojpeg", "ros"} {
 		for _, p := range packages(t, tags) {
 			if p.ImportPath != "arfm" {
 				checkImports(t, p)
