@@ -1,6 +1,9 @@
 package onnx
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // broadcastShape is the shape that all of the shapes stretch to.
 func broadcastShape(shapes ...[]int) ([]int, error) {
@@ -138,4 +141,21 @@ func combine[T, U number](dst []U, out []int, a []T, as []int, b []T, bs []int, 
 			}
 		}
 	})
+}
+
+// stretches refuses input i, where there is one, unless it stretches to shape.
+func (c *call) stretches(i int, shape []int) error {
+	if !c.has(i) {
+		return nil
+	}
+	if s, err := broadcastShape(c.in[i].Shape, shape); err != nil || !slices.Equal(s, shape) {
+		return fmt.Errorf("%v does not stretch to %v", c.in[i], shape)
+	}
+	return nil
+}
+
+// stretchTo writes x as an array of that shape.
+func stretchTo(y []float32, shape []int, x *Tensor) {
+	v := Data[float32](x)
+	combine(y, shape, v, x.Shape, v, x.Shape, func(p, _ float32) float32 { return p })
 }

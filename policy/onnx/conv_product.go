@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 
 	"arfm/policy/nn/gemm"
 	"arfm/policy/nn/vec"
@@ -10,24 +11,32 @@ import (
 // run multiplies the kernel (cout, cin k..) with the image laid out as columns
 // (cin k.., out..), group by group of each image. The columns are never built:
 // they are windows of the image with its padding.
-func (v *convolution) run(c *call, y, x, k, bias []float32) error {
+func (v *convolution) run(c *call) error {
 	l, err := v.frame(false)
 	if err != nil {
 		return err
 	}
-	l.weights(c, k)
+	l.weights(c, Data[float32](c.in[1]))
+	x, y, bias, add := Data[float32](c.in[0]), Data[float32](c.result[0]), c.floatsAt(2), c.floatsAt(3)
+	if add != nil && !slices.Equal(c.in[3].Shape, c.result[0].Shape) {
+		stretchTo(y, c.result[0].Shape, c.in[3])
+		add = y
+	}
 	in, out := v.cin*product(v.in), v.cout*product(v.out)
 	return c.jobs(v.batch*v.groups, l.room(), out*len(l.offsets), func(job int, memory []float32, multiply func(*gemm.Product)) {
 		g, image := job%v.groups, x[job*in:(job+1)*in]
-		p := gemm.Product{Alpha: 1, A: l.kernels[g], Clip: v.clip, Low: v.low, High: v.high}
+		p := gemm.Product{Alpha: 1, A: l.kernels[g], Clip: v.clip, Low: v.low, High: v.high, C: y[job*out : (job+1)*out]}
 		if bias != nil {
 			p.RowBias = bias[g*v.cout : (g+1)*v.cout]
+		}
+		if add != nil {
+			p.Beta, p.D = 1, add[job*out:(job+1)*out]
 		}
 		if l.copied {
 			image = l.pads(memory, plainImage(image), 0)
 			memory = memory[len(image):]
 		}
-		l.multiply(&p, 0, len(l.offsets), y[job*out:(job+1)*out], image, memory, multiply)
+		l.multiply(p, 0, len(l.offsets), image, memory, multiply)
 	})
 }
 
@@ -161,9 +170,10 @@ func (l *frame) room() int {
 	return n
 }
 
-// multiply computes y (cout, out..) of an image in its frame, from rows k0 to
+// multiply computes p.C (cout, out..) of an image in its frame, from rows k0 to
 // k1 of its columns, which p.A is multiplied with.
-func (l *frame) multiply(p *gemm.Product, k0, k1 int, y, image, memory []float32, multiply func(*gemm.Product)) {
+func (l *frame) multiply(p gemm.Product, k0, k1 int, image, memory []float32, multiply func(*gemm.Product)) {
+	y, add := p.C, p.D
 	last := len(l.in) - 1
 	p.K = k1 - k0
 	columns := gemm.Columns{Offsets: l.offsets[k0:k1], Width: l.out[last]}
@@ -172,6 +182,10 @@ func (l *frame) multiply(p *gemm.Product, k0, k1 int, y, image, memory []float32
 	}
 	place := make([]int, l.outer)
 	for i := range product(l.out[:l.outer]) {
+		p.C = y[i*l.plane:]
+		if add != nil {
+			p.D = add[i*l.plane:]
+		}
 		at := 0
 		for a, o := range place {
 			at += o * l.stride[a] * l.row[a]
@@ -179,33 +193,44 @@ func (l *frame) multiply(p *gemm.Product, k0, k1 int, y, image, memory []float32
 		columns.Image = image[at:]
 		step(place, l.out[:l.outer])
 		if l.depthwise() {
-			l.sum(p, &columns, y[i*l.plane:][:l.plane], memory)
+			l.sum(&p, &columns, p.C[:l.plane], memory)
 			continue
 		}
 		operand := gemm.Matrix{Columns: &columns}
 		if l.channel == l.plane && l.outer == 0 && product(l.kernel) == 1 { // the image is its own columns
 			operand = matrix(image[k0*l.channel:], l.plane, l.across)
 		}
-		l.one(*p, y[i*l.plane:], operand, memory, multiply)
+		l.one(p, operand, memory, multiply)
 	}
 }
 
-// one computes one plane of y.
-func (l *frame) one(p gemm.Product, y []float32, image gemm.Matrix, memory []float32, multiply func(*gemm.Product)) {
-	p.M, p.N, p.B = l.cout, l.plane, image
+// one computes one plane.
+func (l *frame) one(p gemm.Product, image gemm.Matrix, memory []float32, multiply func(*gemm.Product)) {
+	y, n := p.C, product(l.out)
+	p.M, p.N, p.B, p.LdC, p.LdD = l.cout, l.plane, image, n, n
 	if !l.across {
-		p.C, p.LdC = y, product(l.out)
 		multiply(&p)
 		return
 	}
+	if p.D != nil {
+		swap(memory, l.cout, p.D, n, l.plane, l.cout)
+	}
 	p.M, p.N, p.A, p.B = p.N, p.M, p.B, p.A
-	p.C, p.LdC, p.ColumnBias, p.RowBias = memory, l.cout, p.RowBias, nil
+	p.C, p.LdC, p.D, p.ColumnBias, p.RowBias = memory, l.cout, nil, p.RowBias, nil
 	multiply(&p)
-	n := product(l.out)
-	for ch := range l.cout {
-		row := y[ch*n:][:l.plane]
-		for i := range row {
-			row[i] = memory[i*l.cout+ch]
+	swap(y, n, memory, l.cout, l.cout, l.plane)
+}
+
+// swap writes a matrix of rows and columns that lies transposed in from, a few
+// rows at a time, which the nearest cache holds.
+func swap(to []float32, toRow int, from []float32, fromRow, rows, columns int) {
+	const few = 16
+	for lo := 0; lo < rows; lo += few {
+		n := min(few, rows-lo)
+		for j := range columns {
+			for i, v := range from[j*fromRow+lo:][:n] {
+				to[(lo+i)*toRow+j] = v
+			}
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (m *Model) fuse(shape map[int]*Tensor) {
 			m.maker[o] = n
 		}
 	}
-	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convClip, m.joinedAttention, m.attention, m.linear} {
+	for _, pattern := range []func(*node) *node{m.gelu, m.layerNorm, m.batchNorm, m.convAdd, m.convClip, m.joinedAttention, m.attention, m.linear} {
 		m.prune()
 		for i, n := range m.engine.nodes {
 			f := pattern(n)

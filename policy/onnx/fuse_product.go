@@ -60,6 +60,36 @@ func (m *Model) batchNorm(n *node) *node {
 	return f
 }
 
+// convAdd joins the addition of another value to the Conv before it, when
+// nothing else reads that.
+func (m *Model) convAdd(n *node) *node {
+	var out *node
+	if !n.plain("Add") || n.version < 7 {
+		return nil
+	}
+	pair(n, func(product, other int) bool {
+		conv := m.from(product, "Conv")
+		if conv == nil || m.uses[product] != 1 {
+			return false
+		}
+		w := m.constants[conv.inputs[1]]
+		if w == nil || w.Type == Float64 || len(w.Shape) < 2 || w.Shape[1] == 1 { // one channel may be no product
+			return false
+		}
+		bias := 0
+		if len(conv.inputs) == 3 {
+			bias = conv.inputs[2]
+		}
+		out = fused(addedConv, conv.attrs, conv.inputs[0], conv.inputs[1], bias, other)
+		return true
+	})
+	return out
+}
+
+// addedConv is Conv with a fourth input, which stretches to the result and is
+// added to it.
+var addedConv = &operator{name: "Conv", wide: only32, prepare: prepareConv}
+
 // convClip joins a Relu, or a Clip by constants, to the Conv before it, when
 // nothing else reads that.
 func (m *Model) convClip(n *node) *node {
@@ -76,8 +106,8 @@ func (m *Model) convClip(n *node) *node {
 	default:
 		return nil
 	}
-	conv := m.from(n.inputs[0], "Conv")
-	if conv == nil || m.uses[conv.outputs[0]] != 1 {
+	conv := m.maker[n.inputs[0]]
+	if conv == nil || !conv.plain("Conv") && conv.operator != addedConv || m.uses[conv.outputs[0]] != 1 {
 		return nil
 	}
 	attrs := maps.Clone(conv.attrs)
@@ -85,6 +115,7 @@ func (m *Model) convClip(n *node) *node {
 	return fused(clippedConv, attrs, conv.inputs...)
 }
 
+// clippedConv is Conv, or addedConv, whose result is limited.
 var clippedConv = &operator{name: "Conv", wide: only32}
 
 func init() { clippedConv.prepare = prepareConv } // which asks for clippedConv

@@ -192,6 +192,9 @@ func (c *pieces) addImage() {
 		}
 		c.x = c.add("Conv", map[string]any{"pads": []int{k / 2, k / 2, k / 2, k / 2}, "group": groups}, inputs...)
 		c.shape = []int{c.shape[0], out, c.shape[2], c.shape[3]}
+		if c.pick(3) {
+			c.addConstant()
+		}
 	case 2:
 		c.x = c.add("Relu", nil, c.x)
 	case 3:
@@ -205,8 +208,13 @@ func (c *pieces) addImage() {
 	case 4:
 		c.x = c.add("BatchNormalization", nil, c.x, c.positive(channels), c.small(channels), c.small(channels), c.positive(channels))
 	case 5:
-		c.x = c.with("Add", c.x, c.small([][]int{{1}, {channels, 1, 1}, {1, channels, 1, 1}}[c.random.IntN(3)]...))
+		c.addConstant()
 	}
+}
+
+func (c *pieces) addConstant() {
+	shapes := [][]int{{1}, {c.shape[1], 1, 1}, {1, c.shape[1], 1, 1}, c.shape}
+	c.x = c.with("Add", c.x, c.small(shapes[c.random.IntN(4)]...))
 }
 
 // randomChain is a network of a few pieces, which seed chooses.
@@ -271,7 +279,7 @@ func TestRandomChains(t *testing.T) {
 			t.Errorf("seed %d, a of %v: %v\n%v", seed, c.inputs[0].Shape, err, c.nodes)
 		}
 	}
-	for _, name := range []string{"Conv", "MatMul", "LayerNormalization", "attention", "Gelu"} {
+	for _, name := range []string{"Conv", "Conv and Add", "MatMul", "LayerNormalization", "attention", "Gelu"} {
 		if joined[name] < 50 {
 			t.Errorf("%d joined nodes are a %s, expected 50", joined[name], name)
 		}
@@ -319,6 +327,9 @@ func (c *pieces) check(joined map[string]int) error {
 	for _, n := range fixed.engine.nodes {
 		if n.op == "Gelu" || n.operator != operators[n.op] {
 			joined[n.op]++
+		}
+		if len(n.inputs) == 4 && n.op == "Conv" {
+			joined["Conv and Add"]++
 		}
 	}
 	return nil

@@ -211,7 +211,7 @@ func (v *convolution) integers(c *call, y []int32, x, k [2]int) error {
 		sums, memory := memory[:v.cout*n], memory[v.cout*n:]
 		padded := l.pads(memory, image, job*in)
 		w.of(job%v.groups, func(k0, k1 int, kernel gemm.Matrix) {
-			l.multiply(&gemm.Product{Alpha: 1, A: kernel}, k0, k1, sums, padded, memory[len(padded):], multiply)
+			l.multiply(gemm.Product{Alpha: 1, A: kernel, C: sums}, k0, k1, padded, memory[len(padded):], multiply)
 			parallel(v.cout, 1+(1<<15)/(1+n), func(from, to int) {
 				for ch := from; ch < to; ch++ {
 					addWhole(y[(job*v.cout+ch)*out+lo*places:][:n], sums[ch*n:(ch+1)*n], k0 == 0)

@@ -143,7 +143,7 @@ func prepareConv(c *call) (func() error, error) {
 	if err := c.types(0, Float32); err != nil {
 		return nil, err
 	}
-	if err := c.sameType(0, 1, 2); err != nil {
+	if err := c.sameType(0, 1, 2, 3); err != nil {
 		return nil, err
 	}
 	v, err := planConv(c, c.in[0], c.in[1])
@@ -153,14 +153,10 @@ func prepareConv(c *call) (func() error, error) {
 	if c.has(2) && c.in[2].Len() != v.groups*v.cout {
 		return nil, fmt.Errorf("the bias %v does not fit %d channels", c.in[2], v.groups*v.cout)
 	}
-	return func() error {
-		x, k, y := Data[float32](c.in[0]), Data[float32](c.in[1]), Data[float32](c.result[0])
-		var bias []float32
-		if c.has(2) {
-			bias = Data[float32](c.in[2])
-		}
-		return v.run(c, y, x, k, bias)
-	}, c.out(0, Float32, v.shape()...)
+	if err := c.stretches(3, v.shape()); err != nil {
+		return nil, err
+	}
+	return func() error { return v.run(c) }, c.out(0, Float32, v.shape()...)
 }
 
 // inside gives the places of the output along an axis, lo to hi, whose input

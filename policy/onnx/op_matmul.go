@@ -185,10 +185,8 @@ func prepareGemm(c *call) (func() error, error) {
 		return nil, fmt.Errorf("%v and %v have no product", a, b)
 	}
 	shape := []int{m, n}
-	if c.has(2) {
-		if s, err := broadcastShape(c.in[2].Shape, shape); err != nil || !slices.Equal(s, shape) {
-			return nil, fmt.Errorf("%v does not stretch to %v", c.in[2], shape)
-		}
+	if err := c.stretches(2, shape); err != nil {
+		return nil, err
 	}
 	if err := c.costs(m, n, k); err != nil {
 		return nil, err
@@ -204,8 +202,7 @@ func prepareGemm(c *call) (func() error, error) {
 		case beta == 1 && c.in[2].Len() == n && last(c.in[2].Shape) == n:
 			q.ColumnBias = Data[float32](c.in[2])
 		default:
-			z := Data[float32](c.in[2])
-			combine(y, shape, z, c.in[2].Shape, z, c.in[2].Shape, func(p, _ float32) float32 { return p })
+			stretchTo(y, shape, c.in[2])
 			q.Beta = beta
 		}
 		multiply(&q)

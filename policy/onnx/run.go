@@ -343,8 +343,9 @@ func parallel(n, grain int, f func(lo, hi int)) {
 		return
 	}
 	var wait sync.WaitGroup
-	for w := range workers {
+	for w := 1; w < workers; w++ {
 		wait.Go(func() { f(n*w/workers, n*(w+1)/workers) })
 	}
+	f(0, n/workers)
 	wait.Wait()
 }

@@ -45,10 +45,12 @@ type tile struct {
 	alpha, beta float32
 	low, high   float32
 	clip        int
-	kind        int // which body computes it
-	lanes       int // of the last vector
-	fetch       int // step along next, for each k
-	round       int // and for four k of packed operands
+	kind        int            // which body computes it
+	lanes       int            // of the last vector
+	fetch       int            // step along next, for each k
+	round       int            // and for four k of packed operands
+	d           unsafe.Pointer // what beta multiplies
+	dRow        int
 }
 
 // engine computes products at one level, for one goroutine at a time. A is cut
@@ -235,6 +237,10 @@ func (x *engine) tile(i, panels, q, left int) {
 		t.a, t.aRow, t.aStep = unsafe.Pointer(&a.Data[row*a.Ld+x.k0]), 4*a.Ld, 4
 	}
 	t.c = unsafe.Pointer(&p.C[row*p.LdC+q*x.form.strip])
+	t.d, t.dRow = t.c, t.cRow
+	if x.k0 == 0 && p.D != nil {
+		t.d, t.dRow = unsafe.Pointer(&p.D[row*p.LdD+q*x.form.strip]), 4*p.LdD
+	}
 	t.row = nil
 	if x.last && p.RowBias != nil {
 		t.row = unsafe.Pointer(&p.RowBias[row])

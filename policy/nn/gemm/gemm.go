@@ -35,14 +35,17 @@ func Gemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []flo
 	p.Run()
 }
 
-// Product is C = alpha op(A) op(B) + beta C + ColumnBias + RowBias, limited to
-// Low..High where Clip is set: op(A) is (M, K), op(B) is (K, N), C is (M, N).
+// Product is C = alpha op(A) op(B) + beta D + ColumnBias + RowBias, limited to
+// Low..High where Clip is set: op(A) is (M, K), op(B) is (K, N), C and D are
+// (M, N). D is C itself as it was, or does not overlap it.
 type Product struct {
 	M, N, K     int
 	Alpha, Beta float32
 	A, B        Matrix
 	C           []float32
-	LdC         int // length of a stored row of C
+	LdC         int       // length of a stored row of C
+	D           []float32 // nil for C itself
+	LdD         int
 
 	ColumnBias []float32 // (N), added to every row; nil for none
 	RowBias    []float32 // (M), added to every column; nil for none
@@ -104,6 +107,9 @@ func (p *Product) check() {
 	p.A.check("A", true, p.M, p.K)
 	p.B.check("B", false, p.K, p.N)
 	checkRows("C", p.C, p.LdC, p.M, p.N)
+	if p.D != nil {
+		checkRows("D", p.D, p.LdD, p.M, p.N)
+	}
 	if p.A.Packed != nil && p.B.Packed != nil && p.A.Packed.level != p.B.Packed.level {
 		panic("gemm: operands packed for different levels")
 	}

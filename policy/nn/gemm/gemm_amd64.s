@@ -160,8 +160,8 @@ tile0:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VPXORD     Z0, Z0, Z0
 	TESTQ      BX, BX
@@ -185,8 +185,8 @@ done0:
 	SHLL         $0x01, DX
 	JZ           nobeta0
 	VBROADCASTSS 92(AX), Z2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z1
 	VFMADD231PS  Z1, Z2, Z0
 
@@ -235,8 +235,8 @@ tile1:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	VPXORD     Z0, Z0, Z0
@@ -266,8 +266,8 @@ done1:
 	SHLL         $0x01, DX
 	JZ           nobeta1
 	VBROADCASTSS 92(AX), Z4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z2
 	VFMADD231PS  Z2, Z4, Z0
 	VMOVUPS.Z    64(DI), K1, Z2
@@ -324,8 +324,8 @@ tile2:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -355,8 +355,8 @@ done2:
 	SHLL         $0x01, DX
 	JZ           nobeta2
 	VBROADCASTSS 92(AX), Z3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z2
 	VFMADD231PS  Z2, Z3, Z0
 	ADDQ         CX, DI
@@ -415,8 +415,8 @@ tile3:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -456,8 +456,8 @@ done3:
 	SHLL         $0x01, DX
 	JZ           nobeta3
 	VBROADCASTSS 92(AX), Z6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z4
 	VFMADD231PS  Z4, Z6, Z0
 	VMOVUPS.Z    64(DI), K1, Z4
@@ -531,8 +531,8 @@ tile4:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -568,8 +568,8 @@ done4:
 	SHLL         $0x01, DX
 	JZ           nobeta4
 	VBROADCASTSS 92(AX), Z4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z3
 	VFMADD231PS  Z3, Z4, Z0
 	ADDQ         CX, DI
@@ -638,8 +638,8 @@ tile5:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -689,8 +689,8 @@ done5:
 	SHLL         $0x01, DX
 	JZ           nobeta5
 	VBROADCASTSS 92(AX), Z8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z6
 	VFMADD231PS  Z6, Z8, Z0
 	VMOVUPS.Z    64(DI), K1, Z6
@@ -781,8 +781,8 @@ tile6:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -827,8 +827,8 @@ done6:
 	SHLL         $0x01, DX
 	JZ           nobeta6
 	VBROADCASTSS 92(AX), Z5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z4
 	VFMADD231PS  Z4, Z5, Z0
 	ADDQ         CX, DI
@@ -907,8 +907,8 @@ tile7:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -971,8 +971,8 @@ done7:
 	SHLL         $0x01, DX
 	JZ           nobeta7
 	VBROADCASTSS 92(AX), Z10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z8
 	VFMADD231PS  Z8, Z10, Z0
 	VMOVUPS.Z    64(DI), K1, Z8
@@ -1080,8 +1080,8 @@ tile8:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -1132,8 +1132,8 @@ done8:
 	SHLL         $0x01, DX
 	JZ           nobeta8
 	VBROADCASTSS 92(AX), Z6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z5
 	VFMADD231PS  Z5, Z6, Z0
 	ADDQ         CX, DI
@@ -1222,8 +1222,8 @@ tile9:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -1296,8 +1296,8 @@ done9:
 	SHLL         $0x01, DX
 	JZ           nobeta9
 	VBROADCASTSS 92(AX), Z12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z10
 	VFMADD231PS  Z10, Z12, Z0
 	VMOVUPS.Z    64(DI), K1, Z10
@@ -1422,8 +1422,8 @@ tile10:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -1480,8 +1480,8 @@ done10:
 	SHLL         $0x01, DX
 	JZ           nobeta10
 	VBROADCASTSS 92(AX), Z7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z6
 	VFMADD231PS  Z6, Z7, Z0
 	ADDQ         CX, DI
@@ -1580,8 +1580,8 @@ tile11:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -1664,8 +1664,8 @@ done11:
 	SHLL         $0x01, DX
 	JZ           nobeta11
 	VBROADCASTSS 92(AX), Z14
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z12
 	VFMADD231PS  Z12, Z14, Z0
 	VMOVUPS.Z    64(DI), K1, Z12
@@ -1807,8 +1807,8 @@ tile12:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -1874,8 +1874,8 @@ done12:
 	SHLL         $0x01, DX
 	JZ           nobeta12
 	VBROADCASTSS 92(AX), Z8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z7
 	VFMADD231PS  Z7, Z8, Z0
 	ADDQ         CX, DI
@@ -1984,8 +1984,8 @@ tile13:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -2204,8 +2204,8 @@ done13:
 	SHLL         $0x01, DX
 	JZ           nobeta13
 	VBROADCASTSS 92(AX), Z16
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z14
 	VFMADD231PS  Z14, Z16, Z0
 	VMOVUPS.Z    64(DI), K1, Z14
@@ -2364,8 +2364,8 @@ tile14:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -2437,8 +2437,8 @@ done14:
 	SHLL         $0x01, DX
 	JZ           nobeta14
 	VBROADCASTSS 92(AX), Z9
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z8
 	VFMADD231PS  Z8, Z9, Z0
 	ADDQ         CX, DI
@@ -2557,8 +2557,8 @@ tile15:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -2799,8 +2799,8 @@ done15:
 	SHLL         $0x01, DX
 	JZ           nobeta15
 	VBROADCASTSS 92(AX), Z18
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z16
 	VFMADD231PS  Z16, Z18, Z0
 	VMOVUPS.Z    64(DI), K1, Z16
@@ -2976,8 +2976,8 @@ tile16:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -3055,8 +3055,8 @@ done16:
 	SHLL         $0x01, DX
 	JZ           nobeta16
 	VBROADCASTSS 92(AX), Z10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z9
 	VFMADD231PS  Z9, Z10, Z0
 	ADDQ         CX, DI
@@ -3185,8 +3185,8 @@ tile17:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -3449,8 +3449,8 @@ done17:
 	SHLL         $0x01, DX
 	JZ           nobeta17
 	VBROADCASTSS 92(AX), Z20
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z18
 	VFMADD231PS  Z18, Z20, Z0
 	VMOVUPS.Z    64(DI), K1, Z18
@@ -3643,8 +3643,8 @@ tile18:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -3731,8 +3731,8 @@ done18:
 	SHLL         $0x01, DX
 	JZ           nobeta18
 	VBROADCASTSS 92(AX), Z11
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z10
 	VFMADD231PS  Z10, Z11, Z0
 	ADDQ         CX, DI
@@ -3871,8 +3871,8 @@ tile19:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -4160,8 +4160,8 @@ done19:
 	SHLL         $0x01, DX
 	JZ           nobeta19
 	VBROADCASTSS 92(AX), Z22
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z20
 	VFMADD231PS  Z20, Z22, Z0
 	VMOVUPS.Z    64(DI), K1, Z20
@@ -4371,8 +4371,8 @@ tile20:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -4465,8 +4465,8 @@ done20:
 	SHLL         $0x01, DX
 	JZ           nobeta20
 	VBROADCASTSS 92(AX), Z12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z11
 	VFMADD231PS  Z11, Z12, Z0
 	ADDQ         CX, DI
@@ -4615,8 +4615,8 @@ tile21:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -4926,8 +4926,8 @@ done21:
 	SHLL         $0x01, DX
 	JZ           nobeta21
 	VBROADCASTSS 92(AX), Z24
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z22
 	VFMADD231PS  Z22, Z24, Z0
 	VMOVUPS.Z    64(DI), K1, Z22
@@ -5154,8 +5154,8 @@ tile22:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -5254,8 +5254,8 @@ done22:
 	SHLL         $0x01, DX
 	JZ           nobeta22
 	VBROADCASTSS 92(AX), Z13
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z12
 	VFMADD231PS  Z12, Z13, Z0
 	ADDQ         CX, DI
@@ -5414,8 +5414,8 @@ tile23:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -5747,8 +5747,8 @@ done23:
 	SHLL         $0x01, DX
 	JZ           nobeta23
 	VBROADCASTSS 92(AX), Z26
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z24
 	VFMADD231PS  Z24, Z26, Z0
 	VMOVUPS.Z    64(DI), K1, Z24
@@ -5992,8 +5992,8 @@ tile24:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -6101,8 +6101,8 @@ done24:
 	SHLL         $0x01, DX
 	JZ           nobeta24
 	VBROADCASTSS 92(AX), Z14
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z13
 	VFMADD231PS  Z13, Z14, Z0
 	ADDQ         CX, DI
@@ -6271,8 +6271,8 @@ tile25:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -6629,8 +6629,8 @@ done25:
 	SHLL         $0x01, DX
 	JZ           nobeta25
 	VBROADCASTSS 92(AX), Z28
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z26
 	VFMADD231PS  Z26, Z28, Z0
 	VMOVUPS.Z    64(DI), K1, Z26
@@ -6891,8 +6891,8 @@ tile26:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -7006,8 +7006,8 @@ done26:
 	SHLL         $0x01, DX
 	JZ           nobeta26
 	VBROADCASTSS 92(AX), Z15
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z14
 	VFMADD231PS  Z14, Z15, Z0
 	ADDQ         CX, DI
@@ -7186,8 +7186,8 @@ tile27:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
@@ -7566,8 +7566,8 @@ done27:
 	SHLL         $0x01, DX
 	JZ           nobeta27
 	VBROADCASTSS 92(AX), Z30
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Z28
 	VFMADD231PS  Z28, Z30, Z0
 	VMOVUPS.Z    64(DI), K1, Z28
@@ -7927,8 +7927,8 @@ tile0:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VPXORD     Z0, Z0, Z0
 	SUBQ       $0x04, BX
@@ -7972,8 +7972,8 @@ done0:
 	SHLL         $0x01, DX
 	JZ           nobeta0
 	VBROADCASTSS 92(AX), Z2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z1
 	VFMADD231PS  Z1, Z2, Z0
 
@@ -8022,8 +8022,8 @@ tile1:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8076,8 +8076,8 @@ done1:
 	SHLL         $0x01, DX
 	JZ           nobeta1
 	VBROADCASTSS 92(AX), Z3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z2
 	VFMADD231PS  Z2, Z3, Z0
 	ADDQ         CX, DI
@@ -8136,8 +8136,8 @@ tile2:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8199,8 +8199,8 @@ done2:
 	SHLL         $0x01, DX
 	JZ           nobeta2
 	VBROADCASTSS 92(AX), Z4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z3
 	VFMADD231PS  Z3, Z4, Z0
 	ADDQ         CX, DI
@@ -8269,8 +8269,8 @@ tile3:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8341,8 +8341,8 @@ done3:
 	SHLL         $0x01, DX
 	JZ           nobeta3
 	VBROADCASTSS 92(AX), Z5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z4
 	VFMADD231PS  Z4, Z5, Z0
 	ADDQ         CX, DI
@@ -8421,8 +8421,8 @@ tile4:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8502,8 +8502,8 @@ done4:
 	SHLL         $0x01, DX
 	JZ           nobeta4
 	VBROADCASTSS 92(AX), Z6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z5
 	VFMADD231PS  Z5, Z6, Z0
 	ADDQ         CX, DI
@@ -8592,8 +8592,8 @@ tile5:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8682,8 +8682,8 @@ done5:
 	SHLL         $0x01, DX
 	JZ           nobeta5
 	VBROADCASTSS 92(AX), Z7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z6
 	VFMADD231PS  Z6, Z7, Z0
 	ADDQ         CX, DI
@@ -8782,8 +8782,8 @@ tile6:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -8881,8 +8881,8 @@ done6:
 	SHLL         $0x01, DX
 	JZ           nobeta6
 	VBROADCASTSS 92(AX), Z8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z7
 	VFMADD231PS  Z7, Z8, Z0
 	ADDQ         CX, DI
@@ -8991,8 +8991,8 @@ tile7:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -9099,8 +9099,8 @@ done7:
 	SHLL         $0x01, DX
 	JZ           nobeta7
 	VBROADCASTSS 92(AX), Z9
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z8
 	VFMADD231PS  Z8, Z9, Z0
 	ADDQ         CX, DI
@@ -9219,8 +9219,8 @@ tile8:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -9336,8 +9336,8 @@ done8:
 	SHLL         $0x01, DX
 	JZ           nobeta8
 	VBROADCASTSS 92(AX), Z10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z9
 	VFMADD231PS  Z9, Z10, Z0
 	ADDQ         CX, DI
@@ -9466,8 +9466,8 @@ tile9:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -9592,8 +9592,8 @@ done9:
 	SHLL         $0x01, DX
 	JZ           nobeta9
 	VBROADCASTSS 92(AX), Z11
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z10
 	VFMADD231PS  Z10, Z11, Z0
 	ADDQ         CX, DI
@@ -9732,8 +9732,8 @@ tile10:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -9867,8 +9867,8 @@ done10:
 	SHLL         $0x01, DX
 	JZ           nobeta10
 	VBROADCASTSS 92(AX), Z12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z11
 	VFMADD231PS  Z11, Z12, Z0
 	ADDQ         CX, DI
@@ -10017,8 +10017,8 @@ tile11:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -10161,8 +10161,8 @@ done11:
 	SHLL         $0x01, DX
 	JZ           nobeta11
 	VBROADCASTSS 92(AX), Z13
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z12
 	VFMADD231PS  Z12, Z13, Z0
 	ADDQ         CX, DI
@@ -10321,8 +10321,8 @@ tile12:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -10474,8 +10474,8 @@ done12:
 	SHLL         $0x01, DX
 	JZ           nobeta12
 	VBROADCASTSS 92(AX), Z14
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z13
 	VFMADD231PS  Z13, Z14, Z0
 	ADDQ         CX, DI
@@ -10644,8 +10644,8 @@ tile13:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -10806,8 +10806,8 @@ done13:
 	SHLL         $0x01, DX
 	JZ           nobeta13
 	VBROADCASTSS 92(AX), Z15
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z14
 	VFMADD231PS  Z14, Z15, Z0
 	ADDQ         CX, DI
@@ -10986,8 +10986,8 @@ tile14:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -11157,8 +11157,8 @@ done14:
 	SHLL         $0x01, DX
 	JZ           nobeta14
 	VBROADCASTSS 92(AX), Z16
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z15
 	VFMADD231PS  Z15, Z16, Z0
 	ADDQ         CX, DI
@@ -11347,8 +11347,8 @@ tile15:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -11527,8 +11527,8 @@ done15:
 	SHLL         $0x01, DX
 	JZ           nobeta15
 	VBROADCASTSS 92(AX), Z17
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS.Z    (DI), K1, Z16
 	VFMADD231PS  Z16, Z17, Z0
 	ADDQ         CX, DI
@@ -11964,8 +11964,8 @@ tile0:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VXORPS     Y0, Y0, Y0
 	TESTQ      BX, BX
@@ -11989,8 +11989,8 @@ done0:
 	SHLL         $0x01, DX
 	JZ           nobeta0
 	VBROADCASTSS 92(AX), Y2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y1
 	VFMADD231PS  Y1, Y2, Y0
 
@@ -12034,8 +12034,8 @@ tile1:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	VXORPS     Y0, Y0, Y0
@@ -12064,8 +12064,8 @@ done1:
 	SHLL         $0x01, DX
 	JZ           nobeta1
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y2
 	VFMADD231PS  Y2, Y4, Y0
 	VMOVUPS      32(DI), Y2
@@ -12117,8 +12117,8 @@ tile2:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -12148,8 +12148,8 @@ done2:
 	SHLL         $0x01, DX
 	JZ           nobeta2
 	VBROADCASTSS 92(AX), Y3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y2
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, DI
@@ -12203,8 +12203,8 @@ tile3:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -12243,8 +12243,8 @@ done3:
 	SHLL         $0x01, DX
 	JZ           nobeta3
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y4
 	VFMADD231PS  Y4, Y6, Y0
 	VMOVUPS      32(DI), Y4
@@ -12313,8 +12313,8 @@ tile4:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -12350,8 +12350,8 @@ done4:
 	SHLL         $0x01, DX
 	JZ           nobeta4
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y3
 	VFMADD231PS  Y3, Y4, Y0
 	ADDQ         CX, DI
@@ -12415,8 +12415,8 @@ tile5:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -12536,8 +12536,8 @@ done5:
 	SHLL         $0x01, DX
 	JZ           nobeta5
 	VBROADCASTSS 92(AX), Y8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y6
 	VFMADD231PS  Y6, Y8, Y0
 	VMOVUPS      32(DI), Y6
@@ -12623,8 +12623,8 @@ tile6:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -12669,8 +12669,8 @@ done6:
 	SHLL         $0x01, DX
 	JZ           nobeta6
 	VBROADCASTSS 92(AX), Y5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y4
 	VFMADD231PS  Y4, Y5, Y0
 	ADDQ         CX, DI
@@ -12744,8 +12744,8 @@ tile7:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -12890,8 +12890,8 @@ done7:
 	SHLL         $0x01, DX
 	JZ           nobeta7
 	VBROADCASTSS 92(AX), Y10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y8
 	VFMADD231PS  Y8, Y10, Y0
 	VMOVUPS      32(DI), Y8
@@ -12994,8 +12994,8 @@ tile8:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -13046,8 +13046,8 @@ done8:
 	SHLL         $0x01, DX
 	JZ           nobeta8
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y5
 	VFMADD231PS  Y5, Y6, Y0
 	ADDQ         CX, DI
@@ -13131,8 +13131,8 @@ tile9:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -13299,8 +13299,8 @@ done9:
 	SHLL         $0x01, DX
 	JZ           nobeta9
 	VBROADCASTSS 92(AX), Y12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y10
 	VFMADD231PS  Y10, Y12, Y0
 	VMOVUPS      32(DI), Y10
@@ -13420,8 +13420,8 @@ tile10:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -13478,8 +13478,8 @@ done10:
 	SHLL         $0x01, DX
 	JZ           nobeta10
 	VBROADCASTSS 92(AX), Y7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y6
 	VFMADD231PS  Y6, Y7, Y0
 	ADDQ         CX, DI
@@ -13573,8 +13573,8 @@ tile11:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -13763,8 +13763,8 @@ done11:
 	SHLL         $0x01, DX
 	JZ           nobeta11
 	VBROADCASTSS 92(AX), Y14
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y12
 	VFMADD231PS  Y12, Y14, Y0
 	VMOVUPS      32(DI), Y12
@@ -13908,8 +13908,8 @@ tile12:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VXORPS     Y0, Y0, Y0
 	TESTQ      BX, BX
@@ -13933,8 +13933,8 @@ done12:
 	SHLL         $0x01, DX
 	JZ           nobeta12
 	VBROADCASTSS 92(AX), Y2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y3, Y1
 	VFMADD231PS  Y1, Y2, Y0
 
@@ -13985,8 +13985,8 @@ tile13:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	VXORPS     Y0, Y0, Y0
@@ -14015,8 +14015,8 @@ done13:
 	SHLL         $0x01, DX
 	JZ           nobeta13
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y2
 	VFMADD231PS  Y2, Y4, Y0
 	VMASKMOVPS   32(DI), Y5, Y2
@@ -14075,8 +14075,8 @@ tile14:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -14106,8 +14106,8 @@ done14:
 	SHLL         $0x01, DX
 	JZ           nobeta14
 	VBROADCASTSS 92(AX), Y3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y4, Y2
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, DI
@@ -14168,8 +14168,8 @@ tile15:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -14208,8 +14208,8 @@ done15:
 	SHLL         $0x01, DX
 	JZ           nobeta15
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y4
 	VFMADD231PS  Y4, Y6, Y0
 	VMASKMOVPS   32(DI), Y7, Y4
@@ -14285,8 +14285,8 @@ tile16:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -14322,8 +14322,8 @@ done16:
 	SHLL         $0x01, DX
 	JZ           nobeta16
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y5, Y3
 	VFMADD231PS  Y3, Y4, Y0
 	ADDQ         CX, DI
@@ -14394,8 +14394,8 @@ tile17:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -14444,8 +14444,8 @@ done17:
 	SHLL         $0x01, DX
 	JZ           nobeta17
 	VBROADCASTSS 92(AX), Y8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y6
 	VFMADD231PS  Y6, Y8, Y0
 	VMASKMOVPS   32(DI), Y9, Y6
@@ -14538,8 +14538,8 @@ tile18:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -14584,8 +14584,8 @@ done18:
 	SHLL         $0x01, DX
 	JZ           nobeta18
 	VBROADCASTSS 92(AX), Y5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y6, Y4
 	VFMADD231PS  Y4, Y5, Y0
 	ADDQ         CX, DI
@@ -14666,8 +14666,8 @@ tile19:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -14729,8 +14729,8 @@ done19:
 	SHLL         $0x01, DX
 	JZ           nobeta19
 	VBROADCASTSS 92(AX), Y10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y8
 	VFMADD231PS  Y8, Y10, Y0
 	VMASKMOVPS   32(DI), Y11, Y8
@@ -14840,8 +14840,8 @@ tile20:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -14892,8 +14892,8 @@ done20:
 	SHLL         $0x01, DX
 	JZ           nobeta20
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y7, Y5
 	VFMADD231PS  Y5, Y6, Y0
 	ADDQ         CX, DI
@@ -14984,8 +14984,8 @@ tile21:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -15057,8 +15057,8 @@ done21:
 	SHLL         $0x01, DX
 	JZ           nobeta21
 	VBROADCASTSS 92(AX), Y12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y10
 	VFMADD231PS  Y10, Y12, Y0
 	VMASKMOVPS   32(DI), Y13, Y10
@@ -15185,8 +15185,8 @@ tile22:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -15243,8 +15243,8 @@ done22:
 	SHLL         $0x01, DX
 	JZ           nobeta22
 	VBROADCASTSS 92(AX), Y7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y8, Y6
 	VFMADD231PS  Y6, Y7, Y0
 	ADDQ         CX, DI
@@ -15345,8 +15345,8 @@ tile23:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	PREFETCHT0 32(R9)
 	ADDQ       R10, R9
@@ -15428,8 +15428,8 @@ done23:
 	SHLL         $0x01, DX
 	JZ           nobeta23
 	VBROADCASTSS 92(AX), Y14
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y12
 	VFMADD231PS  Y12, Y14, Y0
 	VMASKMOVPS   32(DI), Y15, Y12
@@ -15706,8 +15706,8 @@ tile0:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VXORPS     Y0, Y0, Y0
 	SUBQ       $0x04, BX
@@ -15754,8 +15754,8 @@ done0:
 	SHLL         $0x01, DX
 	JZ           nobeta0
 	VBROADCASTSS 92(AX), Y2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y1
 	VFMADD231PS  Y1, Y2, Y0
 
@@ -15799,8 +15799,8 @@ tile1:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -15861,8 +15861,8 @@ done1:
 	SHLL         $0x01, DX
 	JZ           nobeta1
 	VBROADCASTSS 92(AX), Y3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y2
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, DI
@@ -15916,8 +15916,8 @@ tile2:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -15992,8 +15992,8 @@ done2:
 	SHLL         $0x01, DX
 	JZ           nobeta2
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y3
 	VFMADD231PS  Y3, Y4, Y0
 	ADDQ         CX, DI
@@ -16057,8 +16057,8 @@ tile3:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -16147,8 +16147,8 @@ done3:
 	SHLL         $0x01, DX
 	JZ           nobeta3
 	VBROADCASTSS 92(AX), Y5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y4
 	VFMADD231PS  Y4, Y5, Y0
 	ADDQ         CX, DI
@@ -16222,8 +16222,8 @@ tile4:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -16326,8 +16326,8 @@ done4:
 	SHLL         $0x01, DX
 	JZ           nobeta4
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y5
 	VFMADD231PS  Y5, Y6, Y0
 	ADDQ         CX, DI
@@ -16411,8 +16411,8 @@ tile5:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -16529,8 +16529,8 @@ done5:
 	SHLL         $0x01, DX
 	JZ           nobeta5
 	VBROADCASTSS 92(AX), Y7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y6
 	VFMADD231PS  Y6, Y7, Y0
 	ADDQ         CX, DI
@@ -16624,8 +16624,8 @@ tile6:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -16756,8 +16756,8 @@ done6:
 	SHLL         $0x01, DX
 	JZ           nobeta6
 	VBROADCASTSS 92(AX), Y8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y7
 	VFMADD231PS  Y7, Y8, Y0
 	ADDQ         CX, DI
@@ -16861,8 +16861,8 @@ tile7:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -17007,8 +17007,8 @@ done7:
 	SHLL         $0x01, DX
 	JZ           nobeta7
 	VBROADCASTSS 92(AX), Y9
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y8
 	VFMADD231PS  Y8, Y9, Y0
 	ADDQ         CX, DI
@@ -17122,8 +17122,8 @@ tile8:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -17282,8 +17282,8 @@ done8:
 	SHLL         $0x01, DX
 	JZ           nobeta8
 	VBROADCASTSS 92(AX), Y10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y9
 	VFMADD231PS  Y9, Y10, Y0
 	ADDQ         CX, DI
@@ -17407,8 +17407,8 @@ tile9:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -17581,8 +17581,8 @@ done9:
 	SHLL         $0x01, DX
 	JZ           nobeta9
 	VBROADCASTSS 92(AX), Y11
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y10
 	VFMADD231PS  Y10, Y11, Y0
 	ADDQ         CX, DI
@@ -17716,8 +17716,8 @@ tile10:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -17904,8 +17904,8 @@ done10:
 	SHLL         $0x01, DX
 	JZ           nobeta10
 	VBROADCASTSS 92(AX), Y12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y11
 	VFMADD231PS  Y11, Y12, Y0
 	ADDQ         CX, DI
@@ -18049,8 +18049,8 @@ tile11:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -18251,8 +18251,8 @@ done11:
 	SHLL         $0x01, DX
 	JZ           nobeta11
 	VBROADCASTSS 92(AX), Y13
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMOVUPS      (DI), Y12
 	VFMADD231PS  Y12, Y13, Y0
 	ADDQ         CX, DI
@@ -18413,8 +18413,8 @@ tile12:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	VXORPS     Y0, Y0, Y0
 	SUBQ       $0x04, BX
@@ -18461,8 +18461,8 @@ done12:
 	SHLL         $0x01, DX
 	JZ           nobeta12
 	VBROADCASTSS 92(AX), Y2
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y3, Y1
 	VFMADD231PS  Y1, Y2, Y0
 
@@ -18513,8 +18513,8 @@ tile13:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -18575,8 +18575,8 @@ done13:
 	SHLL         $0x01, DX
 	JZ           nobeta13
 	VBROADCASTSS 92(AX), Y3
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y4, Y2
 	VFMADD231PS  Y2, Y3, Y0
 	ADDQ         CX, DI
@@ -18637,8 +18637,8 @@ tile14:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -18713,8 +18713,8 @@ done14:
 	SHLL         $0x01, DX
 	JZ           nobeta14
 	VBROADCASTSS 92(AX), Y4
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y5, Y3
 	VFMADD231PS  Y3, Y4, Y0
 	ADDQ         CX, DI
@@ -18785,8 +18785,8 @@ tile15:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -18875,8 +18875,8 @@ done15:
 	SHLL         $0x01, DX
 	JZ           nobeta15
 	VBROADCASTSS 92(AX), Y5
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y6, Y4
 	VFMADD231PS  Y4, Y5, Y0
 	ADDQ         CX, DI
@@ -18957,8 +18957,8 @@ tile16:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -19061,8 +19061,8 @@ done16:
 	SHLL         $0x01, DX
 	JZ           nobeta16
 	VBROADCASTSS 92(AX), Y6
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y7, Y5
 	VFMADD231PS  Y5, Y6, Y0
 	ADDQ         CX, DI
@@ -19153,8 +19153,8 @@ tile17:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -19271,8 +19271,8 @@ done17:
 	SHLL         $0x01, DX
 	JZ           nobeta17
 	VBROADCASTSS 92(AX), Y7
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y8, Y6
 	VFMADD231PS  Y6, Y7, Y0
 	ADDQ         CX, DI
@@ -19373,8 +19373,8 @@ tile18:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -19505,8 +19505,8 @@ done18:
 	SHLL         $0x01, DX
 	JZ           nobeta18
 	VBROADCASTSS 92(AX), Y8
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y9, Y7
 	VFMADD231PS  Y7, Y8, Y0
 	ADDQ         CX, DI
@@ -19617,8 +19617,8 @@ tile19:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -19763,8 +19763,8 @@ done19:
 	SHLL         $0x01, DX
 	JZ           nobeta19
 	VBROADCASTSS 92(AX), Y9
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y10, Y8
 	VFMADD231PS  Y8, Y9, Y0
 	ADDQ         CX, DI
@@ -19885,8 +19885,8 @@ tile20:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -20045,8 +20045,8 @@ done20:
 	SHLL         $0x01, DX
 	JZ           nobeta20
 	VBROADCASTSS 92(AX), Y10
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y11, Y9
 	VFMADD231PS  Y9, Y10, Y0
 	ADDQ         CX, DI
@@ -20177,8 +20177,8 @@ tile21:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -20351,8 +20351,8 @@ done21:
 	SHLL         $0x01, DX
 	JZ           nobeta21
 	VBROADCASTSS 92(AX), Y11
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y12, Y10
 	VFMADD231PS  Y10, Y11, Y0
 	ADDQ         CX, DI
@@ -20493,8 +20493,8 @@ tile22:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -20681,8 +20681,8 @@ done22:
 	SHLL         $0x01, DX
 	JZ           nobeta22
 	VBROADCASTSS 92(AX), Y12
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y13, Y11
 	VFMADD231PS  Y11, Y12, Y0
 	ADDQ         CX, DI
@@ -20833,8 +20833,8 @@ tile23:
 	MOVQ       64(AX), R13
 	MOVQ       128(AX), R15
 	MOVQ       56(AX), BX
-	MOVQ       40(AX), R9
-	MOVQ       48(AX), R10
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
@@ -21035,8 +21035,8 @@ done23:
 	SHLL         $0x01, DX
 	JZ           nobeta23
 	VBROADCASTSS 92(AX), Y13
-	MOVQ         40(AX), DI
-	MOVQ         48(AX), CX
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
 	VMASKMOVPS   (DI), Y14, Y12
 	VFMADD231PS  Y12, Y13, Y0
 	ADDQ         CX, DI

@@ -29,6 +29,8 @@ func atLevel(t testing.TB, l cpu.Level, f func()) {
 type problem struct {
 	Product
 	before  []float32 // C as it was
+	add     []float32 // what beta multiplies
+	ldAdd   int
 	packA   bool
 	packB   bool
 	once    bool
@@ -63,7 +65,13 @@ func draw(r *rand.Rand, m, n, k int) *problem {
 	p.Beta = []float32{0, 0, 1, 0.25}[r.IntN(4)]
 	p.LdC = n + r.IntN(3)*r.IntN(20)
 	p.before = normal(r, m*p.LdC)
-	if p.Beta == 0 {
+	p.add, p.ldAdd = p.before, p.LdC
+	if r.IntN(2) == 0 {
+		p.LdD = n + r.IntN(3)*r.IntN(20)
+		p.D = normal(r, max(0, (m-1)*p.LdD+n))
+		p.add, p.ldAdd = p.D, p.LdD
+	}
+	if p.Beta == 0 || p.D != nil {
 		for i := range p.before {
 			p.before[i] = float32(math.NaN())
 		}
@@ -134,7 +142,7 @@ func (p *problem) compare(t *testing.T, label string, got []float32) {
 				sum, size = sum+v, size+math.Abs(v)
 			}
 			if p.Beta != 0 {
-				v := float64(p.Beta) * float64(p.before[at])
+				v := float64(p.Beta) * float64(p.add[i*p.ldAdd+j])
 				sum, size = sum+v, size+math.Abs(v)
 			}
 			if p.ColumnBias != nil {
@@ -156,8 +164,8 @@ func (p *problem) compare(t *testing.T, label string, got []float32) {
 func (c *Columns) at(k, j int) float32 { return c.Image[c.Offsets[k]+j/c.Width*c.Step+j%c.Width] }
 
 func (p *problem) String() string {
-	return fmt.Sprintf("(%d, %d, %d) trans %v %v ld %d %d %d alpha %v beta %v bias %v %v clip %v packed %v %v once %v",
-		p.M, p.N, p.K, p.A.Trans, p.B.Trans, p.A.Ld, p.B.Ld, p.LdC, p.Alpha, p.Beta, p.ColumnBias != nil, p.RowBias != nil, p.Clip, p.packA, p.packB, p.once)
+	return fmt.Sprintf("(%d, %d, %d) trans %v %v ld %d %d %d D %v alpha %v beta %v bias %v %v clip %v packed %v %v once %v",
+		p.M, p.N, p.K, p.A.Trans, p.B.Trans, p.A.Ld, p.B.Ld, p.LdC, p.D != nil, p.Alpha, p.Beta, p.ColumnBias != nil, p.RowBias != nil, p.Clip, p.packA, p.packB, p.once)
 }
 
 // check computes p at every level, alone and on several goroutines.
@@ -244,6 +252,7 @@ func TestRefuses(t *testing.T) {
 		"short A":   {M: 3, N: 3, K: 5, A: Matrix{Data: f, Ld: 5}, B: Matrix{Data: make([]float32, 15), Ld: 3}, C: f, LdC: 3},
 		"short B":   {M: 3, N: 3, K: 4, A: Matrix{Data: f, Ld: 4}, B: Matrix{Data: f[:11], Ld: 3}, C: f, LdC: 3},
 		"short C":   {M: 3, N: 3, K: 4, A: Matrix{Data: f, Ld: 4}, B: Matrix{Data: f, Ld: 3}, C: f[:8], LdC: 3},
+		"short D":   {M: 3, N: 3, K: 4, A: Matrix{Data: f, Ld: 4}, B: Matrix{Data: f, Ld: 3}, C: f, LdC: 3, D: f[:8], LdD: 3},
 		"narrow":    {M: 3, N: 3, K: 4, A: Matrix{Data: f, Ld: 3}, B: Matrix{Data: f, Ld: 3}, C: f, LdC: 3},
 		"bias":      {M: 3, N: 3, K: 4, A: Matrix{Data: f, Ld: 4}, B: Matrix{Data: f, Ld: 3}, C: f, LdC: 3, RowBias: f[:2:2]},
 		"packed":    {M: 3, N: 3, K: 4, A: Matrix{Packed: new(Packed).Left(false, 4, 3, f, 3)}, B: Matrix{Data: f, Ld: 3}, C: f, LdC: 3},

@@ -42,6 +42,7 @@ func TestTileOffsets(t *testing.T) {
 		"K": unsafe.Offsetof(x.k), "Next": unsafe.Offsetof(x.next), "Col": unsafe.Offsetof(x.column), "Row": unsafe.Offsetof(x.row),
 		"Alpha": unsafe.Offsetof(x.alpha), "Beta": unsafe.Offsetof(x.beta), "Low": unsafe.Offsetof(x.low), "High": unsafe.Offsetof(x.high),
 		"Clip": unsafe.Offsetof(x.clip), "Kind": unsafe.Offsetof(x.kind), "Lanes": unsafe.Offsetof(x.lanes), "Fetch": unsafe.Offsetof(x.fetch), "Round": unsafe.Offsetof(x.round),
+		"D": unsafe.Offsetof(x.d), "DRow": unsafe.Offsetof(x.dRow),
 	}
 	text, err := os.ReadFile("asm/tile.go")
 	if err != nil {

@@ -48,21 +48,23 @@ var (
 const partWork = 1 << 20
 
 // split cuts C into parts for n goroutines: rows, or columns where that packs
-// less or there are few rows. Where parts cost no packing there are several for
-// each goroutine, so that one that is held up leaves some to the others.
+// less or there are few rows, as each part of rows reads all of B. Where parts
+// cost little packing there are several for each goroutine, so that one that is
+// held up leaves some to the others.
 func (j *job) split(n int) {
 	x, p := borrow(j.level), &j.p
 	f := x.cutting(p)
 	x.giveBack()
 	panels, strips := f.panels(p.M), f.strips(p.N)
 	columns := p.N >= p.M
+	few := panels < 4*n && strips >= n
 	switch {
-	case panels < 2*n && strips >= n || p.A.Packed != nil:
+	case few || p.A.Packed != nil:
 		columns = true
 	case p.B.Packed != nil || strips < n:
 		columns = false
 	}
-	if columns && p.A.Packed != nil || !columns && p.B.Packed != nil {
+	if columns && (p.A.Packed != nil || few && p.B.Packed != nil) || !columns && p.B.Packed != nil {
 		n = max(n, min(4*n, int(float64(p.M)*float64(p.N)*float64(p.K)/partWork)))
 	}
 	j.parts = j.parts[:0]

@@ -9,6 +9,11 @@ const plainFloats = 1 << 17
 // against.
 func (p *Product) plain() {
 	a, b := p.A.unpacked(), p.B.unpacked()
+	if p.D != nil && p.Beta != 0 {
+		for i := range p.M {
+			copy(p.C[i*p.LdC:][:p.N], p.D[i*p.LdD:])
+		}
+	}
 	if p.K == 0 {
 		for i := range p.M {
 			row := p.C[i*p.LdC : i*p.LdC+p.N]

@@ -31,6 +31,8 @@ const (
 	tileLanes = 120
 	tileFetch = 128
 	tileRound = 136
+	tileD     = 144
+	tileDRow  = 152
 )
 
 // Registers: AX the tile, R8 to R12 rows 0, 3, 6, 9 and 12 of A, SI and DX the
@@ -134,7 +136,7 @@ func (t *body) start() {
 	MOVQ(at(reg.RAX, tileNext), reg.R13)
 	MOVQ(at(reg.RAX, tileFetch), reg.R15)
 	MOVQ(at(reg.RAX, tileK), reg.RBX)
-	t.fetchC()
+	t.fetchD()
 	for i := range t.m {
 		for j := range t.n {
 			r := t.acc(i, j)
@@ -147,10 +149,11 @@ func (t *body) start() {
 	}
 }
 
-// fetchC asks for the rows of C, which are needed when the sums are there.
-func (t *body) fetchC() {
-	MOVQ(at(reg.RAX, tileC), reg.R9)
-	MOVQ(at(reg.RAX, tileCRow), reg.R10)
+// fetchD asks for the rows of D, which are those of C if it has none of its own:
+// they are needed when the sums are there.
+func (t *body) fetchD() {
+	MOVQ(at(reg.RAX, tileD), reg.R9)
+	MOVQ(at(reg.RAX, tileDRow), reg.R10)
 	for i := range t.m {
 		for j := range t.n {
 			PREFETCHT0(at(reg.R9, 4*t.lanes*j))
@@ -333,7 +336,7 @@ func (t *body) finish() {
 		SHLL(operand.Imm(1), reg.EDX) // -0 is 0
 		JZ(skip)
 		VBROADCASTSS(at(reg.RAX, tileBeta), a)
-		t.walkC(func(i, j int, r reg.VecPhysical) {
+		t.walk(tileD, tileDRow, func(i, j int, r reg.VecPhysical) {
 			t.load(at(reg.RDI, j*size), t.b[0], t.mask, t.last && j == t.n-1)
 			VFMADD231PS(t.b[0], a, r)
 		})
@@ -369,15 +372,15 @@ func (t *body) finish() {
 			VMINPS(r, t.b[0], r)
 		})
 	})
-	t.walkC(func(i, j int, r reg.VecPhysical) {
+	t.walk(tileC, tileCRow, func(i, j int, r reg.VecPhysical) {
 		t.store(r, at(reg.RDI, j*size), t.mask, t.last && j == t.n-1)
 	})
 }
 
-// walkC calls f with DI at each row of C.
-func (t *body) walkC(f func(i, j int, r reg.VecPhysical)) {
-	MOVQ(at(reg.RAX, tileC), reg.RDI)
-	MOVQ(at(reg.RAX, tileCRow), reg.RCX)
+// walk calls f with DI at each row of a matrix as large as the tile.
+func (t *body) walk(matrix, step int, f func(i, j int, r reg.VecPhysical)) {
+	MOVQ(at(reg.RAX, matrix), reg.RDI)
+	MOVQ(at(reg.RAX, step), reg.RCX)
 	t.each(func(i, j int, r reg.VecPhysical) {
 		if i > 0 && j == 0 {
 			ADDQ(reg.RCX, reg.RDI)
