@@ -43,13 +43,17 @@ func (v *convolution) run(c *call) error {
 // frame is how the image of a convolution lies in memory while its columns are
 // read: with its padding, and, where the stride of the last axis is s, with
 // every s-th number of a row side by side, so that what a place of the kernel
-// meets along a row of the output is one run.
+// meets along a row of the output is one run. Along an axis where the kernel has
+// one place it holds only what that meets.
 type frame struct {
 	*convolution
-	copied  bool // else the image serves as it is
-	size    []int
+	copied  bool  // else the image serves as it is
+	size    []int // indices along an axis
+	thin    []int // of the image, from one index to the next
+	hop     []int // indices from one place of the output to the next
 	row     []int // numbers from one index of an axis to the next, but the last axis
-	phase   int   // numbers of one phase of a row
+	phases  int   // of a row
+	phase   int   // numbers of one of these
 	channel int   // numbers of a channel
 	offsets []int // of the columns' rows
 
@@ -64,27 +68,29 @@ type frame struct {
 func (v *convolution) frame(copied bool) (*frame, error) {
 	rank := len(v.in)
 	last := rank - 1
-	l := &frame{convolution: v, size: make([]int, rank), row: make([]int, rank)}
+	l := &frame{convolution: v, size: make([]int, rank), thin: make([]int, rank), hop: slices.Clone(v.stride), row: make([]int, rank)}
 	l.copied = copied || v.stride[last] > 1
 	for i := range v.in {
-		l.size[i] = max(0, (v.out[i]-1)*v.stride[i]+v.span(i))
+		l.size[i], l.thin[i] = max(0, (v.out[i]-1)*v.stride[i]+v.span(i)), 1
 		l.copied = l.copied || v.begin[i] > 0 || l.size[i] > v.in[i]
 	}
 	if !l.copied {
 		l.size = v.in
 	}
+	for i, k := range v.kernel {
+		if l.copied && k == 1 {
+			l.size[i], l.thin[i], l.hop[i] = v.out[i], v.stride[i], 1
+		}
+	}
 	l.outer = max(0, last-1)
 	l.plane = product(v.out[l.outer:])
 	l.across = l.plane <= fewPlaces && vectorsFor(l.plane)*v.cout*8 > vectorsFor(v.cout)*l.plane*9
-	s := v.stride[last]
-	l.phase = (l.size[last] + s - 1) / s
-	if !l.copied {
-		s = 1
-	}
-	if n, err := volume(append([]int{v.cin, s, l.phase}, l.size[:last]...)); err != nil || n < 0 {
+	l.phases = l.hop[last]
+	l.phase = (l.size[last] + l.phases - 1) / l.phases
+	if n, err := volume(append([]int{v.cin, l.phases, l.phase}, l.size[:last]...)); err != nil || n < 0 {
 		return nil, fmt.Errorf("an image of %v with its padding: %w", l.size, err)
 	}
-	l.channel = s * l.phase
+	l.channel = l.phases * l.phase
 	for i := last - 1; i >= 0; i-- {
 		l.row[i] = l.channel
 		l.channel *= l.size[i]
@@ -100,7 +106,7 @@ func (l *frame) columns() {
 	place := make([]int, last+1)
 	for k := range kernel {
 		at := place[last] * l.dilation[last]
-		at = at%l.stride[last]*l.phase + at/l.stride[last]
+		at = at%l.phases*l.phase + at/l.phases
 		for i := range last {
 			at += place[i] * l.dilation[i] * l.row[i]
 		}
@@ -178,7 +184,7 @@ func (l *frame) multiply(p gemm.Product, k0, k1 int, image, memory []float32, mu
 	p.K = k1 - k0
 	columns := gemm.Columns{Offsets: l.offsets[k0:k1], Width: l.out[last]}
 	if last > 0 {
-		columns.Step = l.stride[last-1] * l.row[last-1]
+		columns.Step = l.hop[last-1] * l.row[last-1]
 	}
 	place := make([]int, l.outer)
 	for i := range product(l.out[:l.outer]) {
@@ -188,7 +194,7 @@ func (l *frame) multiply(p gemm.Product, k0, k1 int, image, memory []float32, mu
 		}
 		at := 0
 		for a, o := range place {
-			at += o * l.stride[a] * l.row[a]
+			at += o * l.hop[a] * l.row[a]
 		}
 		columns.Image = image[at:]
 		step(place, l.out[:l.outer])
@@ -270,85 +276,5 @@ func (l *frame) sum(p *gemm.Product, columns *gemm.Columns, y, memory []float32)
 	}
 	if p.Clip {
 		vec.Clamp(y, y, p.Low, p.High)
-	}
-}
-
-// image is what frames are copied from.
-type image interface {
-	// spread sets to[i] to number at+shift+i*s where shift+i*s is in [0, n), and
-	// to 0 elsewhere.
-	spread(to []float32, at, n, shift, s int)
-}
-
-// pads writes the image that begins at from with its padding.
-func (l *frame) pads(to []float32, x image, from int) []float32 {
-	in := product(l.in)
-	parallel(l.cin, 1+(1<<15)/(1+l.channel), func(lo, hi int) {
-		for ch := lo; ch < hi; ch++ {
-			l.pad(to[ch*l.channel:(ch+1)*l.channel], x, from+ch*in)
-		}
-	})
-	return to[:l.cin*l.channel]
-}
-
-// pad writes one channel into its frame.
-func (l *frame) pad(to []float32, x image, from int) {
-	last := len(l.in) - 1
-	s, n := l.stride[last], l.in[last]
-	place := make([]int, last)
-	for row := range product(l.size[:last]) {
-		line := to[row*s*l.phase : (row+1)*s*l.phase]
-		at, inside := 0, true
-		for i, o := range place {
-			o -= l.begin[i]
-			inside = inside && o >= 0 && o < l.in[i]
-			at = at*l.in[i] + o
-		}
-		step(place, l.size[:last])
-		if !inside {
-			clear(line)
-			continue
-		}
-		for phase := range s {
-			x.spread(line[phase*l.phase:(phase+1)*l.phase], from+at*n, n, phase-l.begin[last], s)
-		}
-	}
-}
-
-// reach gives the part of to that lies within n numbers, and clears the rest.
-func reach(to []float32, n, shift, s int) (lo, hi int) {
-	if shift < 0 {
-		lo = min((s-1-shift)/s, len(to))
-	}
-	hi = lo
-	if last := n - 1 - shift; last >= 0 {
-		hi = max(lo, min(last/s+1, len(to)))
-	}
-	clear(to[:lo])
-	clear(to[hi:])
-	return lo, hi
-}
-
-type plainImage []float32
-
-func (x plainImage) spread(to []float32, at, n, shift, s int) {
-	lo, hi := reach(to, n, shift, s)
-	if lo == hi {
-		return
-	}
-	to = to[lo:hi]
-	from := x[at+lo*s+shift : at+n]
-	switch s {
-	case 1:
-		copy(to, from)
-	case 2:
-		from = from[: 2*len(to)-1 : 2*len(to)-1]
-		for i := range to {
-			to[i] = from[2*i]
-		}
-	default:
-		for i := range to {
-			to[i] = from[i*s]
-		}
 	}
 }

@@ -36,8 +36,10 @@ func TestConvAdd(t *testing.T) {
 		"read by others": {image: image, kernel: []int{3, 4, 3, 3}, other: []int{2, 3, 7, 8}, outputs: []string{"v3"},
 			open: map[string]int{"Conv": 1, "Add": 1, "Relu": 1}},
 		"to itself": {image: image, kernel: []int{3, 4, 3, 3}, other: []int{2, 3, 7, 8},
-			build: func(n *network, conv, other string) string { return n.add("Mul", nil, n.add("Add", nil, conv, conv), other) },
-			open:  map[string]int{"Conv": 1, "Add": 1, "Mul": 1}},
+			build: func(n *network, conv, other string) string {
+				return n.add("Mul", nil, n.add("Add", nil, conv, conv), other)
+			},
+			open: map[string]int{"Conv": 1, "Add": 1, "Mul": 1}},
 		"limited before": {image: image, kernel: []int{3, 4, 3, 3}, other: []int{2, 3, 7, 8},
 			build: func(n *network, conv, other string) string {
 				return n.add("Add", nil, n.add("Relu", nil, conv), other)

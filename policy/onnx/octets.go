@@ -86,18 +86,17 @@ func (o *octets) less(to []float32, from []uint8, zero int32) {
 }
 
 // spread is image.spread; octets with one zero point serve as images.
-func (o *octets) spread(to []float32, at, n, shift, s int) {
-	lo, hi := reach(to, n, shift, s)
-	if lo == hi {
-		return
-	}
-	from := o.data[at+lo*s+shift : at+n]
-	if s == 1 {
-		o.less(to[lo:hi], from[:hi-lo], o.zero[0])
-		return
-	}
+func (o *octets) spread(to []float32, toRow int, p patch) {
 	zero, flip := o.zero[0], o.flip
-	for i := range to[lo:hi] {
-		to[lo+i] = float32(int32(from[i*s]^flip) - zero)
+	for r := range p.rows {
+		line := to[r*toRow:][:p.width]
+		from := o.data[p.at+r*p.row:][:(p.width-1)*p.step+1]
+		if p.step == 1 {
+			o.less(line, from, zero)
+			continue
+		}
+		for i := range line {
+			line[i] = float32(int32(from[i*p.step]^flip) - zero)
+		}
 	}
 }

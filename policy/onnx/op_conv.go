@@ -162,14 +162,7 @@ func prepareConv(c *call) (func() error, error) {
 // inside gives the places of the output along an axis, lo to hi, whose input
 // place*stride + shift lies in the image.
 func (w *window) inside(a, shift int) (lo, hi int) {
-	s := w.stride[a]
-	if shift < 0 {
-		lo = min((s-1-shift)/s, w.out[a])
-	}
-	if last := w.in[a] - 1 - shift; last >= 0 {
-		hi = min(last/s+1, w.out[a])
-	}
-	return lo, max(lo, hi)
+	return reach(w.out[a], w.in[a], shift, w.stride[a])
 }
 
 // prepareConvInteger convolves 8-bit images less their zero points in int32.

@@ -201,7 +201,7 @@ func (w *window) maxImages(y, x []float32) {
 	in, out := product(w.in), product(w.out)
 	least := lowest[float32](Float32)
 	parallel(len(y)/max(out, 1), 1+enough/(1+out*product(w.kernel)), func(from, to int) {
-		crest := make([]float32, w.in[1])
+		crest, spare := make([]float32, w.in[1]), make([]float32, w.in[1])
 		for p := from; p < to; p++ {
 			image, plane := x[p*in:(p+1)*in], y[p*out:(p+1)*out]
 			for i := range plane {
@@ -220,28 +220,49 @@ func (w *window) maxImages(y, x []float32) {
 					}
 				}
 				if lo < hi {
-					w.raise(plane[oy*w.out[1]:(oy+1)*w.out[1]], crest)
+					w.raise(plane[oy*w.out[1]:(oy+1)*w.out[1]], crest, spare)
 				}
 			}
 		}
 	})
 }
 
-// raise lifts a row of the output to what a row of the image shows it.
-func (w *window) raise(row, image []float32) {
-	reach := (w.out[1] - 1) * w.stride[1]
+// shortStride is how far apart windows are at most for which it pays to compute
+// those between them too, in whole vectors.
+const shortStride = 4
+
+// raise lifts a row of the output to what a row of the image, which has as much
+// room to spare, shows it.
+func (w *window) raise(row, image, spare []float32) {
+	s, reach := w.stride[1], (w.out[1]-1)*w.stride[1]
+	shift := func(kx int) int { return kx*w.dilation[1] - w.begin[1] }
 	first, last := w.meets(1, reach-w.begin[1], w.in[1]+reach)
+	from, to := 0, 0 // the windows that lie in the image wholly
+	if s > 1 && s <= shortStride && first < last {
+		from, _ = w.inside(1, shift(first))
+		_, to = w.inside(1, shift(last-1))
+		to = max(from, to)
+	}
+	if from < to {
+		spare = spare[:(to-1-from)*s+1]
+		copy(spare, image[from*s+shift(first):])
+		for kx := first + 1; kx < last; kx++ {
+			vec.Larger(spare, spare, image[from*s+shift(kx):])
+		}
+		for o := from; o < to; o++ {
+			row[o] = spare[(o-from)*s]
+		}
+	}
 	for kx := first; kx < last; kx++ {
-		shift := kx*w.dilation[1] - w.begin[1]
-		lo, hi := w.inside(1, shift)
-		if w.stride[1] == 1 && lo < hi {
-			vec.Larger(row[lo:hi], row[lo:hi], image[lo+shift:])
+		lo, hi := w.inside(1, shift(kx))
+		if s == 1 && lo < hi {
+			vec.Larger(row[lo:hi], row[lo:hi], image[lo+shift(kx):])
 			continue
 		}
-		at := lo*w.stride[1] + shift
-		for o := lo; o < hi; o++ {
-			row[o] = max(row[o], image[at])
-			at += w.stride[1]
+		for _, part := range [2][2]int{{lo, min(hi, from)}, {max(lo, to), hi}} {
+			for o := part[0]; o < part[1]; o++ {
+				row[o] = max(row[o], image[o*s+shift(kx)])
+			}
 		}
 	}
 }
