@@ -44,28 +44,35 @@ var (
 	started atomic.Int32
 )
 
-// partWork is how many multiplications a part should have at least.
-const partWork = 1 << 20
+// How many multiplications a part should have at least, and how many strips.
+const (
+	partWork   = 1 << 20
+	partStrips = 3
+)
 
 // split cuts C into parts for n goroutines: rows, or columns where that packs
 // less or there are few rows, as each part of rows reads all of B. Where parts
-// cost little packing there are several for each goroutine, so that one that is
-// held up leaves some to the others.
+// cost no packing there are several for each goroutine, so that one that is held
+// up leaves some to the others, unless they would be a strip or two: each part
+// of columns reads all of A.
 func (j *job) split(n int) {
 	x, p := borrow(j.level), &j.p
 	f := x.cutting(p)
 	x.giveBack()
 	panels, strips := f.panels(p.M), f.strips(p.N)
 	columns := p.N >= p.M
-	few := panels < 4*n && strips >= n
 	switch {
-	case few || p.A.Packed != nil:
+	case panels < 4*n && strips >= n || p.A.Packed != nil:
 		columns = true
 	case p.B.Packed != nil || strips < n:
 		columns = false
 	}
-	if columns && (p.A.Packed != nil || few && p.B.Packed != nil) || !columns && p.B.Packed != nil {
-		n = max(n, min(4*n, int(float64(p.M)*float64(p.N)*float64(p.K)/partWork)))
+	if columns && p.A.Packed != nil || !columns && p.B.Packed != nil {
+		most := int(float64(p.M) * float64(p.N) * float64(p.K) / partWork / float64(n))
+		if columns {
+			most = min(most, strips/partStrips/n)
+		}
+		n *= max(1, min(4, most))
 	}
 	j.parts = j.parts[:0]
 	j.next.Store(0)
