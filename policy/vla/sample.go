@@ -66,10 +66,6 @@ func (ws *Workspace) pack() {
 		return
 	}
 	var in store
-	items := 1 // that a worker takes at a time, at most
-	if ws.crew == nil {
-		items = (ws.maxB + len(ws.workers) - 1) / len(ws.workers)
-	}
 	for i, w := range ws.workers {
 		if i > 0 && ws.crew == nil {
 			w.sampled = ws.workers[0].sampled
@@ -82,7 +78,7 @@ func (ws *Workspace) pack() {
 		if ws.crew != nil {
 			p = &w.team
 		}
-		ws.model.w.share(w.sampled, &ws.model.Config, p, items, &in)
+		ws.model.w.share(w.sampled, &ws.model.Config, p, ws.share, &in)
 	}
 }
 
@@ -116,9 +112,24 @@ func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
 }
 
+// takeTurn waits until the worker may run.
+func (w *worker) takeTurn() {
+	if w.turns != nil {
+		w.turns <- struct{}{}
+	}
+}
+
+func (w *worker) endTurn() {
+	if w.turns != nil {
+		<-w.turns
+	}
+}
+
 // evaluate is a flow.Field: the velocity at x and at the flow time of the step
 // in hand, whose modulations are there already.
 func (w *worker) evaluate(v, x []float32, _ float32) {
+	w.endTurn()
+	w.takeTurn()
 	w.velocityAt(v, x, w.condition.y)
 	if w.hand.guide != 0 {
 		w.guide(v, x)

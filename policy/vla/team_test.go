@@ -70,6 +70,13 @@ func TestTeamBatches(t *testing.T) {
 	for _, n := range []int{2, 1 + rng.IntN(33), 33} {
 		b := testBatch(c, n, uint64(n))
 		all, rows := sampled(m, m.NewWorkspaceN(n, false, 2), b), c.Horizon*c.ActionDim
+		for _, workers := range []int{1, 3} {
+			for _, most := range []int{n, 2 * n} { // in groups, too
+				if !slices.Equal(sampled(m, m.NewWorkspaceN(most, false, workers), b), all) {
+					t.Errorf("%d items: %d workers with room for %d give other bits than two", n, workers, most)
+				}
+			}
+		}
 		for i := range n {
 			closeTo(t, fmt.Sprintf("item %d of %d", i, n), sampled(m, one, item(c, b, i)), all[i*rows:(i+1)*rows], 1e-5)
 		}

@@ -19,13 +19,15 @@ type Workspace struct {
 	model   *Model
 	maxB    int
 	train   bool
+	share   int // items that a worker takes at a time, at most
 	workers []*worker
-	crew    *crew // for single items; nil: workers take items each
+	turns   chan struct{} // of workers that are more than may run at a time; or nil
+	crew    *crew         // for single items; nil: workers take items each
 
-	gradAt *float32   // what the workers' gradients are bound to
-	gradOf *nn.Params // that gradient
-	tasks  []task     // of phaseWeights
-	next   atomic.Int32
+	gradAt *float32     // what the workers' gradients are bound to
+	gradOf *nn.Params   // that gradient
+	tasks  []task       // of phaseWeights
+	next   atomic.Int32 // task, or item
 	mods   modulations
 }
 
@@ -48,10 +50,13 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 	} else {
 		workers = min(workers, maxB)
 	}
-	ws := &Workspace{model: m, maxB: maxB, train: train}
-	share := (maxB + workers - 1) / workers
+	ws := &Workspace{model: m, maxB: maxB, train: train, share: (maxB + workers - 1) / workers}
+	if !train && ws.share*m.Config.Horizon > groupRows {
+		workers = ws.group(workers)
+	}
 	for range workers {
-		w := newWorker(&m.Config, share, train)
+		w := newWorker(&m.Config, ws.share, train)
+		w.turns = ws.turns
 		if train {
 			w.small = nn.NewParams(m.Config.smallLayout())
 		}
@@ -64,8 +69,30 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 	return ws
 }
 
-// Workers returns the number of workers.
-func (ws *Workspace) Workers() int { return len(ws.workers) }
+// groupRows is about how many action rows a worker computes at a time where
+// nothing is kept for a backward pass: so many that what lies between the layers
+// stays in its second-level cache.
+const groupRows = 64
+
+// group makes the shares small. They are computed in turn, by twice as many
+// workers as may run at a time, so that the last to end does not end much later
+// than the others. It returns how many workers there are.
+func (ws *Workspace) group(workers int) int {
+	ws.share = max(1, groupRows/ws.model.Config.Horizon)
+	if workers == 1 {
+		return 1
+	}
+	ws.turns = make(chan struct{}, workers)
+	return min(2*workers, (ws.maxB+ws.share-1)/ws.share)
+}
+
+// Workers returns the number of workers that run at a time.
+func (ws *Workspace) Workers() int {
+	if ws.turns != nil {
+		return cap(ws.turns)
+	}
+	return len(ws.workers)
+}
 
 // MaxB returns the largest batch.
 func (ws *Workspace) MaxB() int { return ws.maxB }
@@ -77,6 +104,7 @@ func (ws *Workspace) Reset() { ws.mods.steps = 0 }
 // N = n H action rows, M = n T context rows.
 type worker struct {
 	lo, n   int
+	turns   chan struct{}
 	part    part     // of the items that it computes, in the job in hand:
 	alone   part     // all, or
 	team    part     // with the mates
@@ -204,31 +232,55 @@ type job struct {
 	steps     int
 }
 
-// run splits the batch and waits for all shares. A single share runs here; a
+// run splits the batch and waits for all shares. A single worker runs here; a
 // team's helpers are there already.
 func (ws *Workspace) run(j job) {
-	k := min(len(ws.workers), j.b.B)
-	if k == 1 {
+	switch k := min(len(ws.workers), j.b.B); {
+	case k > 1:
+		ws.spread(k, j)
+	case ws.train:
 		ws.workers[0].lo, ws.workers[0].n = 0, j.b.B
 		ws.do(0, 1, &j)
-		return
+	default:
+		ws.next.Store(0)
+		ws.doGroups(0, 1, &j)
 	}
-	ws.spread(k, j)
 }
 
 // spread runs j on k workers. It is a function of its own so that run's j does
 // not escape.
 func (ws *Workspace) spread(k int, j job) {
-	lo := 0
-	for i, w := range ws.workers[:k] { // before any starts: they read each other's
-		w.lo, w.n = lo, (j.b.B-lo)/(k-i)
-		lo += w.n
+	do := ws.doGroups
+	if ws.train {
+		do = ws.do
+		lo := 0
+		for i, w := range ws.workers[:k] { // before any starts: they read each other's
+			w.lo, w.n = lo, (j.b.B-lo)/(k-i)
+			lo += w.n
+		}
 	}
+	ws.next.Store(0)
 	var wg sync.WaitGroup
 	for i := range k {
-		wg.Go(func() { ws.do(i, k, &j) })
+		wg.Go(func() { do(i, k, &j) })
 	}
 	wg.Wait()
+}
+
+// doGroups is worker i of k's part of a job without a backward pass: one group
+// of items after another.
+func (ws *Workspace) doGroups(i, k int, j *job) {
+	w := ws.workers[i]
+	for {
+		end := int(ws.next.Add(int32(ws.share)))
+		if w.lo = end - ws.share; w.lo >= j.b.B {
+			return
+		}
+		w.n = min(end, j.b.B) - w.lo
+		w.takeTurn()
+		ws.do(i, k, j)
+		w.endTurn()
+	}
 }
 
 // do is worker i of k's part of a job.
