@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"arfm/bags"
+	"arfm/finetune/reward"
 	"arfm/policy/contract"
 	"arfm/policy/flow"
 	"arfm/policy/vla"
@@ -58,6 +59,7 @@ type dataset struct {
 	returns   []float64 // return-to-go; NaN where no reward is known
 	groups    []string  // names of those that are compared
 	advantage []float64
+	rewards   []reward.Rewards // of train.spans
 }
 
 // newDataset checks the episodes against the contract and splits them.
@@ -220,19 +222,26 @@ func (d *dataset) newBatch(n int) *batch {
 	}
 }
 
+// chunk fills dst (H, A) with the actions of the chunk at c as the network gives
+// them, relative where the contract says so and normalised, and returns how many
+// are valid.
+func (d *dataset) chunk(dst []float32, p *part, c at) int {
+	n, a, state := d.actions(dst, p, c), d.config.ActionDim, d.frame(p, c).State
+	for k, s := range d.relative {
+		for j := k; j < len(dst); j += a {
+			dst[j] -= state[s]
+		}
+	}
+	d.norm.Action(dst, dst)
+	return n
+}
+
 // put assembles the chunk at c as sample i of b: everything but the noise. The
 // error is a backbone's or its cache's.
 func (d *dataset) put(b *batch, i int, p *part, c at) error {
 	h, a := d.config.Horizon, d.config.ActionDim
 	f := d.frame(p, c)
-	chunk := b.clean[i*h*a : (i+1)*h*a]
-	n := d.actions(chunk, p, c)
-	for k, s := range d.relative {
-		for j := k; j < len(chunk); j += a {
-			chunk[j] -= f.State[s]
-		}
-	}
-	d.norm.Action(chunk, chunk)
+	n := d.chunk(b.clean[i*h*a:(i+1)*h*a], p, c)
 	b.valid[i] = n
 	for j := range h {
 		b.mask[i*h+j] = 0

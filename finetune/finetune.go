@@ -9,11 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"time"
 
 	"arfm/bags"
+	"arfm/finetune/critic"
 	"arfm/finetune/objective"
 	"arfm/finetune/optim"
 	"arfm/finetune/reward"
@@ -42,6 +44,8 @@ type trainer struct {
 	rewards     reward.Summary
 
 	obj     objective.Objective
+	critic  *critic.Critic // nil without one
+	chunks  []int          // (B) of the batch in hand
 	field   *timedField
 	step    *objective.Step
 	adam    *optim.AdamW
@@ -119,6 +123,11 @@ func (t *trainer) setUp(ctx context.Context, episodes []bags.Episode) (err error
 		return fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	t.streams = flow.NewStreams(t.o.Seed)
+	if o := t.obj.Needs().Critic; o != nil {
+		if t.critic, err = critic.New(*o, newTransitions(t.data, o.Discount), flow.NewStream(t.o.Seed, streamCriticStart).Rand); err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+	}
 	if t.order, err = newOrder(t.streams.Get(streamOrder), len(t.data.train.chunks)); err != nil {
 		return err
 	}
@@ -219,7 +228,7 @@ func (t *trainer) compile() (err error) {
 	if t.adam, err = optim.New(t.o.Optim, t.model.Params.Data); err != nil {
 		return err
 	}
-	t.adam.Workers = t.o.Workers
+	t.adam.Workers, t.chunks = t.o.Workers, make([]int, t.o.Batch)
 	t.export = t.model
 	if t.adam.Average != nil {
 		t.export = t.model.Clone()
@@ -230,6 +239,9 @@ func (t *trainer) compile() (err error) {
 
 func (t *trainer) run(ctx context.Context) error {
 	t.begun = t.n
+	if err := t.learn(ctx); err != nil {
+		return err
+	}
 	for t.n < t.o.Steps {
 		if err := ctx.Err(); err != nil {
 			if failed := t.save(!t.o.HoldStopped); failed != nil {
@@ -269,13 +281,17 @@ func (t *trainer) advance() (Line, error) {
 		if err := t.data.put(t.batch, i, &t.data.train, t.data.train.chunks[k]); err != nil {
 			return Line{}, err
 		}
-		t.step.Advantage[i] = float32(t.data.advantage[k])
+		t.step.Advantage[i], t.chunks[i] = float32(t.data.advantage[k]), k
 		if n := len(t.step.Told) / t.o.Batch; n > 0 {
 			t.obj.(objective.Teller).Tell(t.step.Told[i*n:(i+1)*n], k, t.streams.Get(streamTell).Rand)
 		}
 	}
 	t.batch.noise(t.o.Batch, t.streams.Get(streamNoise), t.streams.Get(streamTau), t.tau)
 	lap(&t.spent.Data)
+	if err := t.judge(); err != nil {
+		return Line{}, err
+	}
+	lap(&t.spent.Critic)
 	t.field.spent = 0
 	m, err := t.step.Run()
 	if err != nil {
@@ -290,6 +306,9 @@ func (t *trainer) advance() (Line, error) {
 	}
 	lap(&t.spent.Optimiser)
 	t.n++
+	if t.critic != nil {
+		maps.Copy(m.Figures, t.critic.Figures())
+	}
 	return Line{Step: t.n, Metrics: m, LearningRate: info.LearningRate, GradNorm: info.GradNorm}, nil
 }
 

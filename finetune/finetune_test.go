@@ -127,8 +127,9 @@ func TestPrefersSuccess(t *testing.T) {
 	for _, name := range objective.Names() {
 		o := testOptions(t, steps)
 		o.Objective, o.Batch, o.Model.D, o.EvalChunks, o.Optim.EMA = name, 32, 32, 400, 0.99
+		o.Tuning = objective.Options{"critic-width": "64", "critic-batch": "128"} // of awr-iql
 		tr := newTrainer(t, o, c)
-		if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), all)); err != nil {
+		if err := errors.Join(tr.begin(nil), tr.setUp(context.Background(), all), tr.learn(context.Background())); err != nil {
 			t.Fatal(err)
 		}
 		ess, alpha, figures := 0.0, 0.0, map[string]float64(nil)

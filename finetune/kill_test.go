@@ -94,7 +94,7 @@ func killOptions(out string, steps int64) Options {
 	o := Defaults(steps)
 	o.Model, o.Batch, o.Out, o.Workers, o.Seed = tiny(), 8, out, 2, 42
 	o.SaveEvery, o.EvalEvery, o.EvalChunks, o.Keep = 8, 50, 4, 3
-	o.Optim.EMA = 0.9
+	o.Optim.EMA, o.Tuning = 0.9, smallCritic
 	return o
 }
 

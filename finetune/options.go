@@ -57,6 +57,9 @@ type Options struct {
 	EvalChunks    int            `json:"eval_chunks"`    // held-out chunks of an evaluation, evenly spread
 	NoiseScale    float64        `json:"noise_scale"`    // starting noise of held-out samples; 1 samples, 0 is deterministic
 	Progress      func(Progress) `json:"-"`              // called after every step, from the training goroutine
+	// Learning is called before each update of a critic that comes before the
+	// first step, and behind the last; may be nil.
+	Learning func(done, total int64) `json:"-"`
 	// Rating is called after each episode whose rewards are found, before the
 	// first step; may be nil.
 	Rating func(done, total int64) `json:"-"`

@@ -8,12 +8,14 @@ import (
 
 // Names of the random streams of a run.
 const (
-	streamSplit = "split"   // which episodes are held out
-	streamOrder = "order"   // the order of the chunks
-	streamNoise = "noise"   // eps of the training batches
-	streamTau   = "tau"     // flow times of the training batches
-	streamTell  = "told"    // what is left to chance in what the policy is told
-	streamEval  = "heldout" // eps and tau of every held-out evaluation, started anew each time
+	streamSplit       = "split"        // which episodes are held out
+	streamOrder       = "order"        // the order of the chunks
+	streamNoise       = "noise"        // eps of the training batches
+	streamTau         = "tau"          // flow times of the training batches
+	streamTell        = "told"         // what is left to chance in what the policy is told
+	streamCritic      = "critic"       // chunks of the critic's updates
+	streamCriticStart = "critic start" // its first weights
+	streamEval        = "heldout"      // eps and tau of every held-out evaluation, started anew each time
 )
 
 // order yields the indices 0..n-1 in one random permutation after another.

@@ -30,6 +30,7 @@ type Timing struct {
 	Network   float64 `json:"network"` // forward and backward
 	Graph     float64 `json:"graph"`   // the rest of the training step: losses, weights, the machine
 	Optimiser float64 `json:"optimiser"`
+	Critic    float64 `json:"critic,omitempty"`
 	Data      float64 `json:"data"` // batch assembly and noise
 	Log       float64 `json:"log"`
 }
@@ -44,7 +45,7 @@ func (t *trainer) result() *Result {
 	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
 	if n := float64(t.n - t.begun); n > 0 {
 		s := t.spent
-		r.Timing = Timing{s.Network / n, s.Graph / n, s.Optimiser / n, s.Data / n, s.Log / n}
+		r.Timing = Timing{s.Network / n, s.Graph / n, s.Optimiser / n, s.Critic / n, s.Data / n, s.Log / n}
 	}
 	if r.Checkpoint == "" && t.saved == t.n && t.n > 0 { // resumed at its end
 		r.Checkpoint = t.o.checkpointPath(t.n)

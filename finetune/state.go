@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,7 @@ type state struct {
 	streams     []byte // JSON
 	orderStart  []byte
 	orderAt     int
-	tensors     map[string][]float32 // params, m, v and, with EMA, average
+	tensors     map[string][]float32 // those of trainer.vectors
 }
 
 func (t *trainer) saveState() error {
@@ -66,14 +67,28 @@ func (t *trainer) saveState() error {
 		}
 		meta[key] = string(data)
 	}
-	tensors := []checkpoint.Tensor{
-		checkpoint.NewTensor("params", t.model.Params.Data),
-		checkpoint.NewTensor("m", t.adam.M), checkpoint.NewTensor("v", t.adam.V),
-	}
-	if t.adam.Average != nil {
-		tensors = append(tensors, checkpoint.NewTensor("average", t.adam.Average))
+	names, vectors := t.vectors()
+	var tensors []checkpoint.Tensor
+	for _, name := range names {
+		tensors = append(tensors, checkpoint.NewTensor(name, vectors[name]))
 	}
 	return checkpoint.WriteTensors(t.o.statePath(), tensors, meta)
+}
+
+// vectors are what steps change, by name, and the order in which they are saved.
+func (t *trainer) vectors() ([]string, map[string][]float32) {
+	names, all := []string{"params", "m", "v"}, map[string][]float32{"params": t.model.Params.Data, "m": t.adam.M, "v": t.adam.V}
+	if t.adam.Average != nil {
+		names, all["average"] = append(names, "average"), t.adam.Average
+	}
+	if t.critic != nil {
+		own := t.critic.Vectors()
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			key := "critic." + name
+			names, all[key] = append(names, key), own[name]
+		}
+	}
+	return names, all
 }
 
 // readState reads the training state in the folder out.
@@ -185,10 +200,7 @@ func (t *trainer) restore(s *state) error {
 	if s.fingerprint != t.fingerprint {
 		return t.refuse("the episodes are others than those of %s; use the same bags or another folder", bagNames(s.bags))
 	}
-	vectors := map[string][]float32{"params": t.model.Params.Data, "m": t.adam.M, "v": t.adam.V}
-	if t.adam.Average != nil {
-		vectors["average"] = t.adam.Average
-	}
+	_, vectors := t.vectors()
 	for name, dst := range vectors {
 		if len(s.tensors[name]) != len(dst) || !finite(s.tensors[name]) {
 			return t.refuse("its tensor %q does not fit or is not finite; start anew in another folder", name)
@@ -203,6 +215,9 @@ func (t *trainer) restore(s *state) error {
 	}
 	for name, dst := range vectors {
 		copy(dst, s.tensors[name])
+	}
+	if t.critic != nil && s.step > 0 {
+		t.critic.Resume(t.obj.Needs().Critic.WarmUp + s.step)
 	}
 	t.n, t.adam.Step, t.saved, t.published = s.step, s.step, s.step, s.published
 	return nil

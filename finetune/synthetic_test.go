@@ -92,9 +92,12 @@ func testOptions(t testing.TB, steps int64) Options {
 	o.Model, o.Batch, o.Out, o.Workers, o.Seed = tiny(), 8, t.TempDir(), 2, 42
 	o.Optim.Schedule.Peak, o.Optim.Schedule.WarmUp = 3e-3, 2
 	o.SaveEvery, o.EvalEvery, o.EvalChunks, o.HeldOut = 5, 10, 16, 0.25
-	o.Optim.EMA = 0.9
+	o.Optim.EMA, o.Tuning = 0.9, smallCritic
 	return o
 }
+
+// smallCritic is one that learns in no time.
+var smallCritic = objective.Options{"critic-width": "16", "critic-batch": "8", "critic-warm-up": "10"}
 
 // newTrainer is a trainer that has not begun.
 func newTrainer(t testing.TB, o Options, c *contract.Contract) *trainer {

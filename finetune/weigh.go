@@ -26,7 +26,7 @@ func (t *trainer) weigh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.rewards = reward.Summarize(rewards)
+	d.rewards, t.rewards = rewards, reward.Summarize(rewards)
 	groups, n := map[string]*rewarded{}, 0
 	d.returns, d.groups = nil, nil
 	for i, s := range d.train.spans {

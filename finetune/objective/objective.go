@@ -17,6 +17,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"arfm/finetune/critic"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
 )
@@ -50,7 +51,9 @@ type Needs struct {
 	// by the objective, which is a Teller then, and where it runs as the
 	// condition says. It goes into the checkpoint.
 	Condition *vla.Condition
-	Returns   bool // the moments of the returns go into the checkpoint's statistics
+	// Critic is to be trained on the same chunks; the advantages are its own then.
+	Critic  *critic.Options
+	Returns bool // the moments of the returns go into the checkpoint's statistics
 }
 
 // Teller is an objective with a condition.

@@ -86,20 +86,7 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 				p.Step, p.Loss, p.HeldOut.Loss, p.HeldOut.Policy.Normalised, p.HeldOut.MeanAction.Normalised, p.HeldOut.HoldLast.Normalised)
 		}
 	}
-	rating := newProgress(std.err, "computing rewards")
-	o.Rating = func(done, total int64) {
-		rating.at(done, total, "")
-		if done == total {
-			rating.done()
-		}
-	}
-	encoding := newProgress(std.err, "encoding pictures")
-	o.Encoding = func(done, total int64) {
-		encoding.at(done, total, "")
-		if done == total {
-			encoding.done()
-		}
-	}
+	o.Rating, o.Encoding, o.Learning = phase(std.err, "computing rewards"), phase(std.err, "encoding pictures"), phase(std.err, "learning values")
 	run, err := finetune.Open(c, o)
 	if err != nil {
 		return err
@@ -125,6 +112,20 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 	}
 	printResult(std.out, result)
 	return nil
+}
+
+// phase returns what shows the progress of a part of the work before the first step.
+func phase(w io.Writer, label string) func(done, total int64) {
+	bar := newProgress(w, label)
+	return func(done, total int64) {
+		if done == 0 {
+			bar.begin()
+		}
+		bar.at(done, total, "")
+		if done == total {
+			bar.done()
+		}
+	}
 }
 
 func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
@@ -274,6 +275,10 @@ func printResult(w io.Writer, r *finetune.Result) {
 	if t.Network == 0 { // a run that was at its end already
 		return
 	}
-	fmt.Fprintf(w, "a step took %v in the network, %v in the objective, %v in the optimiser, %v in data, %v in the log\n",
-		ms(t.Network), ms(t.Graph), ms(t.Optimiser), ms(t.Data), ms(t.Log))
+	critic := ""
+	if t.Critic > 0 {
+		critic = fmt.Sprintf("%v in the critic, ", ms(t.Critic))
+	}
+	fmt.Fprintf(w, "a step took %v in the network, %v in the objective, %v in the optimiser, %s%v in data, %v in the log\n",
+		ms(t.Network), ms(t.Graph), ms(t.Optimiser), critic, ms(t.Data), ms(t.Log))
 }
