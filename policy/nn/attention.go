@@ -1,6 +1,10 @@
 package nn
 
-import "math"
+import (
+	"math"
+
+	"arfm/policy/nn/gemm"
+)
 
 // Heads is the geometry of a multi-head attention: B items, Tq queries and Tk
 // keys each, N heads of width D/N. Queries, keys and values are read in place
@@ -8,6 +12,16 @@ import "math"
 type Heads struct {
 	B, Tq, Tk, N, D int
 	LdQ, LdK, LdV   int // length of a stored row of q, k, v
+
+	Keys []gemm.Packed // (B, N) of PackKeys, where k serves several queries; or nil
+}
+
+// PackKeys packs the keys k, (B, Tk, LdK), of every head into to, (B, N).
+func (h Heads) PackKeys(to []gemm.Packed, k []float32) {
+	for i := range to[:h.B*h.N] {
+		b, o := i/h.N, i%h.N*(h.D/h.N)
+		to[i].Right(true, h.D/h.N, h.Tk, k[b*h.Tk*h.LdK+o:], h.LdK)
+	}
 }
 
 // Attention computes out = softmax(q kᵀ / sqrt(D/N)) v head by head (Vaswani
@@ -25,7 +39,14 @@ func (h Heads) Attention(out, p, q, k, v []float32) {
 		qb, kb, vb, ob := q[b*h.Tq*h.LdQ:], k[b*h.Tk*h.LdK:], v[b*h.Tk*h.LdV:], out[b*h.Tq*h.D:]
 		for n := 0; n < h.N; n++ {
 			w, o := p[(b*h.N+n)*pp:(b*h.N+n+1)*pp], n*hd
-			Gemm(false, true, h.Tq, h.Tk, hd, scale, qb[o:], h.LdQ, kb[o:], h.LdK, 0, w, h.Tk)
+			scores := gemm.Product{
+				M: h.Tq, N: h.Tk, K: hd, Alpha: scale, A: gemm.Matrix{Data: qb[o:], Ld: h.LdQ},
+				B: gemm.Matrix{Data: kb[o:], Ld: h.LdK, Trans: true}, C: w, LdC: h.Tk,
+			}
+			if h.Keys != nil {
+				scores.B = gemm.Matrix{Packed: &h.Keys[b*h.N+n]}
+			}
+			scores.Run()
 			Softmax(w, h.Tq, h.Tk)
 			Gemm(false, false, h.Tq, hd, h.Tk, 1, w, h.Tk, vb[o:], h.LdV, 0, ob[o:], h.D)
 		}

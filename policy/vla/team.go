@@ -73,7 +73,11 @@ func (w *worker) compute(i int) {
 	c, l := w.hand.c, w.hand.l
 	switch w.hand.stage {
 	case stageKeys:
-		p.blocks[l].kv.forward(m.layers[l].kv, w.ctx, w.n*c.ContextTokens())
+		a := m.layers[l]
+		p.blocks[l].kv.forward(a.kv, w.ctx, w.n*c.ContextTokens())
+		if h := m.part.crossHeads(c, w.n); a.keys != nil && h.N > 0 {
+			h.PackKeys(a.keys, a.kv)
+		}
 	case stageSelf:
 		w.attendSelf(m, &p.blocks[l])
 	case stageCross:
@@ -108,6 +112,7 @@ func (w *worker) attendSelf(m *worker, p *block) {
 func (w *worker) attendContext(m *worker, p *block) {
 	c, l := w.hand.c, w.hand.l
 	a, h, rows := m.layers[l], m.part.crossHeads(c, w.n), w.n*c.Horizon
+	h.Keys = a.keys
 	p.q.forward(a.q, w.layers[l].norm[1].y, rows)
 	h.Attention(a.a2, a.p2, a.q, a.kv, a.kv[h.D:])
 	p.o2.forward(a.s[1], a.a2, rows)

@@ -8,6 +8,7 @@ import (
 
 	"arfm/policy/flow"
 	"arfm/policy/nn"
+	"arfm/policy/nn/gemm"
 )
 
 // Workspace holds the activations of one caller, and for training the
@@ -147,12 +148,13 @@ type timeActs struct {
 type layerActs struct {
 	mod       []float32 // (n, 9D)
 	norm      [3]normActs
-	s         [3][]float32 // (N, D), what each branch adds to the residual stream
-	qkv, a1   []float32    // (N, 3D), (N, D)
-	p1        []float32    // (n, heads, H, H)
-	q, kv, a2 []float32    // (N, D), (M, 2D), (N, D)
-	p2        []float32    // (n, heads, H, T)
-	f, g      []float32    // (N, 4D), (N, 4D)
+	s         [3][]float32  // (N, D), what each branch adds to the residual stream
+	qkv, a1   []float32     // (N, 3D), (N, D)
+	p1        []float32     // (n, heads, H, H)
+	q, kv, a2 []float32     // (N, D), (M, 2D), (N, D)
+	keys      []gemm.Packed // (n, heads) of kv, without training
+	p2        []float32     // (n, heads, H, T)
+	f, g      []float32     // (N, 4D), (N, 4D)
 
 	dmod, dqkv, dkv, df []float32    // like mod, qkv, kv and f
 	dq                  []float32    // (N, D)
@@ -196,6 +198,9 @@ func newWorker(c *Config, n int, train bool) *worker {
 		}
 		l := *one
 		l.kv = f(2 * t * d) // keys and values of the context outlive a block
+		if !train {
+			l.keys = make([]gemm.Packed, n*c.Heads)
+		}
 		if train {
 			l.dmod, l.dqkv, l.dkv, l.df = f(9*d), f(3*h*d), f(2*t*d), f(4*h*d)
 			l.dq, l.ds = f(h*d), [3][]float32{f(h * d), f(h * d), f(h * d)}
