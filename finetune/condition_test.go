@@ -76,6 +76,28 @@ func act(t *testing.T, path string, dim int) []float32 {
 	return chunk.Values
 }
 
+// TestResumeFineTuning: a run that gave a checkpoint a condition goes on to the
+// weights of an unbroken one.
+func TestResumeFineTuning(t *testing.T) {
+	o := testOptions(t, 3)
+	o.Objective = "bc"
+	parent := train(t, o).Checkpoint
+	for _, name := range []string{"reinbot", "recap"} {
+		o := testOptions(t, 12)
+		o.Objective, o.Init = name, parent
+		whole := train(t, o)
+		o.Out = t.TempDir()
+		stopAt(t, o, 7)
+		saved, err := ReadSaved(o.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Train(t.Context(), episodes(saved.Contract, 9, 20), nil, saved.Options); err != nil || r.Hash != whole.Hash {
+			t.Errorf("%s: %v, %v", name, r, err)
+		}
+	}
+}
+
 // TestReturnsStay: training that goes on measures returns as the checkpoint
 // that it starts from.
 func TestReturnsStay(t *testing.T) {

@@ -80,7 +80,7 @@ func TestTrainPublishes(t *testing.T) {
 	}
 	eps[1].Outcome = eps[0].Outcome
 	o.Out = t.TempDir()
-	if r, err = Train(t.Context(), eps, c, o); err != nil || !r.Unweighted || !strings.Contains(r.String(), "this was bc") {
+	if r, err = Train(t.Context(), eps, c, o); err != nil || !r.Unweighted || !strings.Contains(r.String(), "rewards changed nothing") {
 		t.Errorf("%v, error %v", r, err)
 	}
 }

@@ -68,7 +68,7 @@ func (r *Result) String() string {
 		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
 	}
 	if r.Unweighted {
-		b.WriteString("\nevery chunk has the same advantage, so this was bc: label good and bad episodes of one task")
+		b.WriteString("\nevery chunk has the same advantage, so rewards changed nothing: label good and bad episodes of one task")
 	}
 	if r.Evaluation != nil {
 		fmt.Fprintf(&b, "\n%s", r.Evaluation)

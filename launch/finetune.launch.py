@@ -18,8 +18,7 @@ def generate_launch_description():
                  'publishes there'),
         argument('contract', 'contract YAML: which topics are observation, action and reward; '
                  'empty: that of the newest checkpoint'),
-        argument('objective', 'how chunks are weighed',
-                 choices=['', 'arfm', 'rwr', 'bc']),
+        argument('objective', "what makes good chunks count for more, one of arfm train's"),
         *common_arguments(),
         use_sim_time_argument(),
         OpaqueFunction(function=start),

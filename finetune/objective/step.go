@@ -70,6 +70,9 @@ func Compile(field Field, obj Objective, b, h, a int) (*Step, error) {
 	adv := s.input("advantage", s.Advantage, b)
 	in := Inputs{Advantage: adv}
 	if t := obj.Needs().Condition; t != nil {
+		if _, ok := obj.(Teller); !ok {
+			return nil, fmt.Errorf("compile objective %s: it needs a condition and is no Teller", obj.Name())
+		}
 		s.Told = make([]float32, b*t.Size)
 		in.Told = s.input("told", s.Told, len(s.Told))
 	}

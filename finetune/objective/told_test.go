@@ -204,10 +204,18 @@ func TestRECAPLoss(t *testing.T) {
 	}
 }
 
+// mute has a condition and tells nothing.
+type mute struct{ BC }
+
+func (mute) Needs() Needs { return (&RECAP{}).Needs() }
+
 // TestPredictorNeeded: a network without predictions is refused.
 func TestPredictorNeeded(t *testing.T) {
 	if _, err := Compile(nothing{make([]float32, 3)}, &ReinBoT{Expectile: 0.9, HeadWeight: 1}, 2, 1, 1); err == nil {
 		t.Error("a field that predicts nothing was accepted")
+	}
+	if _, err := Compile(nothing{make([]float32, 3)}, mute{}, 2, 1, 1); err == nil {
+		t.Error("an objective that tells nothing was accepted")
 	}
 }
 

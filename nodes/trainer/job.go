@@ -133,7 +133,7 @@ func (w *work) published(e *Event, r *finetune.Result) {
 func (w *work) summary(r *finetune.Result) string {
 	text := fmt.Sprintf("%d steps of %s on %d frames", r.Step, w.job.Objective, r.Frames)
 	if r.Unweighted {
-		text += "; every chunk has the same advantage, so this was bc: label good and bad episodes of one task"
+		text += "; every chunk has the same advantage, so rewards changed nothing: label good and bad episodes of one task"
 	}
 	if r.Evaluation != nil {
 		text += fmt.Sprintf("; held-out loss %.4f", r.Evaluation.Loss)
