@@ -205,11 +205,7 @@ func benchONNXCommand() *command {
 		detail:  randomInputs + "\nONNX Runtime is taken from build/ort or from the folder that ARFM_ORT names; its\nfirst output has to agree with ours.\n",
 		example: "arfm bench onnx encoder.onnx",
 		run: func(ctx context.Context, std streams, args []string) error {
-			path, err := oneModel(args)
-			if err != nil {
-				return err
-			}
-			o, err := f.options()
+			path, o, err := f.read(args)
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,15 @@ more), uint8 0 to 255. Floats of a --range lie in [LOW, HIGH), integers in
 [LOW, HIGH].
 `
 
-// options reads the flags.
+// read gives the only argument, a model, and what the flags say.
+func (f *onnxFlags) read(args []string) (path string, o onnxtool.Options, err error) {
+	if len(args) != 1 {
+		return "", o, usagef("name one ONNX model, not %d", len(args))
+	}
+	o, err = f.options()
+	return args[0], o, err
+}
+
 func (f *onnxFlags) options() (onnxtool.Options, error) {
 	o := onnxtool.Options{Dims: f.dims, Seed: f.seed, Inputs: map[string]string{}, Ranges: map[string]onnxtool.Range{}}
 	for _, s := range f.inputs {
@@ -53,14 +61,6 @@ func (f *onnxFlags) options() (onnxtool.Options, error) {
 		o.Ranges[name] = r
 	}
 	return o, nil
-}
-
-// oneModel is the only argument.
-func oneModel(args []string) (string, error) {
-	if len(args) != 1 {
-		return "", usagef("name one ONNX model, not %d", len(args))
-	}
-	return args[0], nil
 }
 
 // onnxError makes options that do not fit the model a mistake in the words of
@@ -95,11 +95,7 @@ Steps and memory are those at --dims.
 `,
 		example: "arfm onnx info encoder.onnx\narfm onnx info --dims batch=1,sequence=16 --layers encoder.onnx",
 		run: func(ctx context.Context, std streams, args []string) error {
-			path, err := oneModel(args)
-			if err != nil {
-				return err
-			}
-			o, err := f.options()
+			path, o, err := f.read(args)
 			if err != nil {
 				return err
 			}
@@ -142,11 +138,7 @@ func onnxRunCommand() *command {
 `,
 		example: "arfm onnx run encoder.onnx\narfm onnx run -i input_ids=ids.npy --range attention_mask=1:1 --output out encoder.onnx",
 		run: func(ctx context.Context, std streams, args []string) error {
-			path, err := oneModel(args)
-			if err != nil {
-				return err
-			}
-			o, err := f.options()
+			path, o, err := f.read(args)
 			if err != nil {
 				return err
 			}
@@ -194,11 +186,7 @@ may differ in type. --dims, --input, --range and --seed say what both get.
 `,
 		example: "arfm onnx compare encoder.onnx --data test_data\narfm onnx compare encoder-int8.onnx --with encoder.onnx --rtol 0.1 --atol 0.05",
 		run: func(ctx context.Context, std streams, args []string) error {
-			path, err := oneModel(args)
-			if err != nil {
-				return err
-			}
-			o, err := f.options()
+			path, o, err := f.read(args)
 			if err != nil {
 				return err
 			}

@@ -547,19 +547,6 @@ func sumKernel(x []float32) float32 {
 }
 
 //go:noescape
-func dotAVX2(x, y *float32, n int) float32
-
-//go:noescape
-func dotAVX512(x, y *float32, n int) float32
-
-func dotKernel(x, y []float32) float32 {
-	if cpu.Has == cpu.AVX512 {
-		return dotAVX512(unsafe.SliceData(x), unsafe.SliceData(y), len(x))
-	}
-	return dotAVX2(unsafe.SliceData(x), unsafe.SliceData(y), len(x))
-}
-
-//go:noescape
 func deviationsAVX2(x *float32, n int, mean float32) float32
 
 //go:noescape

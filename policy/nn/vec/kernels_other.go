@@ -44,7 +44,6 @@ func adamwKernel(p, grad, m, v []float32, scale, b1, c1, b2, c2, lr, root, eps, 
 	panic("vec: no adamw")
 }
 func sumKernel(x []float32) float32                      { panic("vec: no sum") }
-func dotKernel(x, y []float32) float32                   { panic("vec: no dot") }
 func deviationsKernel(x []float32, mean float32) float32 { panic("vec: no deviations") }
 func sumDotKernel(x, y []float32) (float32, float32)     { panic("vec: no sumDot") }
 func sumSquaresKernel(x []float32) float64               { panic("vec: no sumSquares") }

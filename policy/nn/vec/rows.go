@@ -14,16 +14,7 @@ func Sum(x []float32) float32 {
 	return sumKernel(x)
 }
 
-// Dot is the inner product of x and y, which are of one length.
-func Dot(x, y []float32) float32 {
-	y = y[:len(x)]
-	if cpu.Has == cpu.Generic {
-		return dot(x, y)
-	}
-	return dotKernel(x, y)
-}
-
-// SumDot is Sum(x) and Dot(x, y).
+// SumDot is Sum(x) and the inner product of x and y, which are of one length.
 func SumDot(x, y []float32) (s, d float32) {
 	y = y[:len(x)]
 	if cpu.Has == cpu.Generic {

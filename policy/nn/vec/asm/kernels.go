@@ -174,11 +174,6 @@ func reductions() []kernel {
 			k.reduce(n, 64, acc, func(s slot, acc vec) { k.VADDPS(s.op(a[0]), acc, acc) })
 			k.end(k.fold(acc, 4, k.VADDPS))
 		}},
-		{name: "dot", arrays: list("x", "y"), results: list("float32"), body: func(k *kit, n reg.Register, a []reg.Register) {
-			acc := k.partials(64, k.zero)
-			k.reduce(n, 64, acc, func(s slot, acc vec) { k.axpy(acc, s.load(a[0]), s.op(a[1])) })
-			k.end(k.fold(acc, 4, k.VADDPS))
-		}},
 		{name: "deviations", arrays: list("x"), scalars: list("mean"), results: list("float32"), body: func(k *kit, n reg.Register, a []reg.Register) {
 			acc, mean := k.partials(64, k.zero), k.argument("mean")
 			k.reduce(n, 64, acc, func(s slot, acc vec) {
