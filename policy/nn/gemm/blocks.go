@@ -13,6 +13,7 @@ import (
 const (
 	maxK      = 384
 	leftBlock = 1 << 17 // numbers
+	tallRows  = 16      // of the largest tile of one vector
 	slack     = 16      // a packing kernel may write so many beyond a panel
 )
 
@@ -60,7 +61,6 @@ type engine struct {
 	t     tile
 	level cpu.Level
 	rows  int // of the largest tile of two vectors
-	tall  int // and of one
 	lanes int // of a vector
 
 	p            Product
@@ -75,8 +75,8 @@ type engine struct {
 }
 
 var engines = [...]shelf[engine]{
-	cpu.AVX2:   {make: func() *engine { return &engine{level: cpu.AVX2, rows: 6, tall: 12, lanes: 8} }},
-	cpu.AVX512: {make: func() *engine { return &engine{level: cpu.AVX512, rows: 14, tall: 16, lanes: 16} }},
+	cpu.AVX2:   {make: func() *engine { return &engine{level: cpu.AVX2, rows: 6, lanes: 8} }},
+	cpu.AVX512: {make: func() *engine { return &engine{level: cpu.AVX512, rows: 14, lanes: 16} }},
 }
 
 func borrow(level cpu.Level) *engine { return engines[level].take() }
@@ -103,7 +103,7 @@ func (x *engine) cutting(p *Product) form {
 	case p.A.Packed != nil:
 		return form{x.rows, x.lanes, false}
 	}
-	return form{x.tall, x.lanes, true}
+	return form{tallRows, x.lanes, true}
 }
 
 // panels is how many panels of about equal height m rows are cut into.

@@ -7831,6 +7831,3996 @@ noclip27:
 	VZEROUPPER
 	RET
 
+// func copyOneAVX512(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
+// Requires: AVX, AVX512F
+TEXT ·copyOneAVX512(SB), NOSPLIT, $0-48
+	MOVQ  lanes+40(FP), CX
+	MOVL  $0x00000001, R15
+	SHLL  CL, R15
+	DECL  R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  dstRow+8(FP), R9
+	MOVQ  src+16(FP), SI
+	MOVQ  srcRow+24(FP), DX
+	MOVQ  rows+32(FP), BX
+	TESTQ BX, BX
+	JZ    done
+
+loop:
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS   Z0, K1, (DI)
+	ADDQ      DX, SI
+	ADDQ      R9, DI
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func copyTwoAVX512(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
+// Requires: AVX, AVX512F
+TEXT ·copyTwoAVX512(SB), NOSPLIT, $0-48
+	MOVQ  lanes+40(FP), CX
+	MOVL  $0x00000001, R15
+	SHLL  CL, R15
+	DECL  R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  dstRow+8(FP), R9
+	MOVQ  src+16(FP), SI
+	MOVQ  srcRow+24(FP), DX
+	MOVQ  rows+32(FP), BX
+	TESTQ BX, BX
+	JZ    done
+
+loop:
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMOVUPS   Z0, (DI)
+	VMOVUPS   Z1, K1, 64(DI)
+	ADDQ      DX, SI
+	ADDQ      R9, DI
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func pickOneAVX512(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
+// Requires: AVX, AVX512F
+TEXT ·pickOneAVX512(SB), NOSPLIT, $0-48
+	MOVQ  lanes+40(FP), CX
+	MOVL  $0x00000001, R15
+	SHLL  CL, R15
+	DECL  R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  dstRow+8(FP), R9
+	MOVQ  src+16(FP), SI
+	MOVQ  offsets+24(FP), DX
+	MOVQ  rows+32(FP), BX
+	TESTQ BX, BX
+	JZ    done
+
+loop:
+	MOVQ      (DX), R8
+	ADDQ      $0x08, DX
+	LEAQ      (SI)(R8*4), R8
+	VMOVUPS.Z (R8), K1, Z0
+	VMOVUPS   Z0, K1, (DI)
+	ADDQ      R9, DI
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func pickTwoAVX512(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
+// Requires: AVX, AVX512F
+TEXT ·pickTwoAVX512(SB), NOSPLIT, $0-48
+	MOVQ  lanes+40(FP), CX
+	MOVL  $0x00000001, R15
+	SHLL  CL, R15
+	DECL  R15
+	KMOVW R15, K1
+	MOVQ  dst+0(FP), DI
+	MOVQ  dstRow+8(FP), R9
+	MOVQ  src+16(FP), SI
+	MOVQ  offsets+24(FP), DX
+	MOVQ  rows+32(FP), BX
+	TESTQ BX, BX
+	JZ    done
+
+loop:
+	MOVQ      (DX), R8
+	ADDQ      $0x08, DX
+	LEAQ      (SI)(R8*4), R8
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	VMOVUPS   Z0, (DI)
+	VMOVUPS   Z1, K1, 64(DI)
+	ADDQ      R9, DI
+	DECQ      BX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func tileAVX2(t *byte)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tileAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), AX
+	MOVQ 112(AX), BX
+	CMPQ BX, $0x0c
+	JGE  from12to23
+	CMPQ BX, $0x06
+	JGE  from6to11
+	CMPQ BX, $0x03
+	JGE  from3to5
+	CMPQ BX, $0x01
+	JGE  from1to2
+	JMP  tile0
+
+from1to2:
+	CMPQ BX, $0x02
+	JGE  from2to2
+	JMP  tile1
+
+from2to2:
+	JMP tile2
+
+from3to5:
+	CMPQ BX, $0x04
+	JGE  from4to5
+	JMP  tile3
+
+from4to5:
+	CMPQ BX, $0x05
+	JGE  from5to5
+	JMP  tile4
+
+from5to5:
+	JMP tile5
+
+from6to11:
+	CMPQ BX, $0x09
+	JGE  from9to11
+	CMPQ BX, $0x07
+	JGE  from7to8
+	JMP  tile6
+
+from7to8:
+	CMPQ BX, $0x08
+	JGE  from8to8
+	JMP  tile7
+
+from8to8:
+	JMP tile8
+
+from9to11:
+	CMPQ BX, $0x0a
+	JGE  from10to11
+	JMP  tile9
+
+from10to11:
+	CMPQ BX, $0x0b
+	JGE  from11to11
+	JMP  tile10
+
+from11to11:
+	JMP tile11
+
+from12to23:
+	CMPQ BX, $0x12
+	JGE  from18to23
+	CMPQ BX, $0x0f
+	JGE  from15to17
+	CMPQ BX, $0x0d
+	JGE  from13to14
+	JMP  tile12
+
+from13to14:
+	CMPQ BX, $0x0e
+	JGE  from14to14
+	JMP  tile13
+
+from14to14:
+	JMP tile14
+
+from15to17:
+	CMPQ BX, $0x10
+	JGE  from16to17
+	JMP  tile15
+
+from16to17:
+	CMPQ BX, $0x11
+	JGE  from17to17
+	JMP  tile16
+
+from17to17:
+	JMP tile17
+
+from18to23:
+	CMPQ BX, $0x15
+	JGE  from21to23
+	CMPQ BX, $0x13
+	JGE  from19to20
+	JMP  tile18
+
+from19to20:
+	CMPQ BX, $0x14
+	JGE  from20to20
+	JMP  tile19
+
+from20to20:
+	JMP tile20
+
+from21to23:
+	CMPQ BX, $0x16
+	JGE  from22to23
+	JMP  tile21
+
+from22to23:
+	CMPQ BX, $0x17
+	JGE  from23to23
+	JMP  tile22
+
+from23to23:
+	JMP tile23
+
+tile0:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	TESTQ      BX, BX
+	JZ         done0
+
+loop0:
+	VMOVUPS      (DI), Y1
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop0
+
+done0:
+	VBROADCASTSS 88(AX), Y2
+	VMULPS       Y2, Y0, Y0
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta0
+	VBROADCASTSS 92(AX), Y2
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y1
+	VFMADD231PS  Y1, Y2, Y0
+
+nobeta0:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn0
+	VMOVUPS (DI), Y1
+	VADDPS  Y1, Y0, Y0
+
+nocolumn0:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow0
+	VBROADCASTSS (DI), Y2
+	VADDPS       Y2, Y0, Y0
+
+norow0:
+	CMPQ         104(AX), $0x00
+	JE           noclip0
+	VBROADCASTSS 96(AX), Y2
+	VBROADCASTSS 100(AX), Y1
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y2, Y0
+	VMINPS Y0, Y1, Y0
+
+noclip0:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VZEROUPPER
+	RET
+
+tile1:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	TESTQ      BX, BX
+	JZ         done1
+
+loop1:
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop1
+
+done1:
+	VBROADCASTSS 88(AX), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta1
+	VBROADCASTSS 92(AX), Y4
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVUPS      32(DI), Y2
+	VFMADD231PS  Y2, Y4, Y1
+
+nobeta1:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn1
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y3, Y1, Y1
+
+nocolumn1:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow1
+	VBROADCASTSS (DI), Y4
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y4, Y1, Y1
+
+norow1:
+	CMPQ         104(AX), $0x00
+	JE           noclip1
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Y2
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y2, Y0
+	VMAXPS Y1, Y4, Y1
+	VMINPS Y1, Y2, Y1
+
+noclip1:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VZEROUPPER
+	RET
+
+tile2:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	TESTQ      BX, BX
+	JZ         done2
+
+loop2:
+	VMOVUPS      (DI), Y2
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VBROADCASTSS (R8)(SI*1), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop2
+
+done2:
+	VBROADCASTSS 88(AX), Y3
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta2
+	VBROADCASTSS 92(AX), Y3
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y2
+	VFMADD231PS  Y2, Y3, Y0
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y2
+	VFMADD231PS  Y2, Y3, Y1
+
+nobeta2:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn2
+	VMOVUPS (DI), Y2
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+
+nocolumn2:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow2
+	VBROADCASTSS (DI), Y3
+	VADDPS       Y3, Y0, Y0
+	VBROADCASTSS 4(DI), Y3
+	VADDPS       Y3, Y1, Y1
+
+norow2:
+	CMPQ         104(AX), $0x00
+	JE           noclip2
+	VBROADCASTSS 96(AX), Y3
+	VBROADCASTSS 100(AX), Y2
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y3, Y0
+	VMINPS Y0, Y2, Y0
+	VMAXPS Y1, Y3, Y1
+	VMINPS Y1, Y2, Y1
+
+noclip2:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	VZEROUPPER
+	RET
+
+tile3:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	TESTQ      BX, BX
+	JZ         done3
+
+loop3:
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(SI*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop3
+
+done3:
+	VBROADCASTSS 88(AX), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta3
+	VBROADCASTSS 92(AX), Y6
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y6, Y0
+	VMOVUPS      32(DI), Y4
+	VFMADD231PS  Y4, Y6, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y6, Y2
+	VMOVUPS      32(DI), Y4
+	VFMADD231PS  Y4, Y6, Y3
+
+nobeta3:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn3
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	VADDPS  Y4, Y0, Y0
+	VADDPS  Y5, Y1, Y1
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+
+nocolumn3:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow3
+	VBROADCASTSS (DI), Y6
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y6, Y1, Y1
+	VBROADCASTSS 4(DI), Y6
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y6, Y3, Y3
+
+norow3:
+	CMPQ         104(AX), $0x00
+	JE           noclip3
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Y4
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y6, Y0
+	VMINPS Y0, Y4, Y0
+	VMAXPS Y1, Y6, Y1
+	VMINPS Y1, Y4, Y1
+	VMAXPS Y2, Y6, Y2
+	VMINPS Y2, Y4, Y2
+	VMAXPS Y3, Y6, Y3
+	VMINPS Y3, Y4, Y3
+
+noclip3:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	VZEROUPPER
+	RET
+
+tile4:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	TESTQ      BX, BX
+	JZ         done4
+
+loop4:
+	VMOVUPS      (DI), Y3
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y3, Y4, Y0
+	VBROADCASTSS (R8)(SI*1), Y4
+	VFMADD231PS  Y3, Y4, Y1
+	VBROADCASTSS (R8)(SI*2), Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop4
+
+done4:
+	VBROADCASTSS 88(AX), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta4
+	VBROADCASTSS 92(AX), Y4
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y3
+	VFMADD231PS  Y3, Y4, Y0
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y3
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y3
+	VFMADD231PS  Y3, Y4, Y2
+
+nobeta4:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn4
+	VMOVUPS (DI), Y3
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y3, Y1, Y1
+	VADDPS  Y3, Y2, Y2
+
+nocolumn4:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow4
+	VBROADCASTSS (DI), Y4
+	VADDPS       Y4, Y0, Y0
+	VBROADCASTSS 4(DI), Y4
+	VADDPS       Y4, Y1, Y1
+	VBROADCASTSS 8(DI), Y4
+	VADDPS       Y4, Y2, Y2
+
+norow4:
+	CMPQ         104(AX), $0x00
+	JE           noclip4
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Y3
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y3, Y0
+	VMAXPS Y1, Y4, Y1
+	VMINPS Y1, Y3, Y1
+	VMAXPS Y2, Y4, Y2
+	VMINPS Y2, Y3, Y2
+
+noclip4:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VZEROUPPER
+	RET
+
+tile5:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	CMPQ       DX, $0x0c
+	JNE        other5
+	CMPQ       SI, $0x04
+	JNE        other5
+	CMPQ       CX, $0x00000040
+	JNE        other5
+	SUBQ       $0x04, BX
+	JL         other5k
+	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
+
+packed5:
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(R8), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(R8), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(DI), Y6
+	VMOVUPS      96(DI), Y7
+	PREFETCHT1   (R13)(R15*1)
+	VBROADCASTSS 12(R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 16(R8), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 20(R8), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(DI), Y6
+	VMOVUPS      160(DI), Y7
+	PREFETCHT1   (R13)(R15*2)
+	VBROADCASTSS 24(R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 28(R8), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 32(R8), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(DI), Y6
+	VMOVUPS      224(DI), Y7
+	PREFETCHT1   (R13)(SI*1)
+	VBROADCASTSS 36(R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 40(R8), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 44(R8), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000030, R8
+	ADDQ         R9, R13
+	SUBQ         $0x04, BX
+	JGE          packed5
+	MOVQ         $0x00000004, SI
+
+other5k:
+	ADDQ $0x04, BX
+
+other5:
+	TESTQ BX, BX
+	JZ    done5
+
+loop5:
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R8)(SI*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R8)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop5
+
+done5:
+	VBROADCASTSS 88(AX), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta5
+	VBROADCASTSS 92(AX), Y8
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y0
+	VMOVUPS      32(DI), Y6
+	VFMADD231PS  Y6, Y8, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y2
+	VMOVUPS      32(DI), Y6
+	VFMADD231PS  Y6, Y8, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VMOVUPS      32(DI), Y6
+	VFMADD231PS  Y6, Y8, Y5
+
+nobeta5:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn5
+	VMOVUPS (DI), Y6
+	VMOVUPS 32(DI), Y7
+	VADDPS  Y6, Y0, Y0
+	VADDPS  Y7, Y1, Y1
+	VADDPS  Y6, Y2, Y2
+	VADDPS  Y7, Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y7, Y5, Y5
+
+nocolumn5:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow5
+	VBROADCASTSS (DI), Y8
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y8, Y1, Y1
+	VBROADCASTSS 4(DI), Y8
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y8, Y3, Y3
+	VBROADCASTSS 8(DI), Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y8, Y5, Y5
+
+norow5:
+	CMPQ         104(AX), $0x00
+	JE           noclip5
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y6
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y8, Y0
+	VMINPS Y0, Y6, Y0
+	VMAXPS Y1, Y8, Y1
+	VMINPS Y1, Y6, Y1
+	VMAXPS Y2, Y8, Y2
+	VMINPS Y2, Y6, Y2
+	VMAXPS Y3, Y8, Y3
+	VMINPS Y3, Y6, Y3
+	VMAXPS Y4, Y8, Y4
+	VMINPS Y4, Y6, Y4
+	VMAXPS Y5, Y8, Y5
+	VMINPS Y5, Y6, Y5
+
+noclip5:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	VZEROUPPER
+	RET
+
+tile6:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done6
+
+loop6:
+	VMOVUPS      (DI), Y4
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (R8)(SI*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (R8)(SI*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (R9), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop6
+
+done6:
+	VBROADCASTSS 88(AX), Y5
+	VMULPS       Y5, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta6
+	VBROADCASTSS 92(AX), Y5
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y5, Y0
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y5, Y3
+
+nobeta6:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn6
+	VMOVUPS (DI), Y4
+	VADDPS  Y4, Y0, Y0
+	VADDPS  Y4, Y1, Y1
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y4, Y3, Y3
+
+nocolumn6:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow6
+	VBROADCASTSS (DI), Y5
+	VADDPS       Y5, Y0, Y0
+	VBROADCASTSS 4(DI), Y5
+	VADDPS       Y5, Y1, Y1
+	VBROADCASTSS 8(DI), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 12(DI), Y5
+	VADDPS       Y5, Y3, Y3
+
+norow6:
+	CMPQ         104(AX), $0x00
+	JE           noclip6
+	VBROADCASTSS 96(AX), Y5
+	VBROADCASTSS 100(AX), Y4
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y5, Y0
+	VMINPS Y0, Y4, Y0
+	VMAXPS Y1, Y5, Y1
+	VMINPS Y1, Y4, Y1
+	VMAXPS Y2, Y5, Y2
+	VMINPS Y2, Y4, Y2
+	VMAXPS Y3, Y5, Y3
+	VMINPS Y3, Y4, Y3
+
+noclip6:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y3, (DI)
+	VZEROUPPER
+	RET
+
+tile7:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	CMPQ       DX, $0x10
+	JNE        other7
+	CMPQ       SI, $0x04
+	JNE        other7
+	CMPQ       CX, $0x00000040
+	JNE        other7
+	SUBQ       $0x04, BX
+	JL         other7k
+	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
+
+packed7:
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(R8), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(R8), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(R8), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(DI), Y8
+	VMOVUPS      96(DI), Y9
+	PREFETCHT1   (R13)(R15*1)
+	VBROADCASTSS 16(R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 20(R8), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 24(R8), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 28(R8), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(DI), Y8
+	VMOVUPS      160(DI), Y9
+	PREFETCHT1   (R13)(R15*2)
+	VBROADCASTSS 32(R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 36(R8), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 40(R8), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 44(R8), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(DI), Y8
+	VMOVUPS      224(DI), Y9
+	PREFETCHT1   (R13)(SI*1)
+	VBROADCASTSS 48(R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 52(R8), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 56(R8), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 60(R8), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000040, R8
+	ADDQ         R9, R13
+	SUBQ         $0x04, BX
+	JGE          packed7
+	MOVQ         $0x00000004, SI
+
+other7k:
+	ADDQ $0x04, BX
+
+other7:
+	LEAQ  (R8)(SI*2), R9
+	ADDQ  SI, R9
+	TESTQ BX, BX
+	JZ    done7
+
+loop7:
+	VMOVUPS      (DI), Y8
+	VMOVUPS      32(DI), Y9
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R8)(SI*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R8)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop7
+
+done7:
+	VBROADCASTSS 88(AX), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y1, Y1
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta7
+	VBROADCASTSS 92(AX), Y10
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y0
+	VMOVUPS      32(DI), Y8
+	VFMADD231PS  Y8, Y10, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y2
+	VMOVUPS      32(DI), Y8
+	VFMADD231PS  Y8, Y10, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y4
+	VMOVUPS      32(DI), Y8
+	VFMADD231PS  Y8, Y10, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y6
+	VMOVUPS      32(DI), Y8
+	VFMADD231PS  Y8, Y10, Y7
+
+nobeta7:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn7
+	VMOVUPS (DI), Y8
+	VMOVUPS 32(DI), Y9
+	VADDPS  Y8, Y0, Y0
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y8, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VADDPS  Y8, Y4, Y4
+	VADDPS  Y9, Y5, Y5
+	VADDPS  Y8, Y6, Y6
+	VADDPS  Y9, Y7, Y7
+
+nocolumn7:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow7
+	VBROADCASTSS (DI), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS 4(DI), Y10
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS 8(DI), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS 12(DI), Y10
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+
+norow7:
+	CMPQ         104(AX), $0x00
+	JE           noclip7
+	VBROADCASTSS 96(AX), Y10
+	VBROADCASTSS 100(AX), Y8
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y10, Y0
+	VMINPS Y0, Y8, Y0
+	VMAXPS Y1, Y10, Y1
+	VMINPS Y1, Y8, Y1
+	VMAXPS Y2, Y10, Y2
+	VMINPS Y2, Y8, Y2
+	VMAXPS Y3, Y10, Y3
+	VMINPS Y3, Y8, Y3
+	VMAXPS Y4, Y10, Y4
+	VMINPS Y4, Y8, Y4
+	VMAXPS Y5, Y10, Y5
+	VMINPS Y5, Y8, Y5
+	VMAXPS Y6, Y10, Y6
+	VMINPS Y6, Y8, Y6
+	VMAXPS Y7, Y10, Y7
+	VMINPS Y7, Y8, Y7
+
+noclip7:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	VZEROUPPER
+	RET
+
+tile8:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done8
+
+loop8:
+	VMOVUPS      (DI), Y5
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS (R8)(SI*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(SI*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS (R9)(SI*1), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop8
+
+done8:
+	VBROADCASTSS 88(AX), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta8
+	VBROADCASTSS 92(AX), Y6
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y6, Y0
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y6, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y6, Y2
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y5
+	VFMADD231PS  Y5, Y6, Y4
+
+nobeta8:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn8
+	VMOVUPS (DI), Y5
+	VADDPS  Y5, Y0, Y0
+	VADDPS  Y5, Y1, Y1
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+	VADDPS  Y5, Y4, Y4
+
+nocolumn8:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow8
+	VBROADCASTSS (DI), Y6
+	VADDPS       Y6, Y0, Y0
+	VBROADCASTSS 4(DI), Y6
+	VADDPS       Y6, Y1, Y1
+	VBROADCASTSS 8(DI), Y6
+	VADDPS       Y6, Y2, Y2
+	VBROADCASTSS 12(DI), Y6
+	VADDPS       Y6, Y3, Y3
+	VBROADCASTSS 16(DI), Y6
+	VADDPS       Y6, Y4, Y4
+
+norow8:
+	CMPQ         104(AX), $0x00
+	JE           noclip8
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Y5
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y6, Y0
+	VMINPS Y0, Y5, Y0
+	VMAXPS Y1, Y6, Y1
+	VMINPS Y1, Y5, Y1
+	VMAXPS Y2, Y6, Y2
+	VMINPS Y2, Y5, Y2
+	VMAXPS Y3, Y6, Y3
+	VMINPS Y3, Y5, Y3
+	VMAXPS Y4, Y6, Y4
+	VMINPS Y4, Y5, Y4
+
+noclip8:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y3, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VZEROUPPER
+	RET
+
+tile9:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	CMPQ       DX, $0x14
+	JNE        other9
+	CMPQ       SI, $0x04
+	JNE        other9
+	CMPQ       CX, $0x00000040
+	JNE        other9
+	SUBQ       $0x04, BX
+	JL         other9k
+	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
+
+packed9:
+	VMOVUPS      (DI), Y10
+	VMOVUPS      32(DI), Y11
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(R8), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(R8), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(R8), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 16(R8), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(DI), Y10
+	VMOVUPS      96(DI), Y11
+	PREFETCHT1   (R13)(R15*1)
+	VBROADCASTSS 20(R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 24(R8), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 28(R8), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 32(R8), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 36(R8), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(DI), Y10
+	VMOVUPS      160(DI), Y11
+	PREFETCHT1   (R13)(R15*2)
+	VBROADCASTSS 40(R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 44(R8), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 48(R8), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 52(R8), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 56(R8), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(DI), Y10
+	VMOVUPS      224(DI), Y11
+	PREFETCHT1   (R13)(SI*1)
+	VBROADCASTSS 60(R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 64(R8), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 68(R8), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 72(R8), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 76(R8), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000050, R8
+	ADDQ         R9, R13
+	SUBQ         $0x04, BX
+	JGE          packed9
+	MOVQ         $0x00000004, SI
+
+other9k:
+	ADDQ $0x04, BX
+
+other9:
+	LEAQ  (R8)(SI*2), R9
+	ADDQ  SI, R9
+	TESTQ BX, BX
+	JZ    done9
+
+loop9:
+	VMOVUPS      (DI), Y10
+	VMOVUPS      32(DI), Y11
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R8)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R8)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R9)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop9
+
+done9:
+	VBROADCASTSS 88(AX), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta9
+	VBROADCASTSS 92(AX), Y12
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y0
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y12, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y2
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y12, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y4
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y12, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y6
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y12, Y7
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y8
+	VMOVUPS      32(DI), Y10
+	VFMADD231PS  Y10, Y12, Y9
+
+nobeta9:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn9
+	VMOVUPS (DI), Y10
+	VMOVUPS 32(DI), Y11
+	VADDPS  Y10, Y0, Y0
+	VADDPS  Y11, Y1, Y1
+	VADDPS  Y10, Y2, Y2
+	VADDPS  Y11, Y3, Y3
+	VADDPS  Y10, Y4, Y4
+	VADDPS  Y11, Y5, Y5
+	VADDPS  Y10, Y6, Y6
+	VADDPS  Y11, Y7, Y7
+	VADDPS  Y10, Y8, Y8
+	VADDPS  Y11, Y9, Y9
+
+nocolumn9:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow9
+	VBROADCASTSS (DI), Y12
+	VADDPS       Y12, Y0, Y0
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 4(DI), Y12
+	VADDPS       Y12, Y2, Y2
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 8(DI), Y12
+	VADDPS       Y12, Y4, Y4
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 12(DI), Y12
+	VADDPS       Y12, Y6, Y6
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 16(DI), Y12
+	VADDPS       Y12, Y8, Y8
+	VADDPS       Y12, Y9, Y9
+
+norow9:
+	CMPQ         104(AX), $0x00
+	JE           noclip9
+	VBROADCASTSS 96(AX), Y12
+	VBROADCASTSS 100(AX), Y10
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y12, Y0
+	VMINPS Y0, Y10, Y0
+	VMAXPS Y1, Y12, Y1
+	VMINPS Y1, Y10, Y1
+	VMAXPS Y2, Y12, Y2
+	VMINPS Y2, Y10, Y2
+	VMAXPS Y3, Y12, Y3
+	VMINPS Y3, Y10, Y3
+	VMAXPS Y4, Y12, Y4
+	VMINPS Y4, Y10, Y4
+	VMAXPS Y5, Y12, Y5
+	VMINPS Y5, Y10, Y5
+	VMAXPS Y6, Y12, Y6
+	VMINPS Y6, Y10, Y6
+	VMAXPS Y7, Y12, Y7
+	VMINPS Y7, Y10, Y7
+	VMAXPS Y8, Y12, Y8
+	VMINPS Y8, Y10, Y8
+	VMAXPS Y9, Y12, Y9
+	VMINPS Y9, Y10, Y9
+
+noclip9:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	VZEROUPPER
+	RET
+
+tile10:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done10
+
+loop10:
+	VMOVUPS      (DI), Y6
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS (R8)(SI*1), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (R8)(SI*2), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (R9), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (R9)(SI*1), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VBROADCASTSS (R9)(SI*2), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop10
+
+done10:
+	VBROADCASTSS 88(AX), Y7
+	VMULPS       Y7, Y0, Y0
+	VMULPS       Y7, Y1, Y1
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta10
+	VBROADCASTSS 92(AX), Y7
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y0
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y7, Y5
+
+nobeta10:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn10
+	VMOVUPS (DI), Y6
+	VADDPS  Y6, Y0, Y0
+	VADDPS  Y6, Y1, Y1
+	VADDPS  Y6, Y2, Y2
+	VADDPS  Y6, Y3, Y3
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y6, Y5, Y5
+
+nocolumn10:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow10
+	VBROADCASTSS (DI), Y7
+	VADDPS       Y7, Y0, Y0
+	VBROADCASTSS 4(DI), Y7
+	VADDPS       Y7, Y1, Y1
+	VBROADCASTSS 8(DI), Y7
+	VADDPS       Y7, Y2, Y2
+	VBROADCASTSS 12(DI), Y7
+	VADDPS       Y7, Y3, Y3
+	VBROADCASTSS 16(DI), Y7
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS 20(DI), Y7
+	VADDPS       Y7, Y5, Y5
+
+norow10:
+	CMPQ         104(AX), $0x00
+	JE           noclip10
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y6
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y7, Y0
+	VMINPS Y0, Y6, Y0
+	VMAXPS Y1, Y7, Y1
+	VMINPS Y1, Y6, Y1
+	VMAXPS Y2, Y7, Y2
+	VMINPS Y2, Y6, Y2
+	VMAXPS Y3, Y7, Y3
+	VMINPS Y3, Y6, Y3
+	VMAXPS Y4, Y7, Y4
+	VMINPS Y4, Y6, Y4
+	VMAXPS Y5, Y7, Y5
+	VMINPS Y5, Y6, Y5
+
+noclip10:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y1, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y3, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	ADDQ    CX, DI
+	VMOVUPS Y5, (DI)
+	VZEROUPPER
+	RET
+
+tile11:
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	CMPQ       DX, $0x18
+	JNE        other11
+	CMPQ       SI, $0x04
+	JNE        other11
+	CMPQ       CX, $0x00000040
+	JNE        other11
+	SUBQ       $0x04, BX
+	JL         other11k
+	LEAQ       (R15)(R15*2), SI
+	MOVQ       136(AX), R9
+
+packed11:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R8), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R8), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R8), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 16(R8), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(R8), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(DI), Y12
+	VMOVUPS      96(DI), Y13
+	PREFETCHT1   (R13)(R15*1)
+	VBROADCASTSS 24(R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 28(R8), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 32(R8), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 36(R8), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 40(R8), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 44(R8), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(DI), Y12
+	VMOVUPS      160(DI), Y13
+	PREFETCHT1   (R13)(R15*2)
+	VBROADCASTSS 48(R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 52(R8), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 56(R8), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 60(R8), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 64(R8), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 68(R8), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(DI), Y12
+	VMOVUPS      224(DI), Y13
+	PREFETCHT1   (R13)(SI*1)
+	VBROADCASTSS 72(R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 76(R8), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 80(R8), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 84(R8), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 88(R8), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 92(R8), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000060, R8
+	ADDQ         R9, R13
+	SUBQ         $0x04, BX
+	JGE          packed11
+	MOVQ         $0x00000004, SI
+
+other11k:
+	ADDQ $0x04, BX
+
+other11:
+	LEAQ  (R8)(SI*2), R9
+	ADDQ  SI, R9
+	TESTQ BX, BX
+	JZ    done11
+
+loop11:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R8)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R8)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R9)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R9)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop11
+
+done11:
+	VBROADCASTSS 88(AX), Y14
+	VMULPS       Y14, Y0, Y0
+	VMULPS       Y14, Y1, Y1
+	VMULPS       Y14, Y2, Y2
+	VMULPS       Y14, Y3, Y3
+	VMULPS       Y14, Y4, Y4
+	VMULPS       Y14, Y5, Y5
+	VMULPS       Y14, Y6, Y6
+	VMULPS       Y14, Y7, Y7
+	VMULPS       Y14, Y8, Y8
+	VMULPS       Y14, Y9, Y9
+	VMULPS       Y14, Y10, Y10
+	VMULPS       Y14, Y11, Y11
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta11
+	VBROADCASTSS 92(AX), Y14
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y0
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y2
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y4
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y6
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y7
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y8
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y9
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y10
+	VMOVUPS      32(DI), Y12
+	VFMADD231PS  Y12, Y14, Y11
+
+nobeta11:
+	MOVQ    72(AX), DI
+	TESTQ   DI, DI
+	JZ      nocolumn11
+	VMOVUPS (DI), Y12
+	VMOVUPS 32(DI), Y13
+	VADDPS  Y12, Y0, Y0
+	VADDPS  Y13, Y1, Y1
+	VADDPS  Y12, Y2, Y2
+	VADDPS  Y13, Y3, Y3
+	VADDPS  Y12, Y4, Y4
+	VADDPS  Y13, Y5, Y5
+	VADDPS  Y12, Y6, Y6
+	VADDPS  Y13, Y7, Y7
+	VADDPS  Y12, Y8, Y8
+	VADDPS  Y13, Y9, Y9
+	VADDPS  Y12, Y10, Y10
+	VADDPS  Y13, Y11, Y11
+
+nocolumn11:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow11
+	VBROADCASTSS (DI), Y14
+	VADDPS       Y14, Y0, Y0
+	VADDPS       Y14, Y1, Y1
+	VBROADCASTSS 4(DI), Y14
+	VADDPS       Y14, Y2, Y2
+	VADDPS       Y14, Y3, Y3
+	VBROADCASTSS 8(DI), Y14
+	VADDPS       Y14, Y4, Y4
+	VADDPS       Y14, Y5, Y5
+	VBROADCASTSS 12(DI), Y14
+	VADDPS       Y14, Y6, Y6
+	VADDPS       Y14, Y7, Y7
+	VBROADCASTSS 16(DI), Y14
+	VADDPS       Y14, Y8, Y8
+	VADDPS       Y14, Y9, Y9
+	VBROADCASTSS 20(DI), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+
+norow11:
+	CMPQ         104(AX), $0x00
+	JE           noclip11
+	VBROADCASTSS 96(AX), Y14
+	VBROADCASTSS 100(AX), Y12
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y14, Y0
+	VMINPS Y0, Y12, Y0
+	VMAXPS Y1, Y14, Y1
+	VMINPS Y1, Y12, Y1
+	VMAXPS Y2, Y14, Y2
+	VMINPS Y2, Y12, Y2
+	VMAXPS Y3, Y14, Y3
+	VMINPS Y3, Y12, Y3
+	VMAXPS Y4, Y14, Y4
+	VMINPS Y4, Y12, Y4
+	VMAXPS Y5, Y14, Y5
+	VMINPS Y5, Y12, Y5
+	VMAXPS Y6, Y14, Y6
+	VMINPS Y6, Y12, Y6
+	VMAXPS Y7, Y14, Y7
+	VMINPS Y7, Y12, Y7
+	VMAXPS Y8, Y14, Y8
+	VMINPS Y8, Y12, Y8
+	VMAXPS Y9, Y14, Y9
+	VMINPS Y9, Y12, Y9
+	VMAXPS Y10, Y14, Y10
+	VMINPS Y10, Y12, Y10
+	VMAXPS Y11, Y14, Y11
+	VMINPS Y11, Y12, Y11
+
+noclip11:
+	MOVQ    40(AX), DI
+	MOVQ    48(AX), CX
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	ADDQ    CX, DI
+	VMOVUPS Y10, (DI)
+	VMOVUPS Y11, 32(DI)
+	VZEROUPPER
+	RET
+
+tile12:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y3
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	TESTQ      BX, BX
+	JZ         done12
+
+loop12:
+	VMASKMOVPS   (DI), Y3, Y1
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop12
+
+done12:
+	VBROADCASTSS 88(AX), Y2
+	VMULPS       Y2, Y0, Y0
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta12
+	VBROADCASTSS 92(AX), Y2
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y3, Y1
+	VFMADD231PS  Y1, Y2, Y0
+
+nobeta12:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn12
+	VMASKMOVPS (DI), Y3, Y1
+	VADDPS     Y1, Y0, Y0
+
+nocolumn12:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow12
+	VBROADCASTSS (DI), Y2
+	VADDPS       Y2, Y0, Y0
+
+norow12:
+	CMPQ         104(AX), $0x00
+	JE           noclip12
+	VBROADCASTSS 96(AX), Y2
+	VBROADCASTSS 100(AX), Y1
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y2, Y0
+	VMINPS Y0, Y1, Y0
+
+noclip12:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y3, (DI)
+	VZEROUPPER
+	RET
+
+tile13:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y5
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	TESTQ      BX, BX
+	JZ         done13
+
+loop13:
+	VMOVUPS      (DI), Y2
+	VMASKMOVPS   32(DI), Y5, Y3
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop13
+
+done13:
+	VBROADCASTSS 88(AX), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta13
+	VBROADCASTSS 92(AX), Y4
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMASKMOVPS   32(DI), Y5, Y2
+	VFMADD231PS  Y2, Y4, Y1
+
+nobeta13:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn13
+	VMOVUPS    (DI), Y2
+	VMASKMOVPS 32(DI), Y5, Y3
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+
+nocolumn13:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow13
+	VBROADCASTSS (DI), Y4
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y4, Y1, Y1
+
+norow13:
+	CMPQ         104(AX), $0x00
+	JE           noclip13
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Y2
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y2, Y0
+	VMAXPS Y1, Y4, Y1
+	VMINPS Y1, Y2, Y1
+
+noclip13:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y5, 32(DI)
+	VZEROUPPER
+	RET
+
+tile14:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y4
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	TESTQ      BX, BX
+	JZ         done14
+
+loop14:
+	VMASKMOVPS   (DI), Y4, Y2
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VBROADCASTSS (R8)(SI*1), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop14
+
+done14:
+	VBROADCASTSS 88(AX), Y3
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta14
+	VBROADCASTSS 92(AX), Y3
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y4, Y2
+	VFMADD231PS  Y2, Y3, Y0
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+
+nobeta14:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn14
+	VMASKMOVPS (DI), Y4, Y2
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y2, Y1, Y1
+
+nocolumn14:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow14
+	VBROADCASTSS (DI), Y3
+	VADDPS       Y3, Y0, Y0
+	VBROADCASTSS 4(DI), Y3
+	VADDPS       Y3, Y1, Y1
+
+norow14:
+	CMPQ         104(AX), $0x00
+	JE           noclip14
+	VBROADCASTSS 96(AX), Y3
+	VBROADCASTSS 100(AX), Y2
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y3, Y0
+	VMINPS Y0, Y2, Y0
+	VMAXPS Y1, Y3, Y1
+	VMINPS Y1, Y2, Y1
+
+noclip14:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y4, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y1, Y4, (DI)
+	VZEROUPPER
+	RET
+
+tile15:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y7
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	TESTQ      BX, BX
+	JZ         done15
+
+loop15:
+	VMOVUPS      (DI), Y4
+	VMASKMOVPS   32(DI), Y7, Y5
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(SI*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop15
+
+done15:
+	VBROADCASTSS 88(AX), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta15
+	VBROADCASTSS 92(AX), Y6
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y6, Y0
+	VMASKMOVPS   32(DI), Y7, Y4
+	VFMADD231PS  Y4, Y6, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y4
+	VFMADD231PS  Y4, Y6, Y2
+	VMASKMOVPS   32(DI), Y7, Y4
+	VFMADD231PS  Y4, Y6, Y3
+
+nobeta15:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn15
+	VMOVUPS    (DI), Y4
+	VMASKMOVPS 32(DI), Y7, Y5
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y5, Y1, Y1
+	VADDPS     Y4, Y2, Y2
+	VADDPS     Y5, Y3, Y3
+
+nocolumn15:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow15
+	VBROADCASTSS (DI), Y6
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y6, Y1, Y1
+	VBROADCASTSS 4(DI), Y6
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y6, Y3, Y3
+
+norow15:
+	CMPQ         104(AX), $0x00
+	JE           noclip15
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Y4
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y6, Y0
+	VMINPS Y0, Y4, Y0
+	VMAXPS Y1, Y6, Y1
+	VMINPS Y1, Y4, Y1
+	VMAXPS Y2, Y6, Y2
+	VMINPS Y2, Y4, Y2
+	VMAXPS Y3, Y6, Y3
+	VMINPS Y3, Y4, Y3
+
+noclip15:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y7, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y2, (DI)
+	VMASKMOVPS Y3, Y7, 32(DI)
+	VZEROUPPER
+	RET
+
+tile16:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y5
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	TESTQ      BX, BX
+	JZ         done16
+
+loop16:
+	VMASKMOVPS   (DI), Y5, Y3
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y3, Y4, Y0
+	VBROADCASTSS (R8)(SI*1), Y4
+	VFMADD231PS  Y3, Y4, Y1
+	VBROADCASTSS (R8)(SI*2), Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop16
+
+done16:
+	VBROADCASTSS 88(AX), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta16
+	VBROADCASTSS 92(AX), Y4
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y5, Y3
+	VFMADD231PS  Y3, Y4, Y0
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y5, Y3
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y5, Y3
+	VFMADD231PS  Y3, Y4, Y2
+
+nobeta16:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn16
+	VMASKMOVPS (DI), Y5, Y3
+	VADDPS     Y3, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	VADDPS     Y3, Y2, Y2
+
+nocolumn16:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow16
+	VBROADCASTSS (DI), Y4
+	VADDPS       Y4, Y0, Y0
+	VBROADCASTSS 4(DI), Y4
+	VADDPS       Y4, Y1, Y1
+	VBROADCASTSS 8(DI), Y4
+	VADDPS       Y4, Y2, Y2
+
+norow16:
+	CMPQ         104(AX), $0x00
+	JE           noclip16
+	VBROADCASTSS 96(AX), Y4
+	VBROADCASTSS 100(AX), Y3
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y3, Y0
+	VMAXPS Y1, Y4, Y1
+	VMINPS Y1, Y3, Y1
+	VMAXPS Y2, Y4, Y2
+	VMINPS Y2, Y3, Y2
+
+noclip16:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y5, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y1, Y5, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y2, Y5, (DI)
+	VZEROUPPER
+	RET
+
+tile17:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y9
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	TESTQ      BX, BX
+	JZ         done17
+
+loop17:
+	VMOVUPS      (DI), Y6
+	VMASKMOVPS   32(DI), Y9, Y7
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R8)(SI*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R8)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	DECQ         BX
+	JNZ          loop17
+
+done17:
+	VBROADCASTSS 88(AX), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta17
+	VBROADCASTSS 92(AX), Y8
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y0
+	VMASKMOVPS   32(DI), Y9, Y6
+	VFMADD231PS  Y6, Y8, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y2
+	VMASKMOVPS   32(DI), Y9, Y6
+	VFMADD231PS  Y6, Y8, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y6
+	VFMADD231PS  Y6, Y8, Y4
+	VMASKMOVPS   32(DI), Y9, Y6
+	VFMADD231PS  Y6, Y8, Y5
+
+nobeta17:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn17
+	VMOVUPS    (DI), Y6
+	VMASKMOVPS 32(DI), Y9, Y7
+	VADDPS     Y6, Y0, Y0
+	VADDPS     Y7, Y1, Y1
+	VADDPS     Y6, Y2, Y2
+	VADDPS     Y7, Y3, Y3
+	VADDPS     Y6, Y4, Y4
+	VADDPS     Y7, Y5, Y5
+
+nocolumn17:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow17
+	VBROADCASTSS (DI), Y8
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y8, Y1, Y1
+	VBROADCASTSS 4(DI), Y8
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y8, Y3, Y3
+	VBROADCASTSS 8(DI), Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y8, Y5, Y5
+
+norow17:
+	CMPQ         104(AX), $0x00
+	JE           noclip17
+	VBROADCASTSS 96(AX), Y8
+	VBROADCASTSS 100(AX), Y6
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y8, Y0
+	VMINPS Y0, Y6, Y0
+	VMAXPS Y1, Y8, Y1
+	VMINPS Y1, Y6, Y1
+	VMAXPS Y2, Y8, Y2
+	VMINPS Y2, Y6, Y2
+	VMAXPS Y3, Y8, Y3
+	VMINPS Y3, Y6, Y3
+	VMAXPS Y4, Y8, Y4
+	VMINPS Y4, Y6, Y4
+	VMAXPS Y5, Y8, Y5
+	VMINPS Y5, Y6, Y5
+
+noclip17:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y9, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y2, (DI)
+	VMASKMOVPS Y3, Y9, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y4, (DI)
+	VMASKMOVPS Y5, Y9, 32(DI)
+	VZEROUPPER
+	RET
+
+tile18:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y6
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done18
+
+loop18:
+	VMASKMOVPS   (DI), Y6, Y4
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS (R8)(SI*1), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS (R8)(SI*2), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (R9), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop18
+
+done18:
+	VBROADCASTSS 88(AX), Y5
+	VMULPS       Y5, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta18
+	VBROADCASTSS 92(AX), Y5
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y6, Y4
+	VFMADD231PS  Y4, Y5, Y0
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y6, Y4
+	VFMADD231PS  Y4, Y5, Y1
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y6, Y4
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y6, Y4
+	VFMADD231PS  Y4, Y5, Y3
+
+nobeta18:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn18
+	VMASKMOVPS (DI), Y6, Y4
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y4, Y1, Y1
+	VADDPS     Y4, Y2, Y2
+	VADDPS     Y4, Y3, Y3
+
+nocolumn18:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow18
+	VBROADCASTSS (DI), Y5
+	VADDPS       Y5, Y0, Y0
+	VBROADCASTSS 4(DI), Y5
+	VADDPS       Y5, Y1, Y1
+	VBROADCASTSS 8(DI), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 12(DI), Y5
+	VADDPS       Y5, Y3, Y3
+
+norow18:
+	CMPQ         104(AX), $0x00
+	JE           noclip18
+	VBROADCASTSS 96(AX), Y5
+	VBROADCASTSS 100(AX), Y4
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y5, Y0
+	VMINPS Y0, Y4, Y0
+	VMAXPS Y1, Y5, Y1
+	VMINPS Y1, Y4, Y1
+	VMAXPS Y2, Y5, Y2
+	VMINPS Y2, Y4, Y2
+	VMAXPS Y3, Y5, Y3
+	VMINPS Y3, Y4, Y3
+
+noclip18:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y6, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y1, Y6, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y2, Y6, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y3, Y6, (DI)
+	VZEROUPPER
+	RET
+
+tile19:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y11
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done19
+
+loop19:
+	VMOVUPS      (DI), Y8
+	VMASKMOVPS   32(DI), Y11, Y9
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R8)(SI*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R8)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop19
+
+done19:
+	VBROADCASTSS 88(AX), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y1, Y1
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta19
+	VBROADCASTSS 92(AX), Y10
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y0
+	VMASKMOVPS   32(DI), Y11, Y8
+	VFMADD231PS  Y8, Y10, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y2
+	VMASKMOVPS   32(DI), Y11, Y8
+	VFMADD231PS  Y8, Y10, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y4
+	VMASKMOVPS   32(DI), Y11, Y8
+	VFMADD231PS  Y8, Y10, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y8
+	VFMADD231PS  Y8, Y10, Y6
+	VMASKMOVPS   32(DI), Y11, Y8
+	VFMADD231PS  Y8, Y10, Y7
+
+nobeta19:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn19
+	VMOVUPS    (DI), Y8
+	VMASKMOVPS 32(DI), Y11, Y9
+	VADDPS     Y8, Y0, Y0
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y8, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y8, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y8, Y6, Y6
+	VADDPS     Y9, Y7, Y7
+
+nocolumn19:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow19
+	VBROADCASTSS (DI), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS 4(DI), Y10
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS 8(DI), Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS 12(DI), Y10
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+
+norow19:
+	CMPQ         104(AX), $0x00
+	JE           noclip19
+	VBROADCASTSS 96(AX), Y10
+	VBROADCASTSS 100(AX), Y8
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y10, Y0
+	VMINPS Y0, Y8, Y0
+	VMAXPS Y1, Y10, Y1
+	VMINPS Y1, Y8, Y1
+	VMAXPS Y2, Y10, Y2
+	VMINPS Y2, Y8, Y2
+	VMAXPS Y3, Y10, Y3
+	VMINPS Y3, Y8, Y3
+	VMAXPS Y4, Y10, Y4
+	VMINPS Y4, Y8, Y4
+	VMAXPS Y5, Y10, Y5
+	VMINPS Y5, Y8, Y5
+	VMAXPS Y6, Y10, Y6
+	VMINPS Y6, Y8, Y6
+	VMAXPS Y7, Y10, Y7
+	VMINPS Y7, Y8, Y7
+
+noclip19:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y11, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y2, (DI)
+	VMASKMOVPS Y3, Y11, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y4, (DI)
+	VMASKMOVPS Y5, Y11, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y6, (DI)
+	VMASKMOVPS Y7, Y11, 32(DI)
+	VZEROUPPER
+	RET
+
+tile20:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y7
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done20
+
+loop20:
+	VMASKMOVPS   (DI), Y7, Y5
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS (R8)(SI*1), Y6
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R8)(SI*2), Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS (R9)(SI*1), Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop20
+
+done20:
+	VBROADCASTSS 88(AX), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta20
+	VBROADCASTSS 92(AX), Y6
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y7, Y5
+	VFMADD231PS  Y5, Y6, Y0
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y7, Y5
+	VFMADD231PS  Y5, Y6, Y1
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y7, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y7, Y5
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y7, Y5
+	VFMADD231PS  Y5, Y6, Y4
+
+nobeta20:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn20
+	VMASKMOVPS (DI), Y7, Y5
+	VADDPS     Y5, Y0, Y0
+	VADDPS     Y5, Y1, Y1
+	VADDPS     Y5, Y2, Y2
+	VADDPS     Y5, Y3, Y3
+	VADDPS     Y5, Y4, Y4
+
+nocolumn20:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow20
+	VBROADCASTSS (DI), Y6
+	VADDPS       Y6, Y0, Y0
+	VBROADCASTSS 4(DI), Y6
+	VADDPS       Y6, Y1, Y1
+	VBROADCASTSS 8(DI), Y6
+	VADDPS       Y6, Y2, Y2
+	VBROADCASTSS 12(DI), Y6
+	VADDPS       Y6, Y3, Y3
+	VBROADCASTSS 16(DI), Y6
+	VADDPS       Y6, Y4, Y4
+
+norow20:
+	CMPQ         104(AX), $0x00
+	JE           noclip20
+	VBROADCASTSS 96(AX), Y6
+	VBROADCASTSS 100(AX), Y5
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y6, Y0
+	VMINPS Y0, Y5, Y0
+	VMAXPS Y1, Y6, Y1
+	VMINPS Y1, Y5, Y1
+	VMAXPS Y2, Y6, Y2
+	VMINPS Y2, Y5, Y2
+	VMAXPS Y3, Y6, Y3
+	VMINPS Y3, Y5, Y3
+	VMAXPS Y4, Y6, Y4
+	VMINPS Y4, Y5, Y4
+
+noclip20:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y7, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y1, Y7, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y2, Y7, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y3, Y7, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y4, Y7, (DI)
+	VZEROUPPER
+	RET
+
+tile21:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y13
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done21
+
+loop21:
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   32(DI), Y13, Y11
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R8)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R8)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R9)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop21
+
+done21:
+	VBROADCASTSS 88(AX), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta21
+	VBROADCASTSS 92(AX), Y12
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y0
+	VMASKMOVPS   32(DI), Y13, Y10
+	VFMADD231PS  Y10, Y12, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y2
+	VMASKMOVPS   32(DI), Y13, Y10
+	VFMADD231PS  Y10, Y12, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y4
+	VMASKMOVPS   32(DI), Y13, Y10
+	VFMADD231PS  Y10, Y12, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y6
+	VMASKMOVPS   32(DI), Y13, Y10
+	VFMADD231PS  Y10, Y12, Y7
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y10
+	VFMADD231PS  Y10, Y12, Y8
+	VMASKMOVPS   32(DI), Y13, Y10
+	VFMADD231PS  Y10, Y12, Y9
+
+nobeta21:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn21
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 32(DI), Y13, Y11
+	VADDPS     Y10, Y0, Y0
+	VADDPS     Y11, Y1, Y1
+	VADDPS     Y10, Y2, Y2
+	VADDPS     Y11, Y3, Y3
+	VADDPS     Y10, Y4, Y4
+	VADDPS     Y11, Y5, Y5
+	VADDPS     Y10, Y6, Y6
+	VADDPS     Y11, Y7, Y7
+	VADDPS     Y10, Y8, Y8
+	VADDPS     Y11, Y9, Y9
+
+nocolumn21:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow21
+	VBROADCASTSS (DI), Y12
+	VADDPS       Y12, Y0, Y0
+	VADDPS       Y12, Y1, Y1
+	VBROADCASTSS 4(DI), Y12
+	VADDPS       Y12, Y2, Y2
+	VADDPS       Y12, Y3, Y3
+	VBROADCASTSS 8(DI), Y12
+	VADDPS       Y12, Y4, Y4
+	VADDPS       Y12, Y5, Y5
+	VBROADCASTSS 12(DI), Y12
+	VADDPS       Y12, Y6, Y6
+	VADDPS       Y12, Y7, Y7
+	VBROADCASTSS 16(DI), Y12
+	VADDPS       Y12, Y8, Y8
+	VADDPS       Y12, Y9, Y9
+
+norow21:
+	CMPQ         104(AX), $0x00
+	JE           noclip21
+	VBROADCASTSS 96(AX), Y12
+	VBROADCASTSS 100(AX), Y10
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y12, Y0
+	VMINPS Y0, Y10, Y0
+	VMAXPS Y1, Y12, Y1
+	VMINPS Y1, Y10, Y1
+	VMAXPS Y2, Y12, Y2
+	VMINPS Y2, Y10, Y2
+	VMAXPS Y3, Y12, Y3
+	VMINPS Y3, Y10, Y3
+	VMAXPS Y4, Y12, Y4
+	VMINPS Y4, Y10, Y4
+	VMAXPS Y5, Y12, Y5
+	VMINPS Y5, Y10, Y5
+	VMAXPS Y6, Y12, Y6
+	VMINPS Y6, Y10, Y6
+	VMAXPS Y7, Y12, Y7
+	VMINPS Y7, Y10, Y7
+	VMAXPS Y8, Y12, Y8
+	VMINPS Y8, Y10, Y8
+	VMAXPS Y9, Y12, Y9
+	VMINPS Y9, Y10, Y9
+
+noclip21:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y13, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y2, (DI)
+	VMASKMOVPS Y3, Y13, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y4, (DI)
+	VMASKMOVPS Y5, Y13, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y6, (DI)
+	VMASKMOVPS Y7, Y13, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y8, (DI)
+	VMASKMOVPS Y9, Y13, 32(DI)
+	VZEROUPPER
+	RET
+
+tile22:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y8
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done22
+
+loop22:
+	VMASKMOVPS   (DI), Y8, Y6
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS (R8)(SI*1), Y7
+	VFMADD231PS  Y6, Y7, Y1
+	VBROADCASTSS (R8)(SI*2), Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VBROADCASTSS (R9), Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VBROADCASTSS (R9)(SI*1), Y7
+	VFMADD231PS  Y6, Y7, Y4
+	VBROADCASTSS (R9)(SI*2), Y7
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop22
+
+done22:
+	VBROADCASTSS 88(AX), Y7
+	VMULPS       Y7, Y0, Y0
+	VMULPS       Y7, Y1, Y1
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta22
+	VBROADCASTSS 92(AX), Y7
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y0
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y1
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y2
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y3
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         CX, DI
+	VMASKMOVPS   (DI), Y8, Y6
+	VFMADD231PS  Y6, Y7, Y5
+
+nobeta22:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn22
+	VMASKMOVPS (DI), Y8, Y6
+	VADDPS     Y6, Y0, Y0
+	VADDPS     Y6, Y1, Y1
+	VADDPS     Y6, Y2, Y2
+	VADDPS     Y6, Y3, Y3
+	VADDPS     Y6, Y4, Y4
+	VADDPS     Y6, Y5, Y5
+
+nocolumn22:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow22
+	VBROADCASTSS (DI), Y7
+	VADDPS       Y7, Y0, Y0
+	VBROADCASTSS 4(DI), Y7
+	VADDPS       Y7, Y1, Y1
+	VBROADCASTSS 8(DI), Y7
+	VADDPS       Y7, Y2, Y2
+	VBROADCASTSS 12(DI), Y7
+	VADDPS       Y7, Y3, Y3
+	VBROADCASTSS 16(DI), Y7
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS 20(DI), Y7
+	VADDPS       Y7, Y5, Y5
+
+norow22:
+	CMPQ         104(AX), $0x00
+	JE           noclip22
+	VBROADCASTSS 96(AX), Y7
+	VBROADCASTSS 100(AX), Y6
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y7, Y0
+	VMINPS Y0, Y6, Y0
+	VMAXPS Y1, Y7, Y1
+	VMINPS Y1, Y6, Y1
+	VMAXPS Y2, Y7, Y2
+	VMINPS Y2, Y6, Y2
+	VMAXPS Y3, Y7, Y3
+	VMINPS Y3, Y6, Y3
+	VMAXPS Y4, Y7, Y4
+	VMINPS Y4, Y6, Y4
+	VMAXPS Y5, Y7, Y5
+	VMINPS Y5, Y6, Y5
+
+noclip22:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMASKMOVPS Y0, Y8, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y1, Y8, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y2, Y8, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y3, Y8, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y4, Y8, (DI)
+	ADDQ       CX, DI
+	VMASKMOVPS Y5, Y8, (DI)
+	VZEROUPPER
+	RET
+
+tile23:
+	MOVQ 120(AX), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ       lanes<>+0(SB), R15
+	SHLQ       $0x02, CX
+	SUBQ       CX, R15
+	VMOVUPS    32(R15), Y15
+	MOVQ       (AX), R8
+	MOVQ       8(AX), SI
+	MOVQ       16(AX), DX
+	MOVQ       24(AX), DI
+	MOVQ       32(AX), CX
+	MOVQ       64(AX), R13
+	MOVQ       128(AX), R15
+	MOVQ       56(AX), BX
+	MOVQ       144(AX), R9
+	MOVQ       152(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 32(R9)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	LEAQ       (R8)(SI*2), R9
+	ADDQ       SI, R9
+	TESTQ      BX, BX
+	JZ         done23
+
+loop23:
+	VMOVUPS      (DI), Y12
+	VMASKMOVPS   32(DI), Y15, Y13
+	PREFETCHT1   (R13)
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R8)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R8)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R9)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R9)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         CX, DI
+	ADDQ         R15, R13
+	ADDQ         DX, R8
+	ADDQ         DX, R9
+	DECQ         BX
+	JNZ          loop23
+
+done23:
+	VBROADCASTSS 88(AX), Y14
+	VMULPS       Y14, Y0, Y0
+	VMULPS       Y14, Y1, Y1
+	VMULPS       Y14, Y2, Y2
+	VMULPS       Y14, Y3, Y3
+	VMULPS       Y14, Y4, Y4
+	VMULPS       Y14, Y5, Y5
+	VMULPS       Y14, Y6, Y6
+	VMULPS       Y14, Y7, Y7
+	VMULPS       Y14, Y8, Y8
+	VMULPS       Y14, Y9, Y9
+	VMULPS       Y14, Y10, Y10
+	VMULPS       Y14, Y11, Y11
+	MOVL         92(AX), DX
+	SHLL         $0x01, DX
+	JZ           nobeta23
+	VBROADCASTSS 92(AX), Y14
+	MOVQ         144(AX), DI
+	MOVQ         152(AX), CX
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y0
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y1
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y2
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y3
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y4
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y5
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y6
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y7
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y8
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y9
+	ADDQ         CX, DI
+	VMOVUPS      (DI), Y12
+	VFMADD231PS  Y12, Y14, Y10
+	VMASKMOVPS   32(DI), Y15, Y12
+	VFMADD231PS  Y12, Y14, Y11
+
+nobeta23:
+	MOVQ       72(AX), DI
+	TESTQ      DI, DI
+	JZ         nocolumn23
+	VMOVUPS    (DI), Y12
+	VMASKMOVPS 32(DI), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
+	VADDPS     Y12, Y10, Y10
+	VADDPS     Y13, Y11, Y11
+
+nocolumn23:
+	MOVQ         80(AX), DI
+	TESTQ        DI, DI
+	JZ           norow23
+	VBROADCASTSS (DI), Y14
+	VADDPS       Y14, Y0, Y0
+	VADDPS       Y14, Y1, Y1
+	VBROADCASTSS 4(DI), Y14
+	VADDPS       Y14, Y2, Y2
+	VADDPS       Y14, Y3, Y3
+	VBROADCASTSS 8(DI), Y14
+	VADDPS       Y14, Y4, Y4
+	VADDPS       Y14, Y5, Y5
+	VBROADCASTSS 12(DI), Y14
+	VADDPS       Y14, Y6, Y6
+	VADDPS       Y14, Y7, Y7
+	VBROADCASTSS 16(DI), Y14
+	VADDPS       Y14, Y8, Y8
+	VADDPS       Y14, Y9, Y9
+	VBROADCASTSS 20(DI), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+
+norow23:
+	CMPQ         104(AX), $0x00
+	JE           noclip23
+	VBROADCASTSS 96(AX), Y14
+	VBROADCASTSS 100(AX), Y12
+
+	// the sum comes last, so that NaN stays
+	VMAXPS Y0, Y14, Y0
+	VMINPS Y0, Y12, Y0
+	VMAXPS Y1, Y14, Y1
+	VMINPS Y1, Y12, Y1
+	VMAXPS Y2, Y14, Y2
+	VMINPS Y2, Y12, Y2
+	VMAXPS Y3, Y14, Y3
+	VMINPS Y3, Y12, Y3
+	VMAXPS Y4, Y14, Y4
+	VMINPS Y4, Y12, Y4
+	VMAXPS Y5, Y14, Y5
+	VMINPS Y5, Y12, Y5
+	VMAXPS Y6, Y14, Y6
+	VMINPS Y6, Y12, Y6
+	VMAXPS Y7, Y14, Y7
+	VMINPS Y7, Y12, Y7
+	VMAXPS Y8, Y14, Y8
+	VMINPS Y8, Y12, Y8
+	VMAXPS Y9, Y14, Y9
+	VMINPS Y9, Y12, Y9
+	VMAXPS Y10, Y14, Y10
+	VMINPS Y10, Y12, Y10
+	VMAXPS Y11, Y14, Y11
+	VMINPS Y11, Y12, Y11
+
+noclip23:
+	MOVQ       40(AX), DI
+	MOVQ       48(AX), CX
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y15, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y2, (DI)
+	VMASKMOVPS Y3, Y15, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y4, (DI)
+	VMASKMOVPS Y5, Y15, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y6, (DI)
+	VMASKMOVPS Y7, Y15, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y8, (DI)
+	VMASKMOVPS Y9, Y15, 32(DI)
+	ADDQ       CX, DI
+	VMOVUPS    Y10, (DI)
+	VMASKMOVPS Y11, Y15, 32(DI)
+	VZEROUPPER
+	RET
+
+DATA lanes<>+0(SB)/4, $0xffffffff
+DATA lanes<>+4(SB)/4, $0xffffffff
+DATA lanes<>+8(SB)/4, $0xffffffff
+DATA lanes<>+12(SB)/4, $0xffffffff
+DATA lanes<>+16(SB)/4, $0xffffffff
+DATA lanes<>+20(SB)/4, $0xffffffff
+DATA lanes<>+24(SB)/4, $0xffffffff
+DATA lanes<>+28(SB)/4, $0xffffffff
+DATA lanes<>+32(SB)/4, $0x00000000
+DATA lanes<>+36(SB)/4, $0x00000000
+DATA lanes<>+40(SB)/4, $0x00000000
+DATA lanes<>+44(SB)/4, $0x00000000
+DATA lanes<>+48(SB)/4, $0x00000000
+DATA lanes<>+52(SB)/4, $0x00000000
+DATA lanes<>+56(SB)/4, $0x00000000
+DATA lanes<>+60(SB)/4, $0x00000000
+GLOBL lanes<>(SB), RODATA|NOPTR, $64
+
+// func copyOneAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
+// Requires: AVX
+TEXT ·copyOneAVX2(SB), NOSPLIT, $0-48
+	MOVQ lanes+40(FP), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ    lanes<>+0(SB), R15
+	SHLQ    $0x02, CX
+	SUBQ    CX, R15
+	VMOVUPS 32(R15), Y3
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstRow+8(FP), R9
+	MOVQ    src+16(FP), SI
+	MOVQ    srcRow+24(FP), DX
+	MOVQ    rows+32(FP), BX
+	TESTQ   BX, BX
+	JZ      done
+
+loop:
+	VMASKMOVPS (SI), Y3, Y0
+	VMASKMOVPS Y0, Y3, (DI)
+	ADDQ       DX, SI
+	ADDQ       R9, DI
+	DECQ       BX
+	JNZ        loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func copyTwoAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
+// Requires: AVX
+TEXT ·copyTwoAVX2(SB), NOSPLIT, $0-48
+	MOVQ lanes+40(FP), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ    lanes<>+0(SB), R15
+	SHLQ    $0x02, CX
+	SUBQ    CX, R15
+	VMOVUPS 32(R15), Y3
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstRow+8(FP), R9
+	MOVQ    src+16(FP), SI
+	MOVQ    srcRow+24(FP), DX
+	MOVQ    rows+32(FP), BX
+	TESTQ   BX, BX
+	JZ      done
+
+loop:
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y3, Y1
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y3, 32(DI)
+	ADDQ       DX, SI
+	ADDQ       R9, DI
+	DECQ       BX
+	JNZ        loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func pickOneAVX2(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
+// Requires: AVX
+TEXT ·pickOneAVX2(SB), NOSPLIT, $0-48
+	MOVQ lanes+40(FP), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ    lanes<>+0(SB), R15
+	SHLQ    $0x02, CX
+	SUBQ    CX, R15
+	VMOVUPS 32(R15), Y3
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstRow+8(FP), R9
+	MOVQ    src+16(FP), SI
+	MOVQ    offsets+24(FP), DX
+	MOVQ    rows+32(FP), BX
+	TESTQ   BX, BX
+	JZ      done
+
+loop:
+	MOVQ       (DX), R8
+	ADDQ       $0x08, DX
+	LEAQ       (SI)(R8*4), R8
+	VMASKMOVPS (R8), Y3, Y0
+	VMASKMOVPS Y0, Y3, (DI)
+	ADDQ       R9, DI
+	DECQ       BX
+	JNZ        loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func pickTwoAVX2(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
+// Requires: AVX
+TEXT ·pickTwoAVX2(SB), NOSPLIT, $0-48
+	MOVQ lanes+40(FP), CX
+
+	// the 8 numbers of the table that begin with CX times -1
+	LEAQ    lanes<>+0(SB), R15
+	SHLQ    $0x02, CX
+	SUBQ    CX, R15
+	VMOVUPS 32(R15), Y3
+	MOVQ    dst+0(FP), DI
+	MOVQ    dstRow+8(FP), R9
+	MOVQ    src+16(FP), SI
+	MOVQ    offsets+24(FP), DX
+	MOVQ    rows+32(FP), BX
+	TESTQ   BX, BX
+	JZ      done
+
+loop:
+	MOVQ       (DX), R8
+	ADDQ       $0x08, DX
+	LEAQ       (SI)(R8*4), R8
+	VMOVUPS    (R8), Y0
+	VMASKMOVPS 32(R8), Y3, Y1
+	VMOVUPS    Y0, (DI)
+	VMASKMOVPS Y1, Y3, 32(DI)
+	ADDQ       R9, DI
+	DECQ       BX
+	JNZ        loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func tallAVX512(t *byte)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tallAVX512(SB), NOSPLIT, $0-8
@@ -11710,9602 +15700,6 @@ noclip15:
 	VMOVUPS Z14, K1, (DI)
 	ADDQ    CX, DI
 	VMOVUPS Z15, K1, (DI)
-	VZEROUPPER
-	RET
-
-// func copyOneAVX512(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
-// Requires: AVX, AVX512F
-TEXT ·copyOneAVX512(SB), NOSPLIT, $0-48
-	MOVQ  lanes+40(FP), CX
-	MOVL  $0x00000001, R15
-	SHLL  CL, R15
-	DECL  R15
-	KMOVW R15, K1
-	MOVQ  dst+0(FP), DI
-	MOVQ  dstRow+8(FP), R9
-	MOVQ  src+16(FP), SI
-	MOVQ  srcRow+24(FP), DX
-	MOVQ  rows+32(FP), BX
-	TESTQ BX, BX
-	JZ    done
-
-loop:
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      DX, SI
-	ADDQ      R9, DI
-	DECQ      BX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func copyTwoAVX512(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
-// Requires: AVX, AVX512F
-TEXT ·copyTwoAVX512(SB), NOSPLIT, $0-48
-	MOVQ  lanes+40(FP), CX
-	MOVL  $0x00000001, R15
-	SHLL  CL, R15
-	DECL  R15
-	KMOVW R15, K1
-	MOVQ  dst+0(FP), DI
-	MOVQ  dstRow+8(FP), R9
-	MOVQ  src+16(FP), SI
-	MOVQ  srcRow+24(FP), DX
-	MOVQ  rows+32(FP), BX
-	TESTQ BX, BX
-	JZ    done
-
-loop:
-	VMOVUPS   (SI), Z0
-	VMOVUPS.Z 64(SI), K1, Z1
-	VMOVUPS   Z0, (DI)
-	VMOVUPS   Z1, K1, 64(DI)
-	ADDQ      DX, SI
-	ADDQ      R9, DI
-	DECQ      BX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func pickOneAVX512(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
-// Requires: AVX, AVX512F
-TEXT ·pickOneAVX512(SB), NOSPLIT, $0-48
-	MOVQ  lanes+40(FP), CX
-	MOVL  $0x00000001, R15
-	SHLL  CL, R15
-	DECL  R15
-	KMOVW R15, K1
-	MOVQ  dst+0(FP), DI
-	MOVQ  dstRow+8(FP), R9
-	MOVQ  src+16(FP), SI
-	MOVQ  offsets+24(FP), DX
-	MOVQ  rows+32(FP), BX
-	TESTQ BX, BX
-	JZ    done
-
-loop:
-	MOVQ      (DX), R8
-	ADDQ      $0x08, DX
-	LEAQ      (SI)(R8*4), R8
-	VMOVUPS.Z (R8), K1, Z0
-	VMOVUPS   Z0, K1, (DI)
-	ADDQ      R9, DI
-	DECQ      BX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func pickTwoAVX512(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
-// Requires: AVX, AVX512F
-TEXT ·pickTwoAVX512(SB), NOSPLIT, $0-48
-	MOVQ  lanes+40(FP), CX
-	MOVL  $0x00000001, R15
-	SHLL  CL, R15
-	DECL  R15
-	KMOVW R15, K1
-	MOVQ  dst+0(FP), DI
-	MOVQ  dstRow+8(FP), R9
-	MOVQ  src+16(FP), SI
-	MOVQ  offsets+24(FP), DX
-	MOVQ  rows+32(FP), BX
-	TESTQ BX, BX
-	JZ    done
-
-loop:
-	MOVQ      (DX), R8
-	ADDQ      $0x08, DX
-	LEAQ      (SI)(R8*4), R8
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
-	VMOVUPS   Z0, (DI)
-	VMOVUPS   Z1, K1, 64(DI)
-	ADDQ      R9, DI
-	DECQ      BX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func tileAVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tileAVX2(SB), NOSPLIT, $0-8
-	MOVQ t+0(FP), AX
-	MOVQ 112(AX), BX
-	CMPQ BX, $0x0c
-	JGE  from12to23
-	CMPQ BX, $0x06
-	JGE  from6to11
-	CMPQ BX, $0x03
-	JGE  from3to5
-	CMPQ BX, $0x01
-	JGE  from1to2
-	JMP  tile0
-
-from1to2:
-	CMPQ BX, $0x02
-	JGE  from2to2
-	JMP  tile1
-
-from2to2:
-	JMP tile2
-
-from3to5:
-	CMPQ BX, $0x04
-	JGE  from4to5
-	JMP  tile3
-
-from4to5:
-	CMPQ BX, $0x05
-	JGE  from5to5
-	JMP  tile4
-
-from5to5:
-	JMP tile5
-
-from6to11:
-	CMPQ BX, $0x09
-	JGE  from9to11
-	CMPQ BX, $0x07
-	JGE  from7to8
-	JMP  tile6
-
-from7to8:
-	CMPQ BX, $0x08
-	JGE  from8to8
-	JMP  tile7
-
-from8to8:
-	JMP tile8
-
-from9to11:
-	CMPQ BX, $0x0a
-	JGE  from10to11
-	JMP  tile9
-
-from10to11:
-	CMPQ BX, $0x0b
-	JGE  from11to11
-	JMP  tile10
-
-from11to11:
-	JMP tile11
-
-from12to23:
-	CMPQ BX, $0x12
-	JGE  from18to23
-	CMPQ BX, $0x0f
-	JGE  from15to17
-	CMPQ BX, $0x0d
-	JGE  from13to14
-	JMP  tile12
-
-from13to14:
-	CMPQ BX, $0x0e
-	JGE  from14to14
-	JMP  tile13
-
-from14to14:
-	JMP tile14
-
-from15to17:
-	CMPQ BX, $0x10
-	JGE  from16to17
-	JMP  tile15
-
-from16to17:
-	CMPQ BX, $0x11
-	JGE  from17to17
-	JMP  tile16
-
-from17to17:
-	JMP tile17
-
-from18to23:
-	CMPQ BX, $0x15
-	JGE  from21to23
-	CMPQ BX, $0x13
-	JGE  from19to20
-	JMP  tile18
-
-from19to20:
-	CMPQ BX, $0x14
-	JGE  from20to20
-	JMP  tile19
-
-from20to20:
-	JMP tile20
-
-from21to23:
-	CMPQ BX, $0x16
-	JGE  from22to23
-	JMP  tile21
-
-from22to23:
-	CMPQ BX, $0x17
-	JGE  from23to23
-	JMP  tile22
-
-from23to23:
-	JMP tile23
-
-tile0:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	TESTQ      BX, BX
-	JZ         done0
-
-loop0:
-	VMOVUPS      (DI), Y1
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop0
-
-done0:
-	VBROADCASTSS 88(AX), Y2
-	VMULPS       Y2, Y0, Y0
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta0
-	VBROADCASTSS 92(AX), Y2
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y1
-	VFMADD231PS  Y1, Y2, Y0
-
-nobeta0:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn0
-	VMOVUPS (DI), Y1
-	VADDPS  Y1, Y0, Y0
-
-nocolumn0:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow0
-	VBROADCASTSS (DI), Y2
-	VADDPS       Y2, Y0, Y0
-
-norow0:
-	CMPQ         104(AX), $0x00
-	JE           noclip0
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y1
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y2, Y0
-	VMINPS Y0, Y1, Y0
-
-noclip0:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VZEROUPPER
-	RET
-
-tile1:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	TESTQ      BX, BX
-	JZ         done1
-
-loop1:
-	VMOVUPS      (DI), Y2
-	VMOVUPS      32(DI), Y3
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop1
-
-done1:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta1
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y4, Y0
-	VMOVUPS      32(DI), Y2
-	VFMADD231PS  Y2, Y4, Y1
-
-nobeta1:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn1
-	VMOVUPS (DI), Y2
-	VMOVUPS 32(DI), Y3
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y3, Y1, Y1
-
-nocolumn1:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow1
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y4, Y1, Y1
-
-norow1:
-	CMPQ         104(AX), $0x00
-	JE           noclip1
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip1:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VZEROUPPER
-	RET
-
-tile2:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	TESTQ      BX, BX
-	JZ         done2
-
-loop2:
-	VMOVUPS      (DI), Y2
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS (R8)(SI*1), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop2
-
-done2:
-	VBROADCASTSS 88(AX), Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta2
-	VBROADCASTSS 92(AX), Y3
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y3, Y1
-
-nobeta2:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn2
-	VMOVUPS (DI), Y2
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-
-nocolumn2:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow2
-	VBROADCASTSS (DI), Y3
-	VADDPS       Y3, Y0, Y0
-	VBROADCASTSS 4(DI), Y3
-	VADDPS       Y3, Y1, Y1
-
-norow2:
-	CMPQ         104(AX), $0x00
-	JE           noclip2
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y3, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y3, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip2:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	VZEROUPPER
-	RET
-
-tile3:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	TESTQ      BX, BX
-	JZ         done3
-
-loop3:
-	VMOVUPS      (DI), Y4
-	VMOVUPS      32(DI), Y5
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(SI*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop3
-
-done3:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta3
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y6, Y0
-	VMOVUPS      32(DI), Y4
-	VFMADD231PS  Y4, Y6, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y6, Y2
-	VMOVUPS      32(DI), Y4
-	VFMADD231PS  Y4, Y6, Y3
-
-nobeta3:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn3
-	VMOVUPS (DI), Y4
-	VMOVUPS 32(DI), Y5
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y5, Y1, Y1
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y5, Y3, Y3
-
-nocolumn3:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow3
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y6, Y3, Y3
-
-norow3:
-	CMPQ         104(AX), $0x00
-	JE           noclip3
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip3:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	VZEROUPPER
-	RET
-
-tile4:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	TESTQ      BX, BX
-	JZ         done4
-
-loop4:
-	VMOVUPS      (DI), Y3
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS (R8)(SI*2), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop4
-
-done4:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y4, Y2, Y2
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta4
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y2
-
-nobeta4:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn4
-	VMOVUPS (DI), Y3
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y3, Y1, Y1
-	VADDPS  Y3, Y2, Y2
-
-nocolumn4:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow4
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VBROADCASTSS 4(DI), Y4
-	VADDPS       Y4, Y1, Y1
-	VBROADCASTSS 8(DI), Y4
-	VADDPS       Y4, Y2, Y2
-
-norow4:
-	CMPQ         104(AX), $0x00
-	JE           noclip4
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y3
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y3, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y3, Y1
-	VMAXPS Y2, Y4, Y2
-	VMINPS Y2, Y3, Y2
-
-noclip4:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VZEROUPPER
-	RET
-
-tile5:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	CMPQ       DX, $0x0c
-	JNE        other5
-	CMPQ       SI, $0x04
-	JNE        other5
-	CMPQ       CX, $0x00000040
-	JNE        other5
-	SUBQ       $0x04, BX
-	JL         other5k
-	LEAQ       (R15)(R15*2), SI
-	MOVQ       136(AX), R9
-
-packed5:
-	VMOVUPS      (DI), Y6
-	VMOVUPS      32(DI), Y7
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 8(R8), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	VMOVUPS      64(DI), Y6
-	VMOVUPS      96(DI), Y7
-	PREFETCHT1   (R13)(R15*1)
-	VBROADCASTSS 12(R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 16(R8), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 20(R8), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	VMOVUPS      128(DI), Y6
-	VMOVUPS      160(DI), Y7
-	PREFETCHT1   (R13)(R15*2)
-	VBROADCASTSS 24(R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 28(R8), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 32(R8), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	VMOVUPS      192(DI), Y6
-	VMOVUPS      224(DI), Y7
-	PREFETCHT1   (R13)(SI*1)
-	VBROADCASTSS 36(R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 40(R8), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 44(R8), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000030, R8
-	ADDQ         R9, R13
-	SUBQ         $0x04, BX
-	JGE          packed5
-	MOVQ         $0x00000004, SI
-
-other5k:
-	ADDQ $0x04, BX
-
-other5:
-	TESTQ BX, BX
-	JZ    done5
-
-loop5:
-	VMOVUPS      (DI), Y6
-	VMOVUPS      32(DI), Y7
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (R8)(SI*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (R8)(SI*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop5
-
-done5:
-	VBROADCASTSS 88(AX), Y8
-	VMULPS       Y8, Y0, Y0
-	VMULPS       Y8, Y1, Y1
-	VMULPS       Y8, Y2, Y2
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y8, Y4, Y4
-	VMULPS       Y8, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta5
-	VBROADCASTSS 92(AX), Y8
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y0
-	VMOVUPS      32(DI), Y6
-	VFMADD231PS  Y6, Y8, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y2
-	VMOVUPS      32(DI), Y6
-	VFMADD231PS  Y6, Y8, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y4
-	VMOVUPS      32(DI), Y6
-	VFMADD231PS  Y6, Y8, Y5
-
-nobeta5:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn5
-	VMOVUPS (DI), Y6
-	VMOVUPS 32(DI), Y7
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y7, Y1, Y1
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y7, Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y7, Y5, Y5
-
-nocolumn5:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow5
-	VBROADCASTSS (DI), Y8
-	VADDPS       Y8, Y0, Y0
-	VADDPS       Y8, Y1, Y1
-	VBROADCASTSS 4(DI), Y8
-	VADDPS       Y8, Y2, Y2
-	VADDPS       Y8, Y3, Y3
-	VBROADCASTSS 8(DI), Y8
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y8, Y5, Y5
-
-norow5:
-	CMPQ         104(AX), $0x00
-	JE           noclip5
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y8, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y8, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y8, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y8, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y8, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y8, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip5:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, 32(DI)
-	VZEROUPPER
-	RET
-
-tile6:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done6
-
-loop6:
-	VMOVUPS      (DI), Y4
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS (R8)(SI*1), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS (R8)(SI*2), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS (R9), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop6
-
-done6:
-	VBROADCASTSS 88(AX), Y5
-	VMULPS       Y5, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y5, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta6
-	VBROADCASTSS 92(AX), Y5
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y3
-
-nobeta6:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn6
-	VMOVUPS (DI), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y4, Y3, Y3
-
-nocolumn6:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow6
-	VBROADCASTSS (DI), Y5
-	VADDPS       Y5, Y0, Y0
-	VBROADCASTSS 4(DI), Y5
-	VADDPS       Y5, Y1, Y1
-	VBROADCASTSS 8(DI), Y5
-	VADDPS       Y5, Y2, Y2
-	VBROADCASTSS 12(DI), Y5
-	VADDPS       Y5, Y3, Y3
-
-norow6:
-	CMPQ         104(AX), $0x00
-	JE           noclip6
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y5, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y5, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y5, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y5, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip6:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	VZEROUPPER
-	RET
-
-tile7:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	CMPQ       DX, $0x10
-	JNE        other7
-	CMPQ       SI, $0x04
-	JNE        other7
-	CMPQ       CX, $0x00000040
-	JNE        other7
-	SUBQ       $0x04, BX
-	JL         other7k
-	LEAQ       (R15)(R15*2), SI
-	MOVQ       136(AX), R9
-
-packed7:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      32(DI), Y9
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVUPS      64(DI), Y8
-	VMOVUPS      96(DI), Y9
-	PREFETCHT1   (R13)(R15*1)
-	VBROADCASTSS 16(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 20(R8), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 24(R8), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 28(R8), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVUPS      128(DI), Y8
-	VMOVUPS      160(DI), Y9
-	PREFETCHT1   (R13)(R15*2)
-	VBROADCASTSS 32(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 36(R8), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 40(R8), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVUPS      192(DI), Y8
-	VMOVUPS      224(DI), Y9
-	PREFETCHT1   (R13)(SI*1)
-	VBROADCASTSS 48(R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 52(R8), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 56(R8), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 60(R8), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000040, R8
-	ADDQ         R9, R13
-	SUBQ         $0x04, BX
-	JGE          packed7
-	MOVQ         $0x00000004, SI
-
-other7k:
-	ADDQ $0x04, BX
-
-other7:
-	LEAQ  (R8)(SI*2), R9
-	ADDQ  SI, R9
-	TESTQ BX, BX
-	JZ    done7
-
-loop7:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      32(DI), Y9
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R8)(SI*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R8)(SI*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R9), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop7
-
-done7:
-	VBROADCASTSS 88(AX), Y10
-	VMULPS       Y10, Y0, Y0
-	VMULPS       Y10, Y1, Y1
-	VMULPS       Y10, Y2, Y2
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y10, Y7, Y7
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta7
-	VBROADCASTSS 92(AX), Y10
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y0
-	VMOVUPS      32(DI), Y8
-	VFMADD231PS  Y8, Y10, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y2
-	VMOVUPS      32(DI), Y8
-	VFMADD231PS  Y8, Y10, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y4
-	VMOVUPS      32(DI), Y8
-	VFMADD231PS  Y8, Y10, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y6
-	VMOVUPS      32(DI), Y8
-	VFMADD231PS  Y8, Y10, Y7
-
-nobeta7:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn7
-	VMOVUPS (DI), Y8
-	VMOVUPS 32(DI), Y9
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-
-nocolumn7:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow7
-	VBROADCASTSS (DI), Y10
-	VADDPS       Y10, Y0, Y0
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS 4(DI), Y10
-	VADDPS       Y10, Y2, Y2
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS 8(DI), Y10
-	VADDPS       Y10, Y4, Y4
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS 12(DI), Y10
-	VADDPS       Y10, Y6, Y6
-	VADDPS       Y10, Y7, Y7
-
-norow7:
-	CMPQ         104(AX), $0x00
-	JE           noclip7
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y8
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y10, Y0
-	VMINPS Y0, Y8, Y0
-	VMAXPS Y1, Y10, Y1
-	VMINPS Y1, Y8, Y1
-	VMAXPS Y2, Y10, Y2
-	VMINPS Y2, Y8, Y2
-	VMAXPS Y3, Y10, Y3
-	VMINPS Y3, Y8, Y3
-	VMAXPS Y4, Y10, Y4
-	VMINPS Y4, Y8, Y4
-	VMAXPS Y5, Y10, Y5
-	VMINPS Y5, Y8, Y5
-	VMAXPS Y6, Y10, Y6
-	VMINPS Y6, Y8, Y6
-	VMAXPS Y7, Y10, Y7
-	VMINPS Y7, Y8, Y7
-
-noclip7:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	VMOVUPS Y7, 32(DI)
-	VZEROUPPER
-	RET
-
-tile8:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done8
-
-loop8:
-	VMOVUPS      (DI), Y5
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS (R8)(SI*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(SI*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS (R9)(SI*1), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop8
-
-done8:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y6, Y4, Y4
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta8
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y4
-
-nobeta8:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn8
-	VMOVUPS (DI), Y5
-	VADDPS  Y5, Y0, Y0
-	VADDPS  Y5, Y1, Y1
-	VADDPS  Y5, Y2, Y2
-	VADDPS  Y5, Y3, Y3
-	VADDPS  Y5, Y4, Y4
-
-nocolumn8:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow8
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 8(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VBROADCASTSS 12(DI), Y6
-	VADDPS       Y6, Y3, Y3
-	VBROADCASTSS 16(DI), Y6
-	VADDPS       Y6, Y4, Y4
-
-norow8:
-	CMPQ         104(AX), $0x00
-	JE           noclip8
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y5
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y5, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y5, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y5, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y5, Y3
-	VMAXPS Y4, Y6, Y4
-	VMINPS Y4, Y5, Y4
-
-noclip8:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VZEROUPPER
-	RET
-
-tile9:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	CMPQ       DX, $0x14
-	JNE        other9
-	CMPQ       SI, $0x04
-	JNE        other9
-	CMPQ       CX, $0x00000040
-	JNE        other9
-	SUBQ       $0x04, BX
-	JL         other9k
-	LEAQ       (R15)(R15*2), SI
-	MOVQ       136(AX), R9
-
-packed9:
-	VMOVUPS      (DI), Y10
-	VMOVUPS      32(DI), Y11
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 16(R8), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVUPS      64(DI), Y10
-	VMOVUPS      96(DI), Y11
-	PREFETCHT1   (R13)(R15*1)
-	VBROADCASTSS 20(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 24(R8), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 28(R8), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 32(R8), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 36(R8), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVUPS      128(DI), Y10
-	VMOVUPS      160(DI), Y11
-	PREFETCHT1   (R13)(R15*2)
-	VBROADCASTSS 40(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 44(R8), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 48(R8), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 52(R8), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 56(R8), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVUPS      192(DI), Y10
-	VMOVUPS      224(DI), Y11
-	PREFETCHT1   (R13)(SI*1)
-	VBROADCASTSS 60(R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 64(R8), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 68(R8), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 72(R8), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 76(R8), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000050, R8
-	ADDQ         R9, R13
-	SUBQ         $0x04, BX
-	JGE          packed9
-	MOVQ         $0x00000004, SI
-
-other9k:
-	ADDQ $0x04, BX
-
-other9:
-	LEAQ  (R8)(SI*2), R9
-	ADDQ  SI, R9
-	TESTQ BX, BX
-	JZ    done9
-
-loop9:
-	VMOVUPS      (DI), Y10
-	VMOVUPS      32(DI), Y11
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R8)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R8)(SI*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R9), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R9)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop9
-
-done9:
-	VBROADCASTSS 88(AX), Y12
-	VMULPS       Y12, Y0, Y0
-	VMULPS       Y12, Y1, Y1
-	VMULPS       Y12, Y2, Y2
-	VMULPS       Y12, Y3, Y3
-	VMULPS       Y12, Y4, Y4
-	VMULPS       Y12, Y5, Y5
-	VMULPS       Y12, Y6, Y6
-	VMULPS       Y12, Y7, Y7
-	VMULPS       Y12, Y8, Y8
-	VMULPS       Y12, Y9, Y9
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta9
-	VBROADCASTSS 92(AX), Y12
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y0
-	VMOVUPS      32(DI), Y10
-	VFMADD231PS  Y10, Y12, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y2
-	VMOVUPS      32(DI), Y10
-	VFMADD231PS  Y10, Y12, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y4
-	VMOVUPS      32(DI), Y10
-	VFMADD231PS  Y10, Y12, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y6
-	VMOVUPS      32(DI), Y10
-	VFMADD231PS  Y10, Y12, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y8
-	VMOVUPS      32(DI), Y10
-	VFMADD231PS  Y10, Y12, Y9
-
-nobeta9:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn9
-	VMOVUPS (DI), Y10
-	VMOVUPS 32(DI), Y11
-	VADDPS  Y10, Y0, Y0
-	VADDPS  Y11, Y1, Y1
-	VADDPS  Y10, Y2, Y2
-	VADDPS  Y11, Y3, Y3
-	VADDPS  Y10, Y4, Y4
-	VADDPS  Y11, Y5, Y5
-	VADDPS  Y10, Y6, Y6
-	VADDPS  Y11, Y7, Y7
-	VADDPS  Y10, Y8, Y8
-	VADDPS  Y11, Y9, Y9
-
-nocolumn9:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow9
-	VBROADCASTSS (DI), Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VBROADCASTSS 4(DI), Y12
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y12, Y3, Y3
-	VBROADCASTSS 8(DI), Y12
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y12, Y5, Y5
-	VBROADCASTSS 12(DI), Y12
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y12, Y7, Y7
-	VBROADCASTSS 16(DI), Y12
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y12, Y9, Y9
-
-norow9:
-	CMPQ         104(AX), $0x00
-	JE           noclip9
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y10
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y12, Y0
-	VMINPS Y0, Y10, Y0
-	VMAXPS Y1, Y12, Y1
-	VMINPS Y1, Y10, Y1
-	VMAXPS Y2, Y12, Y2
-	VMINPS Y2, Y10, Y2
-	VMAXPS Y3, Y12, Y3
-	VMINPS Y3, Y10, Y3
-	VMAXPS Y4, Y12, Y4
-	VMINPS Y4, Y10, Y4
-	VMAXPS Y5, Y12, Y5
-	VMINPS Y5, Y10, Y5
-	VMAXPS Y6, Y12, Y6
-	VMINPS Y6, Y10, Y6
-	VMAXPS Y7, Y12, Y7
-	VMINPS Y7, Y10, Y7
-	VMAXPS Y8, Y12, Y8
-	VMINPS Y8, Y10, Y8
-	VMAXPS Y9, Y12, Y9
-	VMINPS Y9, Y10, Y9
-
-noclip9:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	VMOVUPS Y7, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	VMOVUPS Y9, 32(DI)
-	VZEROUPPER
-	RET
-
-tile10:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done10
-
-loop10:
-	VMOVUPS      (DI), Y6
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS (R8)(SI*1), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS (R8)(SI*2), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS (R9), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS (R9)(SI*1), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS (R9)(SI*2), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop10
-
-done10:
-	VBROADCASTSS 88(AX), Y7
-	VMULPS       Y7, Y0, Y0
-	VMULPS       Y7, Y1, Y1
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y7, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta10
-	VBROADCASTSS 92(AX), Y7
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y5
-
-nobeta10:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn10
-	VMOVUPS (DI), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y1, Y1
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y6, Y5, Y5
-
-nocolumn10:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow10
-	VBROADCASTSS (DI), Y7
-	VADDPS       Y7, Y0, Y0
-	VBROADCASTSS 4(DI), Y7
-	VADDPS       Y7, Y1, Y1
-	VBROADCASTSS 8(DI), Y7
-	VADDPS       Y7, Y2, Y2
-	VBROADCASTSS 12(DI), Y7
-	VADDPS       Y7, Y3, Y3
-	VBROADCASTSS 16(DI), Y7
-	VADDPS       Y7, Y4, Y4
-	VBROADCASTSS 20(DI), Y7
-	VADDPS       Y7, Y5, Y5
-
-norow10:
-	CMPQ         104(AX), $0x00
-	JE           noclip10
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y7, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y7, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y7, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y7, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y7, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y7, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip10:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	VZEROUPPER
-	RET
-
-tile11:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	CMPQ       DX, $0x18
-	JNE        other11
-	CMPQ       SI, $0x04
-	JNE        other11
-	CMPQ       CX, $0x00000040
-	JNE        other11
-	SUBQ       $0x04, BX
-	JL         other11k
-	LEAQ       (R15)(R15*2), SI
-	MOVQ       136(AX), R9
-
-packed11:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 4(R8), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 8(R8), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 12(R8), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 16(R8), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 20(R8), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	VMOVUPS      64(DI), Y12
-	VMOVUPS      96(DI), Y13
-	PREFETCHT1   (R13)(R15*1)
-	VBROADCASTSS 24(R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 28(R8), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 32(R8), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 36(R8), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 40(R8), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 44(R8), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	VMOVUPS      128(DI), Y12
-	VMOVUPS      160(DI), Y13
-	PREFETCHT1   (R13)(R15*2)
-	VBROADCASTSS 48(R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 52(R8), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 56(R8), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 60(R8), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 64(R8), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 68(R8), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	VMOVUPS      192(DI), Y12
-	VMOVUPS      224(DI), Y13
-	PREFETCHT1   (R13)(SI*1)
-	VBROADCASTSS 72(R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS 76(R8), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS 80(R8), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS 84(R8), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS 88(R8), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS 92(R8), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $0x00000100, DI
-	ADDQ         $0x00000060, R8
-	ADDQ         R9, R13
-	SUBQ         $0x04, BX
-	JGE          packed11
-	MOVQ         $0x00000004, SI
-
-other11k:
-	ADDQ $0x04, BX
-
-other11:
-	LEAQ  (R8)(SI*2), R9
-	ADDQ  SI, R9
-	TESTQ BX, BX
-	JZ    done11
-
-loop11:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      32(DI), Y13
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop11
-
-done11:
-	VBROADCASTSS 88(AX), Y14
-	VMULPS       Y14, Y0, Y0
-	VMULPS       Y14, Y1, Y1
-	VMULPS       Y14, Y2, Y2
-	VMULPS       Y14, Y3, Y3
-	VMULPS       Y14, Y4, Y4
-	VMULPS       Y14, Y5, Y5
-	VMULPS       Y14, Y6, Y6
-	VMULPS       Y14, Y7, Y7
-	VMULPS       Y14, Y8, Y8
-	VMULPS       Y14, Y9, Y9
-	VMULPS       Y14, Y10, Y10
-	VMULPS       Y14, Y11, Y11
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta11
-	VBROADCASTSS 92(AX), Y14
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y0
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y2
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y4
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y6
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y8
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y9
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y10
-	VMOVUPS      32(DI), Y12
-	VFMADD231PS  Y12, Y14, Y11
-
-nobeta11:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn11
-	VMOVUPS (DI), Y12
-	VMOVUPS 32(DI), Y13
-	VADDPS  Y12, Y0, Y0
-	VADDPS  Y13, Y1, Y1
-	VADDPS  Y12, Y2, Y2
-	VADDPS  Y13, Y3, Y3
-	VADDPS  Y12, Y4, Y4
-	VADDPS  Y13, Y5, Y5
-	VADDPS  Y12, Y6, Y6
-	VADDPS  Y13, Y7, Y7
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y13, Y9, Y9
-	VADDPS  Y12, Y10, Y10
-	VADDPS  Y13, Y11, Y11
-
-nocolumn11:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow11
-	VBROADCASTSS (DI), Y14
-	VADDPS       Y14, Y0, Y0
-	VADDPS       Y14, Y1, Y1
-	VBROADCASTSS 4(DI), Y14
-	VADDPS       Y14, Y2, Y2
-	VADDPS       Y14, Y3, Y3
-	VBROADCASTSS 8(DI), Y14
-	VADDPS       Y14, Y4, Y4
-	VADDPS       Y14, Y5, Y5
-	VBROADCASTSS 12(DI), Y14
-	VADDPS       Y14, Y6, Y6
-	VADDPS       Y14, Y7, Y7
-	VBROADCASTSS 16(DI), Y14
-	VADDPS       Y14, Y8, Y8
-	VADDPS       Y14, Y9, Y9
-	VBROADCASTSS 20(DI), Y14
-	VADDPS       Y14, Y10, Y10
-	VADDPS       Y14, Y11, Y11
-
-norow11:
-	CMPQ         104(AX), $0x00
-	JE           noclip11
-	VBROADCASTSS 96(AX), Y14
-	VBROADCASTSS 100(AX), Y12
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y14, Y0
-	VMINPS Y0, Y12, Y0
-	VMAXPS Y1, Y14, Y1
-	VMINPS Y1, Y12, Y1
-	VMAXPS Y2, Y14, Y2
-	VMINPS Y2, Y12, Y2
-	VMAXPS Y3, Y14, Y3
-	VMINPS Y3, Y12, Y3
-	VMAXPS Y4, Y14, Y4
-	VMINPS Y4, Y12, Y4
-	VMAXPS Y5, Y14, Y5
-	VMINPS Y5, Y12, Y5
-	VMAXPS Y6, Y14, Y6
-	VMINPS Y6, Y12, Y6
-	VMAXPS Y7, Y14, Y7
-	VMINPS Y7, Y12, Y7
-	VMAXPS Y8, Y14, Y8
-	VMINPS Y8, Y12, Y8
-	VMAXPS Y9, Y14, Y9
-	VMINPS Y9, Y12, Y9
-	VMAXPS Y10, Y14, Y10
-	VMINPS Y10, Y12, Y10
-	VMAXPS Y11, Y14, Y11
-	VMINPS Y11, Y12, Y11
-
-noclip11:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VMOVUPS Y3, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	VMOVUPS Y7, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	VMOVUPS Y9, 32(DI)
-	ADDQ    CX, DI
-	VMOVUPS Y10, (DI)
-	VMOVUPS Y11, 32(DI)
-	VZEROUPPER
-	RET
-
-tile12:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y3
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	TESTQ      BX, BX
-	JZ         done12
-
-loop12:
-	VMASKMOVPS   (DI), Y3, Y1
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop12
-
-done12:
-	VBROADCASTSS 88(AX), Y2
-	VMULPS       Y2, Y0, Y0
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta12
-	VBROADCASTSS 92(AX), Y2
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y3, Y1
-	VFMADD231PS  Y1, Y2, Y0
-
-nobeta12:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn12
-	VMASKMOVPS (DI), Y3, Y1
-	VADDPS     Y1, Y0, Y0
-
-nocolumn12:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow12
-	VBROADCASTSS (DI), Y2
-	VADDPS       Y2, Y0, Y0
-
-norow12:
-	CMPQ         104(AX), $0x00
-	JE           noclip12
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y1
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y2, Y0
-	VMINPS Y0, Y1, Y0
-
-noclip12:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y3, (DI)
-	VZEROUPPER
-	RET
-
-tile13:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y5
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	TESTQ      BX, BX
-	JZ         done13
-
-loop13:
-	VMOVUPS      (DI), Y2
-	VMASKMOVPS   32(DI), Y5, Y3
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y2, Y4, Y0
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop13
-
-done13:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta13
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y4, Y0
-	VMASKMOVPS   32(DI), Y5, Y2
-	VFMADD231PS  Y2, Y4, Y1
-
-nobeta13:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn13
-	VMOVUPS    (DI), Y2
-	VMASKMOVPS 32(DI), Y5, Y3
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y3, Y1, Y1
-
-nocolumn13:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow13
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y4, Y1, Y1
-
-norow13:
-	CMPQ         104(AX), $0x00
-	JE           noclip13
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip13:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y5, 32(DI)
-	VZEROUPPER
-	RET
-
-tile14:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y4
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	TESTQ      BX, BX
-	JZ         done14
-
-loop14:
-	VMASKMOVPS   (DI), Y4, Y2
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS (R8)(SI*1), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop14
-
-done14:
-	VBROADCASTSS 88(AX), Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta14
-	VBROADCASTSS 92(AX), Y3
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y4, Y2
-	VFMADD231PS  Y2, Y3, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y4, Y2
-	VFMADD231PS  Y2, Y3, Y1
-
-nobeta14:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn14
-	VMASKMOVPS (DI), Y4, Y2
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y2, Y1, Y1
-
-nocolumn14:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow14
-	VBROADCASTSS (DI), Y3
-	VADDPS       Y3, Y0, Y0
-	VBROADCASTSS 4(DI), Y3
-	VADDPS       Y3, Y1, Y1
-
-norow14:
-	CMPQ         104(AX), $0x00
-	JE           noclip14
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y3, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y3, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip14:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y4, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y4, (DI)
-	VZEROUPPER
-	RET
-
-tile15:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y7
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	TESTQ      BX, BX
-	JZ         done15
-
-loop15:
-	VMOVUPS      (DI), Y4
-	VMASKMOVPS   32(DI), Y7, Y5
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(SI*1), Y6
-	VFMADD231PS  Y4, Y6, Y2
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop15
-
-done15:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta15
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y6, Y0
-	VMASKMOVPS   32(DI), Y7, Y4
-	VFMADD231PS  Y4, Y6, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y6, Y2
-	VMASKMOVPS   32(DI), Y7, Y4
-	VFMADD231PS  Y4, Y6, Y3
-
-nobeta15:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn15
-	VMOVUPS    (DI), Y4
-	VMASKMOVPS 32(DI), Y7, Y5
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y5, Y1, Y1
-	VADDPS     Y4, Y2, Y2
-	VADDPS     Y5, Y3, Y3
-
-nocolumn15:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow15
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y6, Y3, Y3
-
-norow15:
-	CMPQ         104(AX), $0x00
-	JE           noclip15
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip15:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y7, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y2, (DI)
-	VMASKMOVPS Y3, Y7, 32(DI)
-	VZEROUPPER
-	RET
-
-tile16:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y5
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	TESTQ      BX, BX
-	JZ         done16
-
-loop16:
-	VMASKMOVPS   (DI), Y5, Y3
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS (R8)(SI*1), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS (R8)(SI*2), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop16
-
-done16:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y4, Y2, Y2
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta16
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y2
-
-nobeta16:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn16
-	VMASKMOVPS (DI), Y5, Y3
-	VADDPS     Y3, Y0, Y0
-	VADDPS     Y3, Y1, Y1
-	VADDPS     Y3, Y2, Y2
-
-nocolumn16:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow16
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VBROADCASTSS 4(DI), Y4
-	VADDPS       Y4, Y1, Y1
-	VBROADCASTSS 8(DI), Y4
-	VADDPS       Y4, Y2, Y2
-
-norow16:
-	CMPQ         104(AX), $0x00
-	JE           noclip16
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y3
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y3, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y3, Y1
-	VMAXPS Y2, Y4, Y2
-	VMINPS Y2, Y3, Y2
-
-noclip16:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y5, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y5, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y5, (DI)
-	VZEROUPPER
-	RET
-
-tile17:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y9
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	TESTQ      BX, BX
-	JZ         done17
-
-loop17:
-	VMOVUPS      (DI), Y6
-	VMASKMOVPS   32(DI), Y9, Y7
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y6, Y8, Y0
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS (R8)(SI*1), Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS (R8)(SI*2), Y8
-	VFMADD231PS  Y6, Y8, Y4
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	DECQ         BX
-	JNZ          loop17
-
-done17:
-	VBROADCASTSS 88(AX), Y8
-	VMULPS       Y8, Y0, Y0
-	VMULPS       Y8, Y1, Y1
-	VMULPS       Y8, Y2, Y2
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y8, Y4, Y4
-	VMULPS       Y8, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta17
-	VBROADCASTSS 92(AX), Y8
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y0
-	VMASKMOVPS   32(DI), Y9, Y6
-	VFMADD231PS  Y6, Y8, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y2
-	VMASKMOVPS   32(DI), Y9, Y6
-	VFMADD231PS  Y6, Y8, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y8, Y4
-	VMASKMOVPS   32(DI), Y9, Y6
-	VFMADD231PS  Y6, Y8, Y5
-
-nobeta17:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn17
-	VMOVUPS    (DI), Y6
-	VMASKMOVPS 32(DI), Y9, Y7
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y7, Y1, Y1
-	VADDPS     Y6, Y2, Y2
-	VADDPS     Y7, Y3, Y3
-	VADDPS     Y6, Y4, Y4
-	VADDPS     Y7, Y5, Y5
-
-nocolumn17:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow17
-	VBROADCASTSS (DI), Y8
-	VADDPS       Y8, Y0, Y0
-	VADDPS       Y8, Y1, Y1
-	VBROADCASTSS 4(DI), Y8
-	VADDPS       Y8, Y2, Y2
-	VADDPS       Y8, Y3, Y3
-	VBROADCASTSS 8(DI), Y8
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y8, Y5, Y5
-
-norow17:
-	CMPQ         104(AX), $0x00
-	JE           noclip17
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y8, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y8, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y8, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y8, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y8, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y8, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip17:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y9, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y2, (DI)
-	VMASKMOVPS Y3, Y9, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y4, (DI)
-	VMASKMOVPS Y5, Y9, 32(DI)
-	VZEROUPPER
-	RET
-
-tile18:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y6
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done18
-
-loop18:
-	VMASKMOVPS   (DI), Y6, Y4
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS (R8)(SI*1), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS (R8)(SI*2), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS (R9), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop18
-
-done18:
-	VBROADCASTSS 88(AX), Y5
-	VMULPS       Y5, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y5, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta18
-	VBROADCASTSS 92(AX), Y5
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y3
-
-nobeta18:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn18
-	VMASKMOVPS (DI), Y6, Y4
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y4, Y1, Y1
-	VADDPS     Y4, Y2, Y2
-	VADDPS     Y4, Y3, Y3
-
-nocolumn18:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow18
-	VBROADCASTSS (DI), Y5
-	VADDPS       Y5, Y0, Y0
-	VBROADCASTSS 4(DI), Y5
-	VADDPS       Y5, Y1, Y1
-	VBROADCASTSS 8(DI), Y5
-	VADDPS       Y5, Y2, Y2
-	VBROADCASTSS 12(DI), Y5
-	VADDPS       Y5, Y3, Y3
-
-norow18:
-	CMPQ         104(AX), $0x00
-	JE           noclip18
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y5, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y5, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y5, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y5, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip18:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y6, (DI)
-	VZEROUPPER
-	RET
-
-tile19:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y11
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done19
-
-loop19:
-	VMOVUPS      (DI), Y8
-	VMASKMOVPS   32(DI), Y11, Y9
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R8)(SI*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R8)(SI*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R9), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop19
-
-done19:
-	VBROADCASTSS 88(AX), Y10
-	VMULPS       Y10, Y0, Y0
-	VMULPS       Y10, Y1, Y1
-	VMULPS       Y10, Y2, Y2
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y10, Y7, Y7
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta19
-	VBROADCASTSS 92(AX), Y10
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y0
-	VMASKMOVPS   32(DI), Y11, Y8
-	VFMADD231PS  Y8, Y10, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y2
-	VMASKMOVPS   32(DI), Y11, Y8
-	VFMADD231PS  Y8, Y10, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y4
-	VMASKMOVPS   32(DI), Y11, Y8
-	VFMADD231PS  Y8, Y10, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y10, Y6
-	VMASKMOVPS   32(DI), Y11, Y8
-	VFMADD231PS  Y8, Y10, Y7
-
-nobeta19:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn19
-	VMOVUPS    (DI), Y8
-	VMASKMOVPS 32(DI), Y11, Y9
-	VADDPS     Y8, Y0, Y0
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y8, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y8, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y8, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-
-nocolumn19:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow19
-	VBROADCASTSS (DI), Y10
-	VADDPS       Y10, Y0, Y0
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS 4(DI), Y10
-	VADDPS       Y10, Y2, Y2
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS 8(DI), Y10
-	VADDPS       Y10, Y4, Y4
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS 12(DI), Y10
-	VADDPS       Y10, Y6, Y6
-	VADDPS       Y10, Y7, Y7
-
-norow19:
-	CMPQ         104(AX), $0x00
-	JE           noclip19
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y8
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y10, Y0
-	VMINPS Y0, Y8, Y0
-	VMAXPS Y1, Y10, Y1
-	VMINPS Y1, Y8, Y1
-	VMAXPS Y2, Y10, Y2
-	VMINPS Y2, Y8, Y2
-	VMAXPS Y3, Y10, Y3
-	VMINPS Y3, Y8, Y3
-	VMAXPS Y4, Y10, Y4
-	VMINPS Y4, Y8, Y4
-	VMAXPS Y5, Y10, Y5
-	VMINPS Y5, Y8, Y5
-	VMAXPS Y6, Y10, Y6
-	VMINPS Y6, Y8, Y6
-	VMAXPS Y7, Y10, Y7
-	VMINPS Y7, Y8, Y7
-
-noclip19:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y11, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y2, (DI)
-	VMASKMOVPS Y3, Y11, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y4, (DI)
-	VMASKMOVPS Y5, Y11, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y6, (DI)
-	VMASKMOVPS Y7, Y11, 32(DI)
-	VZEROUPPER
-	RET
-
-tile20:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y7
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done20
-
-loop20:
-	VMASKMOVPS   (DI), Y7, Y5
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS (R8)(SI*1), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R8)(SI*2), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS (R9), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS (R9)(SI*1), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop20
-
-done20:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y6, Y4, Y4
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta20
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y4
-
-nobeta20:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn20
-	VMASKMOVPS (DI), Y7, Y5
-	VADDPS     Y5, Y0, Y0
-	VADDPS     Y5, Y1, Y1
-	VADDPS     Y5, Y2, Y2
-	VADDPS     Y5, Y3, Y3
-	VADDPS     Y5, Y4, Y4
-
-nocolumn20:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow20
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 8(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VBROADCASTSS 12(DI), Y6
-	VADDPS       Y6, Y3, Y3
-	VBROADCASTSS 16(DI), Y6
-	VADDPS       Y6, Y4, Y4
-
-norow20:
-	CMPQ         104(AX), $0x00
-	JE           noclip20
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y5
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y5, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y5, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y5, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y5, Y3
-	VMAXPS Y4, Y6, Y4
-	VMINPS Y4, Y5, Y4
-
-noclip20:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y7, (DI)
-	VZEROUPPER
-	RET
-
-tile21:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y13
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done21
-
-loop21:
-	VMOVUPS      (DI), Y10
-	VMASKMOVPS   32(DI), Y13, Y11
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R8)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R8)(SI*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R9), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R9)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop21
-
-done21:
-	VBROADCASTSS 88(AX), Y12
-	VMULPS       Y12, Y0, Y0
-	VMULPS       Y12, Y1, Y1
-	VMULPS       Y12, Y2, Y2
-	VMULPS       Y12, Y3, Y3
-	VMULPS       Y12, Y4, Y4
-	VMULPS       Y12, Y5, Y5
-	VMULPS       Y12, Y6, Y6
-	VMULPS       Y12, Y7, Y7
-	VMULPS       Y12, Y8, Y8
-	VMULPS       Y12, Y9, Y9
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta21
-	VBROADCASTSS 92(AX), Y12
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y0
-	VMASKMOVPS   32(DI), Y13, Y10
-	VFMADD231PS  Y10, Y12, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y2
-	VMASKMOVPS   32(DI), Y13, Y10
-	VFMADD231PS  Y10, Y12, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y4
-	VMASKMOVPS   32(DI), Y13, Y10
-	VFMADD231PS  Y10, Y12, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y6
-	VMASKMOVPS   32(DI), Y13, Y10
-	VFMADD231PS  Y10, Y12, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y12, Y8
-	VMASKMOVPS   32(DI), Y13, Y10
-	VFMADD231PS  Y10, Y12, Y9
-
-nobeta21:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn21
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 32(DI), Y13, Y11
-	VADDPS     Y10, Y0, Y0
-	VADDPS     Y11, Y1, Y1
-	VADDPS     Y10, Y2, Y2
-	VADDPS     Y11, Y3, Y3
-	VADDPS     Y10, Y4, Y4
-	VADDPS     Y11, Y5, Y5
-	VADDPS     Y10, Y6, Y6
-	VADDPS     Y11, Y7, Y7
-	VADDPS     Y10, Y8, Y8
-	VADDPS     Y11, Y9, Y9
-
-nocolumn21:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow21
-	VBROADCASTSS (DI), Y12
-	VADDPS       Y12, Y0, Y0
-	VADDPS       Y12, Y1, Y1
-	VBROADCASTSS 4(DI), Y12
-	VADDPS       Y12, Y2, Y2
-	VADDPS       Y12, Y3, Y3
-	VBROADCASTSS 8(DI), Y12
-	VADDPS       Y12, Y4, Y4
-	VADDPS       Y12, Y5, Y5
-	VBROADCASTSS 12(DI), Y12
-	VADDPS       Y12, Y6, Y6
-	VADDPS       Y12, Y7, Y7
-	VBROADCASTSS 16(DI), Y12
-	VADDPS       Y12, Y8, Y8
-	VADDPS       Y12, Y9, Y9
-
-norow21:
-	CMPQ         104(AX), $0x00
-	JE           noclip21
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y10
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y12, Y0
-	VMINPS Y0, Y10, Y0
-	VMAXPS Y1, Y12, Y1
-	VMINPS Y1, Y10, Y1
-	VMAXPS Y2, Y12, Y2
-	VMINPS Y2, Y10, Y2
-	VMAXPS Y3, Y12, Y3
-	VMINPS Y3, Y10, Y3
-	VMAXPS Y4, Y12, Y4
-	VMINPS Y4, Y10, Y4
-	VMAXPS Y5, Y12, Y5
-	VMINPS Y5, Y10, Y5
-	VMAXPS Y6, Y12, Y6
-	VMINPS Y6, Y10, Y6
-	VMAXPS Y7, Y12, Y7
-	VMINPS Y7, Y10, Y7
-	VMAXPS Y8, Y12, Y8
-	VMINPS Y8, Y10, Y8
-	VMAXPS Y9, Y12, Y9
-	VMINPS Y9, Y10, Y9
-
-noclip21:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y13, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y2, (DI)
-	VMASKMOVPS Y3, Y13, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y4, (DI)
-	VMASKMOVPS Y5, Y13, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y6, (DI)
-	VMASKMOVPS Y7, Y13, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y8, (DI)
-	VMASKMOVPS Y9, Y13, 32(DI)
-	VZEROUPPER
-	RET
-
-tile22:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y8
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done22
-
-loop22:
-	VMASKMOVPS   (DI), Y8, Y6
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS (R8)(SI*1), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS (R8)(SI*2), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS (R9), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS (R9)(SI*1), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS (R9)(SI*2), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop22
-
-done22:
-	VBROADCASTSS 88(AX), Y7
-	VMULPS       Y7, Y0, Y0
-	VMULPS       Y7, Y1, Y1
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y7, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta22
-	VBROADCASTSS 92(AX), Y7
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-
-nobeta22:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn22
-	VMASKMOVPS (DI), Y8, Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y1, Y1
-	VADDPS     Y6, Y2, Y2
-	VADDPS     Y6, Y3, Y3
-	VADDPS     Y6, Y4, Y4
-	VADDPS     Y6, Y5, Y5
-
-nocolumn22:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow22
-	VBROADCASTSS (DI), Y7
-	VADDPS       Y7, Y0, Y0
-	VBROADCASTSS 4(DI), Y7
-	VADDPS       Y7, Y1, Y1
-	VBROADCASTSS 8(DI), Y7
-	VADDPS       Y7, Y2, Y2
-	VBROADCASTSS 12(DI), Y7
-	VADDPS       Y7, Y3, Y3
-	VBROADCASTSS 16(DI), Y7
-	VADDPS       Y7, Y4, Y4
-	VBROADCASTSS 20(DI), Y7
-	VADDPS       Y7, Y5, Y5
-
-norow22:
-	CMPQ         104(AX), $0x00
-	JE           noclip22
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y7, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y7, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y7, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y7, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y7, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y7, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip22:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y8, (DI)
-	VZEROUPPER
-	RET
-
-tile23:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y15
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 32(R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	LEAQ       (R8)(SI*2), R9
-	ADDQ       SI, R9
-	TESTQ      BX, BX
-	JZ         done23
-
-loop23:
-	VMOVUPS      (DI), Y12
-	VMASKMOVPS   32(DI), Y15, Y13
-	PREFETCHT1   (R13)
-	VBROADCASTSS (R8), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R8)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R8)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R9), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         CX, DI
-	ADDQ         R15, R13
-	ADDQ         DX, R8
-	ADDQ         DX, R9
-	DECQ         BX
-	JNZ          loop23
-
-done23:
-	VBROADCASTSS 88(AX), Y14
-	VMULPS       Y14, Y0, Y0
-	VMULPS       Y14, Y1, Y1
-	VMULPS       Y14, Y2, Y2
-	VMULPS       Y14, Y3, Y3
-	VMULPS       Y14, Y4, Y4
-	VMULPS       Y14, Y5, Y5
-	VMULPS       Y14, Y6, Y6
-	VMULPS       Y14, Y7, Y7
-	VMULPS       Y14, Y8, Y8
-	VMULPS       Y14, Y9, Y9
-	VMULPS       Y14, Y10, Y10
-	VMULPS       Y14, Y11, Y11
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta23
-	VBROADCASTSS 92(AX), Y14
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y0
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y2
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y4
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y6
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y8
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y9
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y14, Y10
-	VMASKMOVPS   32(DI), Y15, Y12
-	VFMADD231PS  Y12, Y14, Y11
-
-nobeta23:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn23
-	VMOVUPS    (DI), Y12
-	VMASKMOVPS 32(DI), Y15, Y13
-	VADDPS     Y12, Y0, Y0
-	VADDPS     Y13, Y1, Y1
-	VADDPS     Y12, Y2, Y2
-	VADDPS     Y13, Y3, Y3
-	VADDPS     Y12, Y4, Y4
-	VADDPS     Y13, Y5, Y5
-	VADDPS     Y12, Y6, Y6
-	VADDPS     Y13, Y7, Y7
-	VADDPS     Y12, Y8, Y8
-	VADDPS     Y13, Y9, Y9
-	VADDPS     Y12, Y10, Y10
-	VADDPS     Y13, Y11, Y11
-
-nocolumn23:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow23
-	VBROADCASTSS (DI), Y14
-	VADDPS       Y14, Y0, Y0
-	VADDPS       Y14, Y1, Y1
-	VBROADCASTSS 4(DI), Y14
-	VADDPS       Y14, Y2, Y2
-	VADDPS       Y14, Y3, Y3
-	VBROADCASTSS 8(DI), Y14
-	VADDPS       Y14, Y4, Y4
-	VADDPS       Y14, Y5, Y5
-	VBROADCASTSS 12(DI), Y14
-	VADDPS       Y14, Y6, Y6
-	VADDPS       Y14, Y7, Y7
-	VBROADCASTSS 16(DI), Y14
-	VADDPS       Y14, Y8, Y8
-	VADDPS       Y14, Y9, Y9
-	VBROADCASTSS 20(DI), Y14
-	VADDPS       Y14, Y10, Y10
-	VADDPS       Y14, Y11, Y11
-
-norow23:
-	CMPQ         104(AX), $0x00
-	JE           noclip23
-	VBROADCASTSS 96(AX), Y14
-	VBROADCASTSS 100(AX), Y12
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y14, Y0
-	VMINPS Y0, Y12, Y0
-	VMAXPS Y1, Y14, Y1
-	VMINPS Y1, Y12, Y1
-	VMAXPS Y2, Y14, Y2
-	VMINPS Y2, Y12, Y2
-	VMAXPS Y3, Y14, Y3
-	VMINPS Y3, Y12, Y3
-	VMAXPS Y4, Y14, Y4
-	VMINPS Y4, Y12, Y4
-	VMAXPS Y5, Y14, Y5
-	VMINPS Y5, Y12, Y5
-	VMAXPS Y6, Y14, Y6
-	VMINPS Y6, Y12, Y6
-	VMAXPS Y7, Y14, Y7
-	VMINPS Y7, Y12, Y7
-	VMAXPS Y8, Y14, Y8
-	VMINPS Y8, Y12, Y8
-	VMAXPS Y9, Y14, Y9
-	VMINPS Y9, Y12, Y9
-	VMAXPS Y10, Y14, Y10
-	VMINPS Y10, Y12, Y10
-	VMAXPS Y11, Y14, Y11
-	VMINPS Y11, Y12, Y11
-
-noclip23:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y15, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y2, (DI)
-	VMASKMOVPS Y3, Y15, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y4, (DI)
-	VMASKMOVPS Y5, Y15, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y6, (DI)
-	VMASKMOVPS Y7, Y15, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y8, (DI)
-	VMASKMOVPS Y9, Y15, 32(DI)
-	ADDQ       CX, DI
-	VMOVUPS    Y10, (DI)
-	VMASKMOVPS Y11, Y15, 32(DI)
-	VZEROUPPER
-	RET
-
-DATA lanes<>+0(SB)/4, $0xffffffff
-DATA lanes<>+4(SB)/4, $0xffffffff
-DATA lanes<>+8(SB)/4, $0xffffffff
-DATA lanes<>+12(SB)/4, $0xffffffff
-DATA lanes<>+16(SB)/4, $0xffffffff
-DATA lanes<>+20(SB)/4, $0xffffffff
-DATA lanes<>+24(SB)/4, $0xffffffff
-DATA lanes<>+28(SB)/4, $0xffffffff
-DATA lanes<>+32(SB)/4, $0x00000000
-DATA lanes<>+36(SB)/4, $0x00000000
-DATA lanes<>+40(SB)/4, $0x00000000
-DATA lanes<>+44(SB)/4, $0x00000000
-DATA lanes<>+48(SB)/4, $0x00000000
-DATA lanes<>+52(SB)/4, $0x00000000
-DATA lanes<>+56(SB)/4, $0x00000000
-DATA lanes<>+60(SB)/4, $0x00000000
-GLOBL lanes<>(SB), RODATA|NOPTR, $64
-
-// func tallAVX2(t *byte)
-// Requires: AVX, FMA3, MMX+
-TEXT ·tallAVX2(SB), NOSPLIT, $0-8
-	MOVQ t+0(FP), AX
-	MOVQ 112(AX), BX
-	CMPQ BX, $0x0c
-	JGE  from12to23
-	CMPQ BX, $0x06
-	JGE  from6to11
-	CMPQ BX, $0x03
-	JGE  from3to5
-	CMPQ BX, $0x01
-	JGE  from1to2
-	JMP  tile0
-
-from1to2:
-	CMPQ BX, $0x02
-	JGE  from2to2
-	JMP  tile1
-
-from2to2:
-	JMP tile2
-
-from3to5:
-	CMPQ BX, $0x04
-	JGE  from4to5
-	JMP  tile3
-
-from4to5:
-	CMPQ BX, $0x05
-	JGE  from5to5
-	JMP  tile4
-
-from5to5:
-	JMP tile5
-
-from6to11:
-	CMPQ BX, $0x09
-	JGE  from9to11
-	CMPQ BX, $0x07
-	JGE  from7to8
-	JMP  tile6
-
-from7to8:
-	CMPQ BX, $0x08
-	JGE  from8to8
-	JMP  tile7
-
-from8to8:
-	JMP tile8
-
-from9to11:
-	CMPQ BX, $0x0a
-	JGE  from10to11
-	JMP  tile9
-
-from10to11:
-	CMPQ BX, $0x0b
-	JGE  from11to11
-	JMP  tile10
-
-from11to11:
-	JMP tile11
-
-from12to23:
-	CMPQ BX, $0x12
-	JGE  from18to23
-	CMPQ BX, $0x0f
-	JGE  from15to17
-	CMPQ BX, $0x0d
-	JGE  from13to14
-	JMP  tile12
-
-from13to14:
-	CMPQ BX, $0x0e
-	JGE  from14to14
-	JMP  tile13
-
-from14to14:
-	JMP tile14
-
-from15to17:
-	CMPQ BX, $0x10
-	JGE  from16to17
-	JMP  tile15
-
-from16to17:
-	CMPQ BX, $0x11
-	JGE  from17to17
-	JMP  tile16
-
-from17to17:
-	JMP tile17
-
-from18to23:
-	CMPQ BX, $0x15
-	JGE  from21to23
-	CMPQ BX, $0x13
-	JGE  from19to20
-	JMP  tile18
-
-from19to20:
-	CMPQ BX, $0x14
-	JGE  from20to20
-	JMP  tile19
-
-from20to20:
-	JMP tile20
-
-from21to23:
-	CMPQ BX, $0x16
-	JGE  from22to23
-	JMP  tile21
-
-from22to23:
-	CMPQ BX, $0x17
-	JGE  from23to23
-	JMP  tile22
-
-from23to23:
-	JMP tile23
-
-tile0:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	SUBQ       $0x04, BX
-	JL         rest0
-
-loop0:
-	VMOVUPS      (DI), Y1
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS 4(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      64(DI), Y1
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 8(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      96(DI), Y1
-	VBROADCASTSS 12(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000010, R8
-	SUBQ         $0x04, BX
-	JGE          loop0
-
-rest0:
-	ADDQ $0x04, BX
-	JZ   done0
-
-one0:
-	VMOVUPS      (DI), Y1
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000004, R8
-	DECQ         BX
-	JNZ          one0
-
-done0:
-	VBROADCASTSS 88(AX), Y2
-	VMULPS       Y2, Y0, Y0
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta0
-	VBROADCASTSS 92(AX), Y2
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y1
-	VFMADD231PS  Y1, Y2, Y0
-
-nobeta0:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn0
-	VMOVUPS (DI), Y1
-	VADDPS  Y1, Y0, Y0
-
-nocolumn0:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow0
-	VBROADCASTSS (DI), Y2
-	VADDPS       Y2, Y0, Y0
-
-norow0:
-	CMPQ         104(AX), $0x00
-	JE           noclip0
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y1
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y2, Y0
-	VMINPS Y0, Y1, Y0
-
-noclip0:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	VZEROUPPER
-	RET
-
-tile1:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	SUBQ       $0x04, BX
-	JL         rest1
-
-loop1:
-	VMOVUPS      (DI), Y2
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 4(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      32(DI), Y2
-	VBROADCASTSS 8(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 12(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      64(DI), Y2
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 16(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 20(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      96(DI), Y2
-	VBROADCASTSS 24(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 28(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000020, R8
-	SUBQ         $0x04, BX
-	JGE          loop1
-
-rest1:
-	ADDQ $0x04, BX
-	JZ   done1
-
-one1:
-	VMOVUPS      (DI), Y2
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 4(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000008, R8
-	DECQ         BX
-	JNZ          one1
-
-done1:
-	VBROADCASTSS 88(AX), Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta1
-	VBROADCASTSS 92(AX), Y3
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y2
-	VFMADD231PS  Y2, Y3, Y1
-
-nobeta1:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn1
-	VMOVUPS (DI), Y2
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-
-nocolumn1:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow1
-	VBROADCASTSS (DI), Y3
-	VADDPS       Y3, Y0, Y0
-	VBROADCASTSS 4(DI), Y3
-	VADDPS       Y3, Y1, Y1
-
-norow1:
-	CMPQ         104(AX), $0x00
-	JE           noclip1
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y3, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y3, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip1:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	VZEROUPPER
-	RET
-
-tile2:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	SUBQ       $0x04, BX
-	JL         rest2
-
-loop2:
-	VMOVUPS      (DI), Y3
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 4(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 8(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      32(DI), Y3
-	VBROADCASTSS 12(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 16(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 20(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      64(DI), Y3
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 24(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 28(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 32(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      96(DI), Y3
-	VBROADCASTSS 36(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 40(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 44(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000030, R8
-	SUBQ         $0x04, BX
-	JGE          loop2
-
-rest2:
-	ADDQ $0x04, BX
-	JZ   done2
-
-one2:
-	VMOVUPS      (DI), Y3
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 4(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 8(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000000c, R8
-	DECQ         BX
-	JNZ          one2
-
-done2:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y4, Y2, Y2
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta2
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y3
-	VFMADD231PS  Y3, Y4, Y2
-
-nobeta2:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn2
-	VMOVUPS (DI), Y3
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y3, Y1, Y1
-	VADDPS  Y3, Y2, Y2
-
-nocolumn2:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow2
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VBROADCASTSS 4(DI), Y4
-	VADDPS       Y4, Y1, Y1
-	VBROADCASTSS 8(DI), Y4
-	VADDPS       Y4, Y2, Y2
-
-norow2:
-	CMPQ         104(AX), $0x00
-	JE           noclip2
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y3
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y3, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y3, Y1
-	VMAXPS Y2, Y4, Y2
-	VMINPS Y2, Y3, Y2
-
-noclip2:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	VZEROUPPER
-	RET
-
-tile3:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	SUBQ       $0x04, BX
-	JL         rest3
-
-loop3:
-	VMOVUPS      (DI), Y4
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 4(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 8(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 12(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      32(DI), Y4
-	VBROADCASTSS 16(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 20(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 24(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 28(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      64(DI), Y4
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 32(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 36(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 40(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 44(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      96(DI), Y4
-	VBROADCASTSS 48(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 52(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 56(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 60(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000040, R8
-	SUBQ         $0x04, BX
-	JGE          loop3
-
-rest3:
-	ADDQ $0x04, BX
-	JZ   done3
-
-one3:
-	VMOVUPS      (DI), Y4
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 4(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 8(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 12(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000010, R8
-	DECQ         BX
-	JNZ          one3
-
-done3:
-	VBROADCASTSS 88(AX), Y5
-	VMULPS       Y5, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y5, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta3
-	VBROADCASTSS 92(AX), Y5
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y4
-	VFMADD231PS  Y4, Y5, Y3
-
-nobeta3:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn3
-	VMOVUPS (DI), Y4
-	VADDPS  Y4, Y0, Y0
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y4, Y3, Y3
-
-nocolumn3:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow3
-	VBROADCASTSS (DI), Y5
-	VADDPS       Y5, Y0, Y0
-	VBROADCASTSS 4(DI), Y5
-	VADDPS       Y5, Y1, Y1
-	VBROADCASTSS 8(DI), Y5
-	VADDPS       Y5, Y2, Y2
-	VBROADCASTSS 12(DI), Y5
-	VADDPS       Y5, Y3, Y3
-
-norow3:
-	CMPQ         104(AX), $0x00
-	JE           noclip3
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y5, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y5, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y5, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y5, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip3:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	VZEROUPPER
-	RET
-
-tile4:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	SUBQ       $0x04, BX
-	JL         rest4
-
-loop4:
-	VMOVUPS      (DI), Y5
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 4(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 12(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 16(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      32(DI), Y5
-	VBROADCASTSS 20(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 24(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 28(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 32(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 36(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      64(DI), Y5
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 40(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 48(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 52(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 56(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      96(DI), Y5
-	VBROADCASTSS 60(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 64(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 68(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 72(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 76(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000050, R8
-	SUBQ         $0x04, BX
-	JGE          loop4
-
-rest4:
-	ADDQ $0x04, BX
-	JZ   done4
-
-one4:
-	VMOVUPS      (DI), Y5
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 4(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 12(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 16(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000014, R8
-	DECQ         BX
-	JNZ          one4
-
-done4:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y6, Y4, Y4
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta4
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y5
-	VFMADD231PS  Y5, Y6, Y4
-
-nobeta4:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn4
-	VMOVUPS (DI), Y5
-	VADDPS  Y5, Y0, Y0
-	VADDPS  Y5, Y1, Y1
-	VADDPS  Y5, Y2, Y2
-	VADDPS  Y5, Y3, Y3
-	VADDPS  Y5, Y4, Y4
-
-nocolumn4:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow4
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 8(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VBROADCASTSS 12(DI), Y6
-	VADDPS       Y6, Y3, Y3
-	VBROADCASTSS 16(DI), Y6
-	VADDPS       Y6, Y4, Y4
-
-norow4:
-	CMPQ         104(AX), $0x00
-	JE           noclip4
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y5
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y5, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y5, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y5, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y5, Y3
-	VMAXPS Y4, Y6, Y4
-	VMINPS Y4, Y5, Y4
-
-noclip4:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	VZEROUPPER
-	RET
-
-tile5:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	SUBQ       $0x04, BX
-	JL         rest5
-
-loop5:
-	VMOVUPS      (DI), Y6
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 4(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 8(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 16(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 20(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      32(DI), Y6
-	VBROADCASTSS 24(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 28(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 32(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 36(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 40(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 44(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      64(DI), Y6
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 48(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 52(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 56(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 60(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 64(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 68(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      96(DI), Y6
-	VBROADCASTSS 72(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 76(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 80(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 84(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 88(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 92(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000060, R8
-	SUBQ         $0x04, BX
-	JGE          loop5
-
-rest5:
-	ADDQ $0x04, BX
-	JZ   done5
-
-one5:
-	VMOVUPS      (DI), Y6
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 4(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 8(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 16(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 20(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000018, R8
-	DECQ         BX
-	JNZ          one5
-
-done5:
-	VBROADCASTSS 88(AX), Y7
-	VMULPS       Y7, Y0, Y0
-	VMULPS       Y7, Y1, Y1
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y7, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta5
-	VBROADCASTSS 92(AX), Y7
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y6
-	VFMADD231PS  Y6, Y7, Y5
-
-nobeta5:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn5
-	VMOVUPS (DI), Y6
-	VADDPS  Y6, Y0, Y0
-	VADDPS  Y6, Y1, Y1
-	VADDPS  Y6, Y2, Y2
-	VADDPS  Y6, Y3, Y3
-	VADDPS  Y6, Y4, Y4
-	VADDPS  Y6, Y5, Y5
-
-nocolumn5:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow5
-	VBROADCASTSS (DI), Y7
-	VADDPS       Y7, Y0, Y0
-	VBROADCASTSS 4(DI), Y7
-	VADDPS       Y7, Y1, Y1
-	VBROADCASTSS 8(DI), Y7
-	VADDPS       Y7, Y2, Y2
-	VBROADCASTSS 12(DI), Y7
-	VADDPS       Y7, Y3, Y3
-	VBROADCASTSS 16(DI), Y7
-	VADDPS       Y7, Y4, Y4
-	VBROADCASTSS 20(DI), Y7
-	VADDPS       Y7, Y5, Y5
-
-norow5:
-	CMPQ         104(AX), $0x00
-	JE           noclip5
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y7, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y7, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y7, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y7, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y7, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y7, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip5:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	VZEROUPPER
-	RET
-
-tile6:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	SUBQ       $0x04, BX
-	JL         rest6
-
-loop6:
-	VMOVUPS      (DI), Y7
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 8(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 12(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 16(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 20(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 24(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      32(DI), Y7
-	VBROADCASTSS 28(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 32(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 36(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 40(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 44(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 48(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 52(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      64(DI), Y7
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 56(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 60(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 64(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 68(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 72(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 76(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 80(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      96(DI), Y7
-	VBROADCASTSS 84(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 88(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 92(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 96(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 100(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 104(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 108(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000070, R8
-	SUBQ         $0x04, BX
-	JGE          loop6
-
-rest6:
-	ADDQ $0x04, BX
-	JZ   done6
-
-one6:
-	VMOVUPS      (DI), Y7
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 8(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 12(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 16(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 20(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 24(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000001c, R8
-	DECQ         BX
-	JNZ          one6
-
-done6:
-	VBROADCASTSS 88(AX), Y8
-	VMULPS       Y8, Y0, Y0
-	VMULPS       Y8, Y1, Y1
-	VMULPS       Y8, Y2, Y2
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y8, Y4, Y4
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y8, Y6, Y6
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta6
-	VBROADCASTSS 92(AX), Y8
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y7
-	VFMADD231PS  Y7, Y8, Y6
-
-nobeta6:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn6
-	VMOVUPS (DI), Y7
-	VADDPS  Y7, Y0, Y0
-	VADDPS  Y7, Y1, Y1
-	VADDPS  Y7, Y2, Y2
-	VADDPS  Y7, Y3, Y3
-	VADDPS  Y7, Y4, Y4
-	VADDPS  Y7, Y5, Y5
-	VADDPS  Y7, Y6, Y6
-
-nocolumn6:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow6
-	VBROADCASTSS (DI), Y8
-	VADDPS       Y8, Y0, Y0
-	VBROADCASTSS 4(DI), Y8
-	VADDPS       Y8, Y1, Y1
-	VBROADCASTSS 8(DI), Y8
-	VADDPS       Y8, Y2, Y2
-	VBROADCASTSS 12(DI), Y8
-	VADDPS       Y8, Y3, Y3
-	VBROADCASTSS 16(DI), Y8
-	VADDPS       Y8, Y4, Y4
-	VBROADCASTSS 20(DI), Y8
-	VADDPS       Y8, Y5, Y5
-	VBROADCASTSS 24(DI), Y8
-	VADDPS       Y8, Y6, Y6
-
-norow6:
-	CMPQ         104(AX), $0x00
-	JE           noclip6
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y7
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y8, Y0
-	VMINPS Y0, Y7, Y0
-	VMAXPS Y1, Y8, Y1
-	VMINPS Y1, Y7, Y1
-	VMAXPS Y2, Y8, Y2
-	VMINPS Y2, Y7, Y2
-	VMAXPS Y3, Y8, Y3
-	VMINPS Y3, Y7, Y3
-	VMAXPS Y4, Y8, Y4
-	VMINPS Y4, Y7, Y4
-	VMAXPS Y5, Y8, Y5
-	VMINPS Y5, Y7, Y5
-	VMAXPS Y6, Y8, Y6
-	VMINPS Y6, Y7, Y6
-
-noclip6:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	VZEROUPPER
-	RET
-
-tile7:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	SUBQ       $0x04, BX
-	JL         rest7
-
-loop7:
-	VMOVUPS      (DI), Y8
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 4(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 8(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 12(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 16(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 20(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 24(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 28(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      32(DI), Y8
-	VBROADCASTSS 32(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 36(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 40(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 44(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 48(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 52(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 56(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 60(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      64(DI), Y8
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 64(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 68(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 72(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 76(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 80(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 84(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 88(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 92(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      96(DI), Y8
-	VBROADCASTSS 96(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 100(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 104(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 108(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 112(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 116(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 120(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 124(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, BX
-	JGE          loop7
-
-rest7:
-	ADDQ $0x04, BX
-	JZ   done7
-
-one7:
-	VMOVUPS      (DI), Y8
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 4(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 8(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 12(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 16(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 20(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 24(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 28(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000020, R8
-	DECQ         BX
-	JNZ          one7
-
-done7:
-	VBROADCASTSS 88(AX), Y9
-	VMULPS       Y9, Y0, Y0
-	VMULPS       Y9, Y1, Y1
-	VMULPS       Y9, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y9, Y5, Y5
-	VMULPS       Y9, Y6, Y6
-	VMULPS       Y9, Y7, Y7
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta7
-	VBROADCASTSS 92(AX), Y9
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y6
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y8
-	VFMADD231PS  Y8, Y9, Y7
-
-nobeta7:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn7
-	VMOVUPS (DI), Y8
-	VADDPS  Y8, Y0, Y0
-	VADDPS  Y8, Y1, Y1
-	VADDPS  Y8, Y2, Y2
-	VADDPS  Y8, Y3, Y3
-	VADDPS  Y8, Y4, Y4
-	VADDPS  Y8, Y5, Y5
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y8, Y7, Y7
-
-nocolumn7:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow7
-	VBROADCASTSS (DI), Y9
-	VADDPS       Y9, Y0, Y0
-	VBROADCASTSS 4(DI), Y9
-	VADDPS       Y9, Y1, Y1
-	VBROADCASTSS 8(DI), Y9
-	VADDPS       Y9, Y2, Y2
-	VBROADCASTSS 12(DI), Y9
-	VADDPS       Y9, Y3, Y3
-	VBROADCASTSS 16(DI), Y9
-	VADDPS       Y9, Y4, Y4
-	VBROADCASTSS 20(DI), Y9
-	VADDPS       Y9, Y5, Y5
-	VBROADCASTSS 24(DI), Y9
-	VADDPS       Y9, Y6, Y6
-	VBROADCASTSS 28(DI), Y9
-	VADDPS       Y9, Y7, Y7
-
-norow7:
-	CMPQ         104(AX), $0x00
-	JE           noclip7
-	VBROADCASTSS 96(AX), Y9
-	VBROADCASTSS 100(AX), Y8
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y9, Y0
-	VMINPS Y0, Y8, Y0
-	VMAXPS Y1, Y9, Y1
-	VMINPS Y1, Y8, Y1
-	VMAXPS Y2, Y9, Y2
-	VMINPS Y2, Y8, Y2
-	VMAXPS Y3, Y9, Y3
-	VMINPS Y3, Y8, Y3
-	VMAXPS Y4, Y9, Y4
-	VMINPS Y4, Y8, Y4
-	VMAXPS Y5, Y9, Y5
-	VMINPS Y5, Y8, Y5
-	VMAXPS Y6, Y9, Y6
-	VMINPS Y6, Y8, Y6
-	VMAXPS Y7, Y9, Y7
-	VMINPS Y7, Y8, Y7
-
-noclip7:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y7, (DI)
-	VZEROUPPER
-	RET
-
-tile8:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	SUBQ       $0x04, BX
-	JL         rest8
-
-loop8:
-	VMOVUPS      (DI), Y9
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 16(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 20(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 24(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 28(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 32(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      32(DI), Y9
-	VBROADCASTSS 36(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 40(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 48(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 52(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 56(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 60(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 64(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 68(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      64(DI), Y9
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 72(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 76(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 80(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 84(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 88(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 92(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 96(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 100(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 104(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      96(DI), Y9
-	VBROADCASTSS 108(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 112(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 116(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 120(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 124(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 128(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 132(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 136(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 140(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000090, R8
-	SUBQ         $0x04, BX
-	JGE          loop8
-
-rest8:
-	ADDQ $0x04, BX
-	JZ   done8
-
-one8:
-	VMOVUPS      (DI), Y9
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 16(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 20(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 24(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 28(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 32(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000024, R8
-	DECQ         BX
-	JNZ          one8
-
-done8:
-	VBROADCASTSS 88(AX), Y10
-	VMULPS       Y10, Y0, Y0
-	VMULPS       Y10, Y1, Y1
-	VMULPS       Y10, Y2, Y2
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y10, Y8, Y8
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta8
-	VBROADCASTSS 92(AX), Y10
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y6
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y9
-	VFMADD231PS  Y9, Y10, Y8
-
-nobeta8:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn8
-	VMOVUPS (DI), Y9
-	VADDPS  Y9, Y0, Y0
-	VADDPS  Y9, Y1, Y1
-	VADDPS  Y9, Y2, Y2
-	VADDPS  Y9, Y3, Y3
-	VADDPS  Y9, Y4, Y4
-	VADDPS  Y9, Y5, Y5
-	VADDPS  Y9, Y6, Y6
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y9, Y8, Y8
-
-nocolumn8:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow8
-	VBROADCASTSS (DI), Y10
-	VADDPS       Y10, Y0, Y0
-	VBROADCASTSS 4(DI), Y10
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS 8(DI), Y10
-	VADDPS       Y10, Y2, Y2
-	VBROADCASTSS 12(DI), Y10
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS 16(DI), Y10
-	VADDPS       Y10, Y4, Y4
-	VBROADCASTSS 20(DI), Y10
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS 24(DI), Y10
-	VADDPS       Y10, Y6, Y6
-	VBROADCASTSS 28(DI), Y10
-	VADDPS       Y10, Y7, Y7
-	VBROADCASTSS 32(DI), Y10
-	VADDPS       Y10, Y8, Y8
-
-norow8:
-	CMPQ         104(AX), $0x00
-	JE           noclip8
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y9
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y10, Y0
-	VMINPS Y0, Y9, Y0
-	VMAXPS Y1, Y10, Y1
-	VMINPS Y1, Y9, Y1
-	VMAXPS Y2, Y10, Y2
-	VMINPS Y2, Y9, Y2
-	VMAXPS Y3, Y10, Y3
-	VMINPS Y3, Y9, Y3
-	VMAXPS Y4, Y10, Y4
-	VMINPS Y4, Y9, Y4
-	VMAXPS Y5, Y10, Y5
-	VMINPS Y5, Y9, Y5
-	VMAXPS Y6, Y10, Y6
-	VMINPS Y6, Y9, Y6
-	VMAXPS Y7, Y10, Y7
-	VMINPS Y7, Y9, Y7
-	VMAXPS Y8, Y10, Y8
-	VMINPS Y8, Y9, Y8
-
-noclip8:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y7, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	VZEROUPPER
-	RET
-
-tile9:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	SUBQ       $0x04, BX
-	JL         rest9
-
-loop9:
-	VMOVUPS      (DI), Y10
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 4(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 8(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 12(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 16(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 20(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 24(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 28(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 32(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 36(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS 40(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 44(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 48(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 52(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 56(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 60(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 64(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 68(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 72(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 76(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      64(DI), Y10
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 80(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 84(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 88(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 92(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 96(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 100(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 104(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 108(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 112(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 116(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      96(DI), Y10
-	VBROADCASTSS 120(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 124(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 128(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 132(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 136(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 140(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 144(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 148(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 152(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 156(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000a0, R8
-	SUBQ         $0x04, BX
-	JGE          loop9
-
-rest9:
-	ADDQ $0x04, BX
-	JZ   done9
-
-one9:
-	VMOVUPS      (DI), Y10
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 4(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 8(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 12(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 16(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 20(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 24(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 28(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 32(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 36(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000028, R8
-	DECQ         BX
-	JNZ          one9
-
-done9:
-	VBROADCASTSS 88(AX), Y11
-	VMULPS       Y11, Y0, Y0
-	VMULPS       Y11, Y1, Y1
-	VMULPS       Y11, Y2, Y2
-	VMULPS       Y11, Y3, Y3
-	VMULPS       Y11, Y4, Y4
-	VMULPS       Y11, Y5, Y5
-	VMULPS       Y11, Y6, Y6
-	VMULPS       Y11, Y7, Y7
-	VMULPS       Y11, Y8, Y8
-	VMULPS       Y11, Y9, Y9
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta9
-	VBROADCASTSS 92(AX), Y11
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y6
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y8
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y10
-	VFMADD231PS  Y10, Y11, Y9
-
-nobeta9:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn9
-	VMOVUPS (DI), Y10
-	VADDPS  Y10, Y0, Y0
-	VADDPS  Y10, Y1, Y1
-	VADDPS  Y10, Y2, Y2
-	VADDPS  Y10, Y3, Y3
-	VADDPS  Y10, Y4, Y4
-	VADDPS  Y10, Y5, Y5
-	VADDPS  Y10, Y6, Y6
-	VADDPS  Y10, Y7, Y7
-	VADDPS  Y10, Y8, Y8
-	VADDPS  Y10, Y9, Y9
-
-nocolumn9:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow9
-	VBROADCASTSS (DI), Y11
-	VADDPS       Y11, Y0, Y0
-	VBROADCASTSS 4(DI), Y11
-	VADDPS       Y11, Y1, Y1
-	VBROADCASTSS 8(DI), Y11
-	VADDPS       Y11, Y2, Y2
-	VBROADCASTSS 12(DI), Y11
-	VADDPS       Y11, Y3, Y3
-	VBROADCASTSS 16(DI), Y11
-	VADDPS       Y11, Y4, Y4
-	VBROADCASTSS 20(DI), Y11
-	VADDPS       Y11, Y5, Y5
-	VBROADCASTSS 24(DI), Y11
-	VADDPS       Y11, Y6, Y6
-	VBROADCASTSS 28(DI), Y11
-	VADDPS       Y11, Y7, Y7
-	VBROADCASTSS 32(DI), Y11
-	VADDPS       Y11, Y8, Y8
-	VBROADCASTSS 36(DI), Y11
-	VADDPS       Y11, Y9, Y9
-
-norow9:
-	CMPQ         104(AX), $0x00
-	JE           noclip9
-	VBROADCASTSS 96(AX), Y11
-	VBROADCASTSS 100(AX), Y10
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y11, Y0
-	VMINPS Y0, Y10, Y0
-	VMAXPS Y1, Y11, Y1
-	VMINPS Y1, Y10, Y1
-	VMAXPS Y2, Y11, Y2
-	VMINPS Y2, Y10, Y2
-	VMAXPS Y3, Y11, Y3
-	VMINPS Y3, Y10, Y3
-	VMAXPS Y4, Y11, Y4
-	VMINPS Y4, Y10, Y4
-	VMAXPS Y5, Y11, Y5
-	VMINPS Y5, Y10, Y5
-	VMAXPS Y6, Y11, Y6
-	VMINPS Y6, Y10, Y6
-	VMAXPS Y7, Y11, Y7
-	VMINPS Y7, Y10, Y7
-	VMAXPS Y8, Y11, Y8
-	VMINPS Y8, Y10, Y8
-	VMAXPS Y9, Y11, Y9
-	VMINPS Y9, Y10, Y9
-
-noclip9:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y7, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y9, (DI)
-	VZEROUPPER
-	RET
-
-tile10:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	SUBQ       $0x04, BX
-	JL         rest10
-
-loop10:
-	VMOVUPS      (DI), Y11
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 16(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 20(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 24(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 28(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 32(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 36(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 40(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      32(DI), Y11
-	VBROADCASTSS 44(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 48(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 52(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 56(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 60(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 64(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 68(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 72(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 76(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 80(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 84(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      64(DI), Y11
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 88(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 92(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 96(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 100(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 104(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 108(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 112(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 116(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 120(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 124(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 128(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      96(DI), Y11
-	VBROADCASTSS 132(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 136(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 140(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 144(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 148(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 152(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 156(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 160(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 164(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 168(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 172(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000b0, R8
-	SUBQ         $0x04, BX
-	JGE          loop10
-
-rest10:
-	ADDQ $0x04, BX
-	JZ   done10
-
-one10:
-	VMOVUPS      (DI), Y11
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 16(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 20(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 24(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 28(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 32(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 36(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 40(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000002c, R8
-	DECQ         BX
-	JNZ          one10
-
-done10:
-	VBROADCASTSS 88(AX), Y12
-	VMULPS       Y12, Y0, Y0
-	VMULPS       Y12, Y1, Y1
-	VMULPS       Y12, Y2, Y2
-	VMULPS       Y12, Y3, Y3
-	VMULPS       Y12, Y4, Y4
-	VMULPS       Y12, Y5, Y5
-	VMULPS       Y12, Y6, Y6
-	VMULPS       Y12, Y7, Y7
-	VMULPS       Y12, Y8, Y8
-	VMULPS       Y12, Y9, Y9
-	VMULPS       Y12, Y10, Y10
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta10
-	VBROADCASTSS 92(AX), Y12
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y6
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y8
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y11
-	VFMADD231PS  Y11, Y12, Y10
-
-nobeta10:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn10
-	VMOVUPS (DI), Y11
-	VADDPS  Y11, Y0, Y0
-	VADDPS  Y11, Y1, Y1
-	VADDPS  Y11, Y2, Y2
-	VADDPS  Y11, Y3, Y3
-	VADDPS  Y11, Y4, Y4
-	VADDPS  Y11, Y5, Y5
-	VADDPS  Y11, Y6, Y6
-	VADDPS  Y11, Y7, Y7
-	VADDPS  Y11, Y8, Y8
-	VADDPS  Y11, Y9, Y9
-	VADDPS  Y11, Y10, Y10
-
-nocolumn10:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow10
-	VBROADCASTSS (DI), Y12
-	VADDPS       Y12, Y0, Y0
-	VBROADCASTSS 4(DI), Y12
-	VADDPS       Y12, Y1, Y1
-	VBROADCASTSS 8(DI), Y12
-	VADDPS       Y12, Y2, Y2
-	VBROADCASTSS 12(DI), Y12
-	VADDPS       Y12, Y3, Y3
-	VBROADCASTSS 16(DI), Y12
-	VADDPS       Y12, Y4, Y4
-	VBROADCASTSS 20(DI), Y12
-	VADDPS       Y12, Y5, Y5
-	VBROADCASTSS 24(DI), Y12
-	VADDPS       Y12, Y6, Y6
-	VBROADCASTSS 28(DI), Y12
-	VADDPS       Y12, Y7, Y7
-	VBROADCASTSS 32(DI), Y12
-	VADDPS       Y12, Y8, Y8
-	VBROADCASTSS 36(DI), Y12
-	VADDPS       Y12, Y9, Y9
-	VBROADCASTSS 40(DI), Y12
-	VADDPS       Y12, Y10, Y10
-
-norow10:
-	CMPQ         104(AX), $0x00
-	JE           noclip10
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y11
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y12, Y0
-	VMINPS Y0, Y11, Y0
-	VMAXPS Y1, Y12, Y1
-	VMINPS Y1, Y11, Y1
-	VMAXPS Y2, Y12, Y2
-	VMINPS Y2, Y11, Y2
-	VMAXPS Y3, Y12, Y3
-	VMINPS Y3, Y11, Y3
-	VMAXPS Y4, Y12, Y4
-	VMINPS Y4, Y11, Y4
-	VMAXPS Y5, Y12, Y5
-	VMINPS Y5, Y11, Y5
-	VMAXPS Y6, Y12, Y6
-	VMINPS Y6, Y11, Y6
-	VMAXPS Y7, Y12, Y7
-	VMINPS Y7, Y11, Y7
-	VMAXPS Y8, Y12, Y8
-	VMINPS Y8, Y11, Y8
-	VMAXPS Y9, Y12, Y9
-	VMINPS Y9, Y11, Y9
-	VMAXPS Y10, Y12, Y10
-	VMINPS Y10, Y11, Y10
-
-noclip10:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y7, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y9, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y10, (DI)
-	VZEROUPPER
-	RET
-
-tile11:
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	SUBQ       $0x04, BX
-	JL         rest11
-
-loop11:
-	VMOVUPS      (DI), Y12
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 4(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 8(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 12(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 16(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 20(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 24(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 28(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 32(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 36(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 40(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 44(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      32(DI), Y12
-	VBROADCASTSS 48(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 52(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 56(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 60(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 64(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 68(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 72(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 76(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 80(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 84(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 88(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 92(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      64(DI), Y12
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 96(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 100(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 104(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 108(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 112(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 116(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 120(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 124(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 128(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 132(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 136(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 140(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      96(DI), Y12
-	VBROADCASTSS 144(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 148(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 152(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 156(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 160(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 164(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 168(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 172(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 176(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 180(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 184(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 188(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000c0, R8
-	SUBQ         $0x04, BX
-	JGE          loop11
-
-rest11:
-	ADDQ $0x04, BX
-	JZ   done11
-
-one11:
-	VMOVUPS      (DI), Y12
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 4(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 8(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 12(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 16(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 20(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 24(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 28(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 32(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 36(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 40(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 44(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000030, R8
-	DECQ         BX
-	JNZ          one11
-
-done11:
-	VBROADCASTSS 88(AX), Y13
-	VMULPS       Y13, Y0, Y0
-	VMULPS       Y13, Y1, Y1
-	VMULPS       Y13, Y2, Y2
-	VMULPS       Y13, Y3, Y3
-	VMULPS       Y13, Y4, Y4
-	VMULPS       Y13, Y5, Y5
-	VMULPS       Y13, Y6, Y6
-	VMULPS       Y13, Y7, Y7
-	VMULPS       Y13, Y8, Y8
-	VMULPS       Y13, Y9, Y9
-	VMULPS       Y13, Y10, Y10
-	VMULPS       Y13, Y11, Y11
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta11
-	VBROADCASTSS 92(AX), Y13
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y0
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y1
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y2
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y3
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y4
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y5
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y6
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y7
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y8
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y9
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y10
-	ADDQ         CX, DI
-	VMOVUPS      (DI), Y12
-	VFMADD231PS  Y12, Y13, Y11
-
-nobeta11:
-	MOVQ    72(AX), DI
-	TESTQ   DI, DI
-	JZ      nocolumn11
-	VMOVUPS (DI), Y12
-	VADDPS  Y12, Y0, Y0
-	VADDPS  Y12, Y1, Y1
-	VADDPS  Y12, Y2, Y2
-	VADDPS  Y12, Y3, Y3
-	VADDPS  Y12, Y4, Y4
-	VADDPS  Y12, Y5, Y5
-	VADDPS  Y12, Y6, Y6
-	VADDPS  Y12, Y7, Y7
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y12, Y9, Y9
-	VADDPS  Y12, Y10, Y10
-	VADDPS  Y12, Y11, Y11
-
-nocolumn11:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow11
-	VBROADCASTSS (DI), Y13
-	VADDPS       Y13, Y0, Y0
-	VBROADCASTSS 4(DI), Y13
-	VADDPS       Y13, Y1, Y1
-	VBROADCASTSS 8(DI), Y13
-	VADDPS       Y13, Y2, Y2
-	VBROADCASTSS 12(DI), Y13
-	VADDPS       Y13, Y3, Y3
-	VBROADCASTSS 16(DI), Y13
-	VADDPS       Y13, Y4, Y4
-	VBROADCASTSS 20(DI), Y13
-	VADDPS       Y13, Y5, Y5
-	VBROADCASTSS 24(DI), Y13
-	VADDPS       Y13, Y6, Y6
-	VBROADCASTSS 28(DI), Y13
-	VADDPS       Y13, Y7, Y7
-	VBROADCASTSS 32(DI), Y13
-	VADDPS       Y13, Y8, Y8
-	VBROADCASTSS 36(DI), Y13
-	VADDPS       Y13, Y9, Y9
-	VBROADCASTSS 40(DI), Y13
-	VADDPS       Y13, Y10, Y10
-	VBROADCASTSS 44(DI), Y13
-	VADDPS       Y13, Y11, Y11
-
-norow11:
-	CMPQ         104(AX), $0x00
-	JE           noclip11
-	VBROADCASTSS 96(AX), Y13
-	VBROADCASTSS 100(AX), Y12
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y13, Y0
-	VMINPS Y0, Y12, Y0
-	VMAXPS Y1, Y13, Y1
-	VMINPS Y1, Y12, Y1
-	VMAXPS Y2, Y13, Y2
-	VMINPS Y2, Y12, Y2
-	VMAXPS Y3, Y13, Y3
-	VMINPS Y3, Y12, Y3
-	VMAXPS Y4, Y13, Y4
-	VMINPS Y4, Y12, Y4
-	VMAXPS Y5, Y13, Y5
-	VMINPS Y5, Y12, Y5
-	VMAXPS Y6, Y13, Y6
-	VMINPS Y6, Y12, Y6
-	VMAXPS Y7, Y13, Y7
-	VMINPS Y7, Y12, Y7
-	VMAXPS Y8, Y13, Y8
-	VMINPS Y8, Y12, Y8
-	VMAXPS Y9, Y13, Y9
-	VMINPS Y9, Y12, Y9
-	VMAXPS Y10, Y13, Y10
-	VMINPS Y10, Y12, Y10
-	VMAXPS Y11, Y13, Y11
-	VMINPS Y11, Y12, Y11
-
-noclip11:
-	MOVQ    40(AX), DI
-	MOVQ    48(AX), CX
-	VMOVUPS Y0, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y7, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y8, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y9, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y10, (DI)
-	ADDQ    CX, DI
-	VMOVUPS Y11, (DI)
-	VZEROUPPER
-	RET
-
-tile12:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y3
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	SUBQ       $0x04, BX
-	JL         rest12
-
-loop12:
-	VMOVUPS      (DI), Y1
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      32(DI), Y1
-	VBROADCASTSS 4(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      64(DI), Y1
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 8(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	VMOVUPS      96(DI), Y1
-	VBROADCASTSS 12(R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000010, R8
-	SUBQ         $0x04, BX
-	JGE          loop12
-
-rest12:
-	ADDQ $0x04, BX
-	JZ   done12
-
-one12:
-	VMOVUPS      (DI), Y1
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y2
-	VFMADD231PS  Y1, Y2, Y0
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000004, R8
-	DECQ         BX
-	JNZ          one12
-
-done12:
-	VBROADCASTSS 88(AX), Y2
-	VMULPS       Y2, Y0, Y0
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta12
-	VBROADCASTSS 92(AX), Y2
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y3, Y1
-	VFMADD231PS  Y1, Y2, Y0
-
-nobeta12:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn12
-	VMASKMOVPS (DI), Y3, Y1
-	VADDPS     Y1, Y0, Y0
-
-nocolumn12:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow12
-	VBROADCASTSS (DI), Y2
-	VADDPS       Y2, Y0, Y0
-
-norow12:
-	CMPQ         104(AX), $0x00
-	JE           noclip12
-	VBROADCASTSS 96(AX), Y2
-	VBROADCASTSS 100(AX), Y1
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y2, Y0
-	VMINPS Y0, Y1, Y0
-
-noclip12:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y3, (DI)
-	VZEROUPPER
-	RET
-
-tile13:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y4
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	SUBQ       $0x04, BX
-	JL         rest13
-
-loop13:
-	VMOVUPS      (DI), Y2
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 4(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      32(DI), Y2
-	VBROADCASTSS 8(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 12(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      64(DI), Y2
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 16(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 20(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	VMOVUPS      96(DI), Y2
-	VBROADCASTSS 24(R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 28(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000020, R8
-	SUBQ         $0x04, BX
-	JGE          loop13
-
-rest13:
-	ADDQ $0x04, BX
-	JZ   done13
-
-one13:
-	VMOVUPS      (DI), Y2
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VBROADCASTSS 4(R8), Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000008, R8
-	DECQ         BX
-	JNZ          one13
-
-done13:
-	VBROADCASTSS 88(AX), Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y3, Y1, Y1
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta13
-	VBROADCASTSS 92(AX), Y3
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y4, Y2
-	VFMADD231PS  Y2, Y3, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y4, Y2
-	VFMADD231PS  Y2, Y3, Y1
-
-nobeta13:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn13
-	VMASKMOVPS (DI), Y4, Y2
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y2, Y1, Y1
-
-nocolumn13:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow13
-	VBROADCASTSS (DI), Y3
-	VADDPS       Y3, Y0, Y0
-	VBROADCASTSS 4(DI), Y3
-	VADDPS       Y3, Y1, Y1
-
-norow13:
-	CMPQ         104(AX), $0x00
-	JE           noclip13
-	VBROADCASTSS 96(AX), Y3
-	VBROADCASTSS 100(AX), Y2
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y3, Y0
-	VMINPS Y0, Y2, Y0
-	VMAXPS Y1, Y3, Y1
-	VMINPS Y1, Y2, Y1
-
-noclip13:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y4, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y4, (DI)
-	VZEROUPPER
-	RET
-
-tile14:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y5
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	SUBQ       $0x04, BX
-	JL         rest14
-
-loop14:
-	VMOVUPS      (DI), Y3
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 4(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 8(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      32(DI), Y3
-	VBROADCASTSS 12(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 16(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 20(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      64(DI), Y3
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 24(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 28(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 32(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VMOVUPS      96(DI), Y3
-	VBROADCASTSS 36(R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 40(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 44(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000030, R8
-	SUBQ         $0x04, BX
-	JGE          loop14
-
-rest14:
-	ADDQ $0x04, BX
-	JZ   done14
-
-one14:
-	VMOVUPS      (DI), Y3
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y4
-	VFMADD231PS  Y3, Y4, Y0
-	VBROADCASTSS 4(R8), Y4
-	VFMADD231PS  Y3, Y4, Y1
-	VBROADCASTSS 8(R8), Y4
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000000c, R8
-	DECQ         BX
-	JNZ          one14
-
-done14:
-	VBROADCASTSS 88(AX), Y4
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y4, Y1, Y1
-	VMULPS       Y4, Y2, Y2
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta14
-	VBROADCASTSS 92(AX), Y4
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y5, Y3
-	VFMADD231PS  Y3, Y4, Y2
-
-nobeta14:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn14
-	VMASKMOVPS (DI), Y5, Y3
-	VADDPS     Y3, Y0, Y0
-	VADDPS     Y3, Y1, Y1
-	VADDPS     Y3, Y2, Y2
-
-nocolumn14:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow14
-	VBROADCASTSS (DI), Y4
-	VADDPS       Y4, Y0, Y0
-	VBROADCASTSS 4(DI), Y4
-	VADDPS       Y4, Y1, Y1
-	VBROADCASTSS 8(DI), Y4
-	VADDPS       Y4, Y2, Y2
-
-norow14:
-	CMPQ         104(AX), $0x00
-	JE           noclip14
-	VBROADCASTSS 96(AX), Y4
-	VBROADCASTSS 100(AX), Y3
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y4, Y0
-	VMINPS Y0, Y3, Y0
-	VMAXPS Y1, Y4, Y1
-	VMINPS Y1, Y3, Y1
-	VMAXPS Y2, Y4, Y2
-	VMINPS Y2, Y3, Y2
-
-noclip14:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y5, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y5, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y5, (DI)
-	VZEROUPPER
-	RET
-
-tile15:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y6
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	SUBQ       $0x04, BX
-	JL         rest15
-
-loop15:
-	VMOVUPS      (DI), Y4
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 4(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 8(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 12(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      32(DI), Y4
-	VBROADCASTSS 16(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 20(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 24(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 28(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      64(DI), Y4
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 32(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 36(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 40(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 44(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VMOVUPS      96(DI), Y4
-	VBROADCASTSS 48(R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 52(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 56(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 60(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000040, R8
-	SUBQ         $0x04, BX
-	JGE          loop15
-
-rest15:
-	ADDQ $0x04, BX
-	JZ   done15
-
-one15:
-	VMOVUPS      (DI), Y4
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 4(R8), Y5
-	VFMADD231PS  Y4, Y5, Y1
-	VBROADCASTSS 8(R8), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS 12(R8), Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000010, R8
-	DECQ         BX
-	JNZ          one15
-
-done15:
-	VBROADCASTSS 88(AX), Y5
-	VMULPS       Y5, Y0, Y0
-	VMULPS       Y5, Y1, Y1
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y5, Y3, Y3
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta15
-	VBROADCASTSS 92(AX), Y5
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y6, Y4
-	VFMADD231PS  Y4, Y5, Y3
-
-nobeta15:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn15
-	VMASKMOVPS (DI), Y6, Y4
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y4, Y1, Y1
-	VADDPS     Y4, Y2, Y2
-	VADDPS     Y4, Y3, Y3
-
-nocolumn15:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow15
-	VBROADCASTSS (DI), Y5
-	VADDPS       Y5, Y0, Y0
-	VBROADCASTSS 4(DI), Y5
-	VADDPS       Y5, Y1, Y1
-	VBROADCASTSS 8(DI), Y5
-	VADDPS       Y5, Y2, Y2
-	VBROADCASTSS 12(DI), Y5
-	VADDPS       Y5, Y3, Y3
-
-norow15:
-	CMPQ         104(AX), $0x00
-	JE           noclip15
-	VBROADCASTSS 96(AX), Y5
-	VBROADCASTSS 100(AX), Y4
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y5, Y0
-	VMINPS Y0, Y4, Y0
-	VMAXPS Y1, Y5, Y1
-	VMINPS Y1, Y4, Y1
-	VMAXPS Y2, Y5, Y2
-	VMINPS Y2, Y4, Y2
-	VMAXPS Y3, Y5, Y3
-	VMINPS Y3, Y4, Y3
-
-noclip15:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y6, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y6, (DI)
-	VZEROUPPER
-	RET
-
-tile16:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y7
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	SUBQ       $0x04, BX
-	JL         rest16
-
-loop16:
-	VMOVUPS      (DI), Y5
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 4(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 12(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 16(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      32(DI), Y5
-	VBROADCASTSS 20(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 24(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 28(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 32(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 36(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      64(DI), Y5
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 40(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 48(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 52(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 56(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VMOVUPS      96(DI), Y5
-	VBROADCASTSS 60(R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 64(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 68(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 72(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 76(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000050, R8
-	SUBQ         $0x04, BX
-	JGE          loop16
-
-rest16:
-	ADDQ $0x04, BX
-	JZ   done16
-
-one16:
-	VMOVUPS      (DI), Y5
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y6
-	VFMADD231PS  Y5, Y6, Y0
-	VBROADCASTSS 4(R8), Y6
-	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS 8(R8), Y6
-	VFMADD231PS  Y5, Y6, Y2
-	VBROADCASTSS 12(R8), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VBROADCASTSS 16(R8), Y6
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000014, R8
-	DECQ         BX
-	JNZ          one16
-
-done16:
-	VBROADCASTSS 88(AX), Y6
-	VMULPS       Y6, Y0, Y0
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y6, Y4, Y4
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta16
-	VBROADCASTSS 92(AX), Y6
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y7, Y5
-	VFMADD231PS  Y5, Y6, Y4
-
-nobeta16:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn16
-	VMASKMOVPS (DI), Y7, Y5
-	VADDPS     Y5, Y0, Y0
-	VADDPS     Y5, Y1, Y1
-	VADDPS     Y5, Y2, Y2
-	VADDPS     Y5, Y3, Y3
-	VADDPS     Y5, Y4, Y4
-
-nocolumn16:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow16
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y0, Y0
-	VBROADCASTSS 4(DI), Y6
-	VADDPS       Y6, Y1, Y1
-	VBROADCASTSS 8(DI), Y6
-	VADDPS       Y6, Y2, Y2
-	VBROADCASTSS 12(DI), Y6
-	VADDPS       Y6, Y3, Y3
-	VBROADCASTSS 16(DI), Y6
-	VADDPS       Y6, Y4, Y4
-
-norow16:
-	CMPQ         104(AX), $0x00
-	JE           noclip16
-	VBROADCASTSS 96(AX), Y6
-	VBROADCASTSS 100(AX), Y5
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y6, Y0
-	VMINPS Y0, Y5, Y0
-	VMAXPS Y1, Y6, Y1
-	VMINPS Y1, Y5, Y1
-	VMAXPS Y2, Y6, Y2
-	VMINPS Y2, Y5, Y2
-	VMAXPS Y3, Y6, Y3
-	VMINPS Y3, Y5, Y3
-	VMAXPS Y4, Y6, Y4
-	VMINPS Y4, Y5, Y4
-
-noclip16:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y7, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y7, (DI)
-	VZEROUPPER
-	RET
-
-tile17:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y8
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	SUBQ       $0x04, BX
-	JL         rest17
-
-loop17:
-	VMOVUPS      (DI), Y6
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 4(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 8(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 16(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 20(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      32(DI), Y6
-	VBROADCASTSS 24(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 28(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 32(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 36(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 40(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 44(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      64(DI), Y6
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 48(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 52(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 56(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 60(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 64(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 68(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	VMOVUPS      96(DI), Y6
-	VBROADCASTSS 72(R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 76(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 80(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 84(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 88(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 92(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000060, R8
-	SUBQ         $0x04, BX
-	JGE          loop17
-
-rest17:
-	ADDQ $0x04, BX
-	JZ   done17
-
-one17:
-	VMOVUPS      (DI), Y6
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y7
-	VFMADD231PS  Y6, Y7, Y0
-	VBROADCASTSS 4(R8), Y7
-	VFMADD231PS  Y6, Y7, Y1
-	VBROADCASTSS 8(R8), Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(R8), Y7
-	VFMADD231PS  Y6, Y7, Y3
-	VBROADCASTSS 16(R8), Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS 20(R8), Y7
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000018, R8
-	DECQ         BX
-	JNZ          one17
-
-done17:
-	VBROADCASTSS 88(AX), Y7
-	VMULPS       Y7, Y0, Y0
-	VMULPS       Y7, Y1, Y1
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y7, Y4, Y4
-	VMULPS       Y7, Y5, Y5
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta17
-	VBROADCASTSS 92(AX), Y7
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-
-nobeta17:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn17
-	VMASKMOVPS (DI), Y8, Y6
-	VADDPS     Y6, Y0, Y0
-	VADDPS     Y6, Y1, Y1
-	VADDPS     Y6, Y2, Y2
-	VADDPS     Y6, Y3, Y3
-	VADDPS     Y6, Y4, Y4
-	VADDPS     Y6, Y5, Y5
-
-nocolumn17:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow17
-	VBROADCASTSS (DI), Y7
-	VADDPS       Y7, Y0, Y0
-	VBROADCASTSS 4(DI), Y7
-	VADDPS       Y7, Y1, Y1
-	VBROADCASTSS 8(DI), Y7
-	VADDPS       Y7, Y2, Y2
-	VBROADCASTSS 12(DI), Y7
-	VADDPS       Y7, Y3, Y3
-	VBROADCASTSS 16(DI), Y7
-	VADDPS       Y7, Y4, Y4
-	VBROADCASTSS 20(DI), Y7
-	VADDPS       Y7, Y5, Y5
-
-norow17:
-	CMPQ         104(AX), $0x00
-	JE           noclip17
-	VBROADCASTSS 96(AX), Y7
-	VBROADCASTSS 100(AX), Y6
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y7, Y0
-	VMINPS Y0, Y6, Y0
-	VMAXPS Y1, Y7, Y1
-	VMINPS Y1, Y6, Y1
-	VMAXPS Y2, Y7, Y2
-	VMINPS Y2, Y6, Y2
-	VMAXPS Y3, Y7, Y3
-	VMINPS Y3, Y6, Y3
-	VMAXPS Y4, Y7, Y4
-	VMINPS Y4, Y6, Y4
-	VMAXPS Y5, Y7, Y5
-	VMINPS Y5, Y6, Y5
-
-noclip17:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y8, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y8, (DI)
-	VZEROUPPER
-	RET
-
-tile18:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y9
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	SUBQ       $0x04, BX
-	JL         rest18
-
-loop18:
-	VMOVUPS      (DI), Y7
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 8(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 12(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 16(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 20(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 24(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      32(DI), Y7
-	VBROADCASTSS 28(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 32(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 36(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 40(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 44(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 48(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 52(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      64(DI), Y7
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 56(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 60(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 64(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 68(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 72(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 76(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 80(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	VMOVUPS      96(DI), Y7
-	VBROADCASTSS 84(R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 88(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 92(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 96(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 100(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 104(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 108(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000070, R8
-	SUBQ         $0x04, BX
-	JGE          loop18
-
-rest18:
-	ADDQ $0x04, BX
-	JZ   done18
-
-one18:
-	VMOVUPS      (DI), Y7
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y8
-	VFMADD231PS  Y7, Y8, Y0
-	VBROADCASTSS 4(R8), Y8
-	VFMADD231PS  Y7, Y8, Y1
-	VBROADCASTSS 8(R8), Y8
-	VFMADD231PS  Y7, Y8, Y2
-	VBROADCASTSS 12(R8), Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 16(R8), Y8
-	VFMADD231PS  Y7, Y8, Y4
-	VBROADCASTSS 20(R8), Y8
-	VFMADD231PS  Y7, Y8, Y5
-	VBROADCASTSS 24(R8), Y8
-	VFMADD231PS  Y7, Y8, Y6
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000001c, R8
-	DECQ         BX
-	JNZ          one18
-
-done18:
-	VBROADCASTSS 88(AX), Y8
-	VMULPS       Y8, Y0, Y0
-	VMULPS       Y8, Y1, Y1
-	VMULPS       Y8, Y2, Y2
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y8, Y4, Y4
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y8, Y6, Y6
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta18
-	VBROADCASTSS 92(AX), Y8
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y9, Y7
-	VFMADD231PS  Y7, Y8, Y6
-
-nobeta18:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn18
-	VMASKMOVPS (DI), Y9, Y7
-	VADDPS     Y7, Y0, Y0
-	VADDPS     Y7, Y1, Y1
-	VADDPS     Y7, Y2, Y2
-	VADDPS     Y7, Y3, Y3
-	VADDPS     Y7, Y4, Y4
-	VADDPS     Y7, Y5, Y5
-	VADDPS     Y7, Y6, Y6
-
-nocolumn18:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow18
-	VBROADCASTSS (DI), Y8
-	VADDPS       Y8, Y0, Y0
-	VBROADCASTSS 4(DI), Y8
-	VADDPS       Y8, Y1, Y1
-	VBROADCASTSS 8(DI), Y8
-	VADDPS       Y8, Y2, Y2
-	VBROADCASTSS 12(DI), Y8
-	VADDPS       Y8, Y3, Y3
-	VBROADCASTSS 16(DI), Y8
-	VADDPS       Y8, Y4, Y4
-	VBROADCASTSS 20(DI), Y8
-	VADDPS       Y8, Y5, Y5
-	VBROADCASTSS 24(DI), Y8
-	VADDPS       Y8, Y6, Y6
-
-norow18:
-	CMPQ         104(AX), $0x00
-	JE           noclip18
-	VBROADCASTSS 96(AX), Y8
-	VBROADCASTSS 100(AX), Y7
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y8, Y0
-	VMINPS Y0, Y7, Y0
-	VMAXPS Y1, Y8, Y1
-	VMINPS Y1, Y7, Y1
-	VMAXPS Y2, Y8, Y2
-	VMINPS Y2, Y7, Y2
-	VMAXPS Y3, Y8, Y3
-	VMINPS Y3, Y7, Y3
-	VMAXPS Y4, Y8, Y4
-	VMINPS Y4, Y7, Y4
-	VMAXPS Y5, Y8, Y5
-	VMINPS Y5, Y7, Y5
-	VMAXPS Y6, Y8, Y6
-	VMINPS Y6, Y7, Y6
-
-noclip18:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y9, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y9, (DI)
-	VZEROUPPER
-	RET
-
-tile19:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y10
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	SUBQ       $0x04, BX
-	JL         rest19
-
-loop19:
-	VMOVUPS      (DI), Y8
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 4(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 8(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 12(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 16(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 20(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 24(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 28(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      32(DI), Y8
-	VBROADCASTSS 32(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 36(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 40(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 44(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 48(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 52(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 56(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 60(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      64(DI), Y8
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 64(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 68(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 72(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 76(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 80(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 84(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 88(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 92(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	VMOVUPS      96(DI), Y8
-	VBROADCASTSS 96(R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 100(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 104(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 108(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 112(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 116(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 120(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 124(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000080, R8
-	SUBQ         $0x04, BX
-	JGE          loop19
-
-rest19:
-	ADDQ $0x04, BX
-	JZ   done19
-
-one19:
-	VMOVUPS      (DI), Y8
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y9
-	VFMADD231PS  Y8, Y9, Y0
-	VBROADCASTSS 4(R8), Y9
-	VFMADD231PS  Y8, Y9, Y1
-	VBROADCASTSS 8(R8), Y9
-	VFMADD231PS  Y8, Y9, Y2
-	VBROADCASTSS 12(R8), Y9
-	VFMADD231PS  Y8, Y9, Y3
-	VBROADCASTSS 16(R8), Y9
-	VFMADD231PS  Y8, Y9, Y4
-	VBROADCASTSS 20(R8), Y9
-	VFMADD231PS  Y8, Y9, Y5
-	VBROADCASTSS 24(R8), Y9
-	VFMADD231PS  Y8, Y9, Y6
-	VBROADCASTSS 28(R8), Y9
-	VFMADD231PS  Y8, Y9, Y7
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000020, R8
-	DECQ         BX
-	JNZ          one19
-
-done19:
-	VBROADCASTSS 88(AX), Y9
-	VMULPS       Y9, Y0, Y0
-	VMULPS       Y9, Y1, Y1
-	VMULPS       Y9, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y9, Y5, Y5
-	VMULPS       Y9, Y6, Y6
-	VMULPS       Y9, Y7, Y7
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta19
-	VBROADCASTSS 92(AX), Y9
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y6
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y10, Y8
-	VFMADD231PS  Y8, Y9, Y7
-
-nobeta19:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn19
-	VMASKMOVPS (DI), Y10, Y8
-	VADDPS     Y8, Y0, Y0
-	VADDPS     Y8, Y1, Y1
-	VADDPS     Y8, Y2, Y2
-	VADDPS     Y8, Y3, Y3
-	VADDPS     Y8, Y4, Y4
-	VADDPS     Y8, Y5, Y5
-	VADDPS     Y8, Y6, Y6
-	VADDPS     Y8, Y7, Y7
-
-nocolumn19:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow19
-	VBROADCASTSS (DI), Y9
-	VADDPS       Y9, Y0, Y0
-	VBROADCASTSS 4(DI), Y9
-	VADDPS       Y9, Y1, Y1
-	VBROADCASTSS 8(DI), Y9
-	VADDPS       Y9, Y2, Y2
-	VBROADCASTSS 12(DI), Y9
-	VADDPS       Y9, Y3, Y3
-	VBROADCASTSS 16(DI), Y9
-	VADDPS       Y9, Y4, Y4
-	VBROADCASTSS 20(DI), Y9
-	VADDPS       Y9, Y5, Y5
-	VBROADCASTSS 24(DI), Y9
-	VADDPS       Y9, Y6, Y6
-	VBROADCASTSS 28(DI), Y9
-	VADDPS       Y9, Y7, Y7
-
-norow19:
-	CMPQ         104(AX), $0x00
-	JE           noclip19
-	VBROADCASTSS 96(AX), Y9
-	VBROADCASTSS 100(AX), Y8
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y9, Y0
-	VMINPS Y0, Y8, Y0
-	VMAXPS Y1, Y9, Y1
-	VMINPS Y1, Y8, Y1
-	VMAXPS Y2, Y9, Y2
-	VMINPS Y2, Y8, Y2
-	VMAXPS Y3, Y9, Y3
-	VMINPS Y3, Y8, Y3
-	VMAXPS Y4, Y9, Y4
-	VMINPS Y4, Y8, Y4
-	VMAXPS Y5, Y9, Y5
-	VMINPS Y5, Y8, Y5
-	VMAXPS Y6, Y9, Y6
-	VMINPS Y6, Y8, Y6
-	VMAXPS Y7, Y9, Y7
-	VMINPS Y7, Y8, Y7
-
-noclip19:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y10, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y7, Y10, (DI)
-	VZEROUPPER
-	RET
-
-tile20:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y11
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	SUBQ       $0x04, BX
-	JL         rest20
-
-loop20:
-	VMOVUPS      (DI), Y9
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 16(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 20(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 24(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 28(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 32(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      32(DI), Y9
-	VBROADCASTSS 36(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 40(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 48(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 52(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 56(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 60(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 64(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 68(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      64(DI), Y9
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 72(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 76(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 80(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 84(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 88(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 92(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 96(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 100(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 104(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVUPS      96(DI), Y9
-	VBROADCASTSS 108(R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 112(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 116(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 120(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 124(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 128(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 132(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 136(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 140(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000090, R8
-	SUBQ         $0x04, BX
-	JGE          loop20
-
-rest20:
-	ADDQ $0x04, BX
-	JZ   done20
-
-one20:
-	VMOVUPS      (DI), Y9
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y10
-	VFMADD231PS  Y9, Y10, Y0
-	VBROADCASTSS 4(R8), Y10
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS 8(R8), Y10
-	VFMADD231PS  Y9, Y10, Y2
-	VBROADCASTSS 12(R8), Y10
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS 16(R8), Y10
-	VFMADD231PS  Y9, Y10, Y4
-	VBROADCASTSS 20(R8), Y10
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS 24(R8), Y10
-	VFMADD231PS  Y9, Y10, Y6
-	VBROADCASTSS 28(R8), Y10
-	VFMADD231PS  Y9, Y10, Y7
-	VBROADCASTSS 32(R8), Y10
-	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000024, R8
-	DECQ         BX
-	JNZ          one20
-
-done20:
-	VBROADCASTSS 88(AX), Y10
-	VMULPS       Y10, Y0, Y0
-	VMULPS       Y10, Y1, Y1
-	VMULPS       Y10, Y2, Y2
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y10, Y4, Y4
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y10, Y6, Y6
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y10, Y8, Y8
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta20
-	VBROADCASTSS 92(AX), Y10
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y6
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y11, Y9
-	VFMADD231PS  Y9, Y10, Y8
-
-nobeta20:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn20
-	VMASKMOVPS (DI), Y11, Y9
-	VADDPS     Y9, Y0, Y0
-	VADDPS     Y9, Y1, Y1
-	VADDPS     Y9, Y2, Y2
-	VADDPS     Y9, Y3, Y3
-	VADDPS     Y9, Y4, Y4
-	VADDPS     Y9, Y5, Y5
-	VADDPS     Y9, Y6, Y6
-	VADDPS     Y9, Y7, Y7
-	VADDPS     Y9, Y8, Y8
-
-nocolumn20:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow20
-	VBROADCASTSS (DI), Y10
-	VADDPS       Y10, Y0, Y0
-	VBROADCASTSS 4(DI), Y10
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS 8(DI), Y10
-	VADDPS       Y10, Y2, Y2
-	VBROADCASTSS 12(DI), Y10
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS 16(DI), Y10
-	VADDPS       Y10, Y4, Y4
-	VBROADCASTSS 20(DI), Y10
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS 24(DI), Y10
-	VADDPS       Y10, Y6, Y6
-	VBROADCASTSS 28(DI), Y10
-	VADDPS       Y10, Y7, Y7
-	VBROADCASTSS 32(DI), Y10
-	VADDPS       Y10, Y8, Y8
-
-norow20:
-	CMPQ         104(AX), $0x00
-	JE           noclip20
-	VBROADCASTSS 96(AX), Y10
-	VBROADCASTSS 100(AX), Y9
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y10, Y0
-	VMINPS Y0, Y9, Y0
-	VMAXPS Y1, Y10, Y1
-	VMINPS Y1, Y9, Y1
-	VMAXPS Y2, Y10, Y2
-	VMINPS Y2, Y9, Y2
-	VMAXPS Y3, Y10, Y3
-	VMINPS Y3, Y9, Y3
-	VMAXPS Y4, Y10, Y4
-	VMINPS Y4, Y9, Y4
-	VMAXPS Y5, Y10, Y5
-	VMINPS Y5, Y9, Y5
-	VMAXPS Y6, Y10, Y6
-	VMINPS Y6, Y9, Y6
-	VMAXPS Y7, Y10, Y7
-	VMINPS Y7, Y9, Y7
-	VMAXPS Y8, Y10, Y8
-	VMINPS Y8, Y9, Y8
-
-noclip20:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y7, Y11, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y8, Y11, (DI)
-	VZEROUPPER
-	RET
-
-tile21:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y12
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	SUBQ       $0x04, BX
-	JL         rest21
-
-loop21:
-	VMOVUPS      (DI), Y10
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 4(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 8(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 12(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 16(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 20(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 24(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 28(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 32(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 36(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      32(DI), Y10
-	VBROADCASTSS 40(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 44(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 48(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 52(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 56(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 60(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 64(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 68(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 72(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 76(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      64(DI), Y10
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 80(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 84(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 88(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 92(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 96(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 100(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 104(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 108(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 112(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 116(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	VMOVUPS      96(DI), Y10
-	VBROADCASTSS 120(R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 124(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 128(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 132(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 136(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 140(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 144(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 148(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 152(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 156(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000a0, R8
-	SUBQ         $0x04, BX
-	JGE          loop21
-
-rest21:
-	ADDQ $0x04, BX
-	JZ   done21
-
-one21:
-	VMOVUPS      (DI), Y10
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y11
-	VFMADD231PS  Y10, Y11, Y0
-	VBROADCASTSS 4(R8), Y11
-	VFMADD231PS  Y10, Y11, Y1
-	VBROADCASTSS 8(R8), Y11
-	VFMADD231PS  Y10, Y11, Y2
-	VBROADCASTSS 12(R8), Y11
-	VFMADD231PS  Y10, Y11, Y3
-	VBROADCASTSS 16(R8), Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VBROADCASTSS 20(R8), Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VBROADCASTSS 24(R8), Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VBROADCASTSS 28(R8), Y11
-	VFMADD231PS  Y10, Y11, Y7
-	VBROADCASTSS 32(R8), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VBROADCASTSS 36(R8), Y11
-	VFMADD231PS  Y10, Y11, Y9
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000028, R8
-	DECQ         BX
-	JNZ          one21
-
-done21:
-	VBROADCASTSS 88(AX), Y11
-	VMULPS       Y11, Y0, Y0
-	VMULPS       Y11, Y1, Y1
-	VMULPS       Y11, Y2, Y2
-	VMULPS       Y11, Y3, Y3
-	VMULPS       Y11, Y4, Y4
-	VMULPS       Y11, Y5, Y5
-	VMULPS       Y11, Y6, Y6
-	VMULPS       Y11, Y7, Y7
-	VMULPS       Y11, Y8, Y8
-	VMULPS       Y11, Y9, Y9
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta21
-	VBROADCASTSS 92(AX), Y11
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y6
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y7
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y8
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y12, Y10
-	VFMADD231PS  Y10, Y11, Y9
-
-nobeta21:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn21
-	VMASKMOVPS (DI), Y12, Y10
-	VADDPS     Y10, Y0, Y0
-	VADDPS     Y10, Y1, Y1
-	VADDPS     Y10, Y2, Y2
-	VADDPS     Y10, Y3, Y3
-	VADDPS     Y10, Y4, Y4
-	VADDPS     Y10, Y5, Y5
-	VADDPS     Y10, Y6, Y6
-	VADDPS     Y10, Y7, Y7
-	VADDPS     Y10, Y8, Y8
-	VADDPS     Y10, Y9, Y9
-
-nocolumn21:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow21
-	VBROADCASTSS (DI), Y11
-	VADDPS       Y11, Y0, Y0
-	VBROADCASTSS 4(DI), Y11
-	VADDPS       Y11, Y1, Y1
-	VBROADCASTSS 8(DI), Y11
-	VADDPS       Y11, Y2, Y2
-	VBROADCASTSS 12(DI), Y11
-	VADDPS       Y11, Y3, Y3
-	VBROADCASTSS 16(DI), Y11
-	VADDPS       Y11, Y4, Y4
-	VBROADCASTSS 20(DI), Y11
-	VADDPS       Y11, Y5, Y5
-	VBROADCASTSS 24(DI), Y11
-	VADDPS       Y11, Y6, Y6
-	VBROADCASTSS 28(DI), Y11
-	VADDPS       Y11, Y7, Y7
-	VBROADCASTSS 32(DI), Y11
-	VADDPS       Y11, Y8, Y8
-	VBROADCASTSS 36(DI), Y11
-	VADDPS       Y11, Y9, Y9
-
-norow21:
-	CMPQ         104(AX), $0x00
-	JE           noclip21
-	VBROADCASTSS 96(AX), Y11
-	VBROADCASTSS 100(AX), Y10
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y11, Y0
-	VMINPS Y0, Y10, Y0
-	VMAXPS Y1, Y11, Y1
-	VMINPS Y1, Y10, Y1
-	VMAXPS Y2, Y11, Y2
-	VMINPS Y2, Y10, Y2
-	VMAXPS Y3, Y11, Y3
-	VMINPS Y3, Y10, Y3
-	VMAXPS Y4, Y11, Y4
-	VMINPS Y4, Y10, Y4
-	VMAXPS Y5, Y11, Y5
-	VMINPS Y5, Y10, Y5
-	VMAXPS Y6, Y11, Y6
-	VMINPS Y6, Y10, Y6
-	VMAXPS Y7, Y11, Y7
-	VMINPS Y7, Y10, Y7
-	VMAXPS Y8, Y11, Y8
-	VMINPS Y8, Y10, Y8
-	VMAXPS Y9, Y11, Y9
-	VMINPS Y9, Y10, Y9
-
-noclip21:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y7, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y8, Y12, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y9, Y12, (DI)
-	VZEROUPPER
-	RET
-
-tile22:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y13
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	SUBQ       $0x04, BX
-	JL         rest22
-
-loop22:
-	VMOVUPS      (DI), Y11
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 16(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 20(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 24(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 28(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 32(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 36(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 40(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      32(DI), Y11
-	VBROADCASTSS 44(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 48(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 52(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 56(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 60(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 64(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 68(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 72(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 76(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 80(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 84(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      64(DI), Y11
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 88(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 92(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 96(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 100(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 104(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 108(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 112(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 116(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 120(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 124(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 128(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	VMOVUPS      96(DI), Y11
-	VBROADCASTSS 132(R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 136(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 140(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 144(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 148(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 152(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 156(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 160(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 164(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 168(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 172(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000b0, R8
-	SUBQ         $0x04, BX
-	JGE          loop22
-
-rest22:
-	ADDQ $0x04, BX
-	JZ   done22
-
-one22:
-	VMOVUPS      (DI), Y11
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y12
-	VFMADD231PS  Y11, Y12, Y0
-	VBROADCASTSS 4(R8), Y12
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS 8(R8), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VBROADCASTSS 12(R8), Y12
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS 16(R8), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VBROADCASTSS 20(R8), Y12
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS 24(R8), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VBROADCASTSS 28(R8), Y12
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS 32(R8), Y12
-	VFMADD231PS  Y11, Y12, Y8
-	VBROADCASTSS 36(R8), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VBROADCASTSS 40(R8), Y12
-	VFMADD231PS  Y11, Y12, Y10
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x0000002c, R8
-	DECQ         BX
-	JNZ          one22
-
-done22:
-	VBROADCASTSS 88(AX), Y12
-	VMULPS       Y12, Y0, Y0
-	VMULPS       Y12, Y1, Y1
-	VMULPS       Y12, Y2, Y2
-	VMULPS       Y12, Y3, Y3
-	VMULPS       Y12, Y4, Y4
-	VMULPS       Y12, Y5, Y5
-	VMULPS       Y12, Y6, Y6
-	VMULPS       Y12, Y7, Y7
-	VMULPS       Y12, Y8, Y8
-	VMULPS       Y12, Y9, Y9
-	VMULPS       Y12, Y10, Y10
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta22
-	VBROADCASTSS 92(AX), Y12
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y6
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y7
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y8
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y13, Y11
-	VFMADD231PS  Y11, Y12, Y10
-
-nobeta22:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn22
-	VMASKMOVPS (DI), Y13, Y11
-	VADDPS     Y11, Y0, Y0
-	VADDPS     Y11, Y1, Y1
-	VADDPS     Y11, Y2, Y2
-	VADDPS     Y11, Y3, Y3
-	VADDPS     Y11, Y4, Y4
-	VADDPS     Y11, Y5, Y5
-	VADDPS     Y11, Y6, Y6
-	VADDPS     Y11, Y7, Y7
-	VADDPS     Y11, Y8, Y8
-	VADDPS     Y11, Y9, Y9
-	VADDPS     Y11, Y10, Y10
-
-nocolumn22:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow22
-	VBROADCASTSS (DI), Y12
-	VADDPS       Y12, Y0, Y0
-	VBROADCASTSS 4(DI), Y12
-	VADDPS       Y12, Y1, Y1
-	VBROADCASTSS 8(DI), Y12
-	VADDPS       Y12, Y2, Y2
-	VBROADCASTSS 12(DI), Y12
-	VADDPS       Y12, Y3, Y3
-	VBROADCASTSS 16(DI), Y12
-	VADDPS       Y12, Y4, Y4
-	VBROADCASTSS 20(DI), Y12
-	VADDPS       Y12, Y5, Y5
-	VBROADCASTSS 24(DI), Y12
-	VADDPS       Y12, Y6, Y6
-	VBROADCASTSS 28(DI), Y12
-	VADDPS       Y12, Y7, Y7
-	VBROADCASTSS 32(DI), Y12
-	VADDPS       Y12, Y8, Y8
-	VBROADCASTSS 36(DI), Y12
-	VADDPS       Y12, Y9, Y9
-	VBROADCASTSS 40(DI), Y12
-	VADDPS       Y12, Y10, Y10
-
-norow22:
-	CMPQ         104(AX), $0x00
-	JE           noclip22
-	VBROADCASTSS 96(AX), Y12
-	VBROADCASTSS 100(AX), Y11
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y12, Y0
-	VMINPS Y0, Y11, Y0
-	VMAXPS Y1, Y12, Y1
-	VMINPS Y1, Y11, Y1
-	VMAXPS Y2, Y12, Y2
-	VMINPS Y2, Y11, Y2
-	VMAXPS Y3, Y12, Y3
-	VMINPS Y3, Y11, Y3
-	VMAXPS Y4, Y12, Y4
-	VMINPS Y4, Y11, Y4
-	VMAXPS Y5, Y12, Y5
-	VMINPS Y5, Y11, Y5
-	VMAXPS Y6, Y12, Y6
-	VMINPS Y6, Y11, Y6
-	VMAXPS Y7, Y12, Y7
-	VMINPS Y7, Y11, Y7
-	VMAXPS Y8, Y12, Y8
-	VMINPS Y8, Y11, Y8
-	VMAXPS Y9, Y12, Y9
-	VMINPS Y9, Y11, Y9
-	VMAXPS Y10, Y12, Y10
-	VMINPS Y10, Y11, Y10
-
-noclip22:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y7, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y8, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y9, Y13, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y10, Y13, (DI)
-	VZEROUPPER
-	RET
-
-tile23:
-	MOVQ 120(AX), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ       lanes<>+0(SB), R15
-	SHLQ       $0x02, CX
-	SUBQ       CX, R15
-	VMOVUPS    32(R15), Y14
-	MOVQ       (AX), R8
-	MOVQ       8(AX), SI
-	MOVQ       16(AX), DX
-	MOVQ       24(AX), DI
-	MOVQ       32(AX), CX
-	MOVQ       64(AX), R13
-	MOVQ       128(AX), R15
-	MOVQ       56(AX), BX
-	MOVQ       144(AX), R9
-	MOVQ       152(AX), R10
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	VXORPS     Y0, Y0, Y0
-	VXORPS     Y1, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y11, Y11, Y11
-	SUBQ       $0x04, BX
-	JL         rest23
-
-loop23:
-	VMOVUPS      (DI), Y12
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 4(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 8(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 12(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 16(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 20(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 24(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 28(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 32(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 36(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 40(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 44(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      32(DI), Y12
-	VBROADCASTSS 48(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 52(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 56(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 60(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 64(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 68(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 72(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 76(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 80(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 84(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 88(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 92(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      64(DI), Y12
-	PREFETCHT0   8256(DI)
-	VBROADCASTSS 96(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 100(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 104(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 108(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 112(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 116(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 120(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 124(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 128(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 132(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 136(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 140(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	VMOVUPS      96(DI), Y12
-	VBROADCASTSS 144(R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 148(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 152(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 156(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 160(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 164(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 168(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 172(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 176(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 180(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 184(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 188(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x000000c0, R8
-	SUBQ         $0x04, BX
-	JGE          loop23
-
-rest23:
-	ADDQ $0x04, BX
-	JZ   done23
-
-one23:
-	VMOVUPS      (DI), Y12
-	PREFETCHT0   8192(DI)
-	VBROADCASTSS (R8), Y13
-	VFMADD231PS  Y12, Y13, Y0
-	VBROADCASTSS 4(R8), Y13
-	VFMADD231PS  Y12, Y13, Y1
-	VBROADCASTSS 8(R8), Y13
-	VFMADD231PS  Y12, Y13, Y2
-	VBROADCASTSS 12(R8), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VBROADCASTSS 16(R8), Y13
-	VFMADD231PS  Y12, Y13, Y4
-	VBROADCASTSS 20(R8), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VBROADCASTSS 24(R8), Y13
-	VFMADD231PS  Y12, Y13, Y6
-	VBROADCASTSS 28(R8), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VBROADCASTSS 32(R8), Y13
-	VFMADD231PS  Y12, Y13, Y8
-	VBROADCASTSS 36(R8), Y13
-	VFMADD231PS  Y12, Y13, Y9
-	VBROADCASTSS 40(R8), Y13
-	VFMADD231PS  Y12, Y13, Y10
-	VBROADCASTSS 44(R8), Y13
-	VFMADD231PS  Y12, Y13, Y11
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000030, R8
-	DECQ         BX
-	JNZ          one23
-
-done23:
-	VBROADCASTSS 88(AX), Y13
-	VMULPS       Y13, Y0, Y0
-	VMULPS       Y13, Y1, Y1
-	VMULPS       Y13, Y2, Y2
-	VMULPS       Y13, Y3, Y3
-	VMULPS       Y13, Y4, Y4
-	VMULPS       Y13, Y5, Y5
-	VMULPS       Y13, Y6, Y6
-	VMULPS       Y13, Y7, Y7
-	VMULPS       Y13, Y8, Y8
-	VMULPS       Y13, Y9, Y9
-	VMULPS       Y13, Y10, Y10
-	VMULPS       Y13, Y11, Y11
-	MOVL         92(AX), DX
-	SHLL         $0x01, DX
-	JZ           nobeta23
-	VBROADCASTSS 92(AX), Y13
-	MOVQ         144(AX), DI
-	MOVQ         152(AX), CX
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y0
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y1
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y2
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y3
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y4
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y5
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y6
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y7
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y8
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y9
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y10
-	ADDQ         CX, DI
-	VMASKMOVPS   (DI), Y14, Y12
-	VFMADD231PS  Y12, Y13, Y11
-
-nobeta23:
-	MOVQ       72(AX), DI
-	TESTQ      DI, DI
-	JZ         nocolumn23
-	VMASKMOVPS (DI), Y14, Y12
-	VADDPS     Y12, Y0, Y0
-	VADDPS     Y12, Y1, Y1
-	VADDPS     Y12, Y2, Y2
-	VADDPS     Y12, Y3, Y3
-	VADDPS     Y12, Y4, Y4
-	VADDPS     Y12, Y5, Y5
-	VADDPS     Y12, Y6, Y6
-	VADDPS     Y12, Y7, Y7
-	VADDPS     Y12, Y8, Y8
-	VADDPS     Y12, Y9, Y9
-	VADDPS     Y12, Y10, Y10
-	VADDPS     Y12, Y11, Y11
-
-nocolumn23:
-	MOVQ         80(AX), DI
-	TESTQ        DI, DI
-	JZ           norow23
-	VBROADCASTSS (DI), Y13
-	VADDPS       Y13, Y0, Y0
-	VBROADCASTSS 4(DI), Y13
-	VADDPS       Y13, Y1, Y1
-	VBROADCASTSS 8(DI), Y13
-	VADDPS       Y13, Y2, Y2
-	VBROADCASTSS 12(DI), Y13
-	VADDPS       Y13, Y3, Y3
-	VBROADCASTSS 16(DI), Y13
-	VADDPS       Y13, Y4, Y4
-	VBROADCASTSS 20(DI), Y13
-	VADDPS       Y13, Y5, Y5
-	VBROADCASTSS 24(DI), Y13
-	VADDPS       Y13, Y6, Y6
-	VBROADCASTSS 28(DI), Y13
-	VADDPS       Y13, Y7, Y7
-	VBROADCASTSS 32(DI), Y13
-	VADDPS       Y13, Y8, Y8
-	VBROADCASTSS 36(DI), Y13
-	VADDPS       Y13, Y9, Y9
-	VBROADCASTSS 40(DI), Y13
-	VADDPS       Y13, Y10, Y10
-	VBROADCASTSS 44(DI), Y13
-	VADDPS       Y13, Y11, Y11
-
-norow23:
-	CMPQ         104(AX), $0x00
-	JE           noclip23
-	VBROADCASTSS 96(AX), Y13
-	VBROADCASTSS 100(AX), Y12
-
-	// the sum comes last, so that NaN stays
-	VMAXPS Y0, Y13, Y0
-	VMINPS Y0, Y12, Y0
-	VMAXPS Y1, Y13, Y1
-	VMINPS Y1, Y12, Y1
-	VMAXPS Y2, Y13, Y2
-	VMINPS Y2, Y12, Y2
-	VMAXPS Y3, Y13, Y3
-	VMINPS Y3, Y12, Y3
-	VMAXPS Y4, Y13, Y4
-	VMINPS Y4, Y12, Y4
-	VMAXPS Y5, Y13, Y5
-	VMINPS Y5, Y12, Y5
-	VMAXPS Y6, Y13, Y6
-	VMINPS Y6, Y12, Y6
-	VMAXPS Y7, Y13, Y7
-	VMINPS Y7, Y12, Y7
-	VMAXPS Y8, Y13, Y8
-	VMINPS Y8, Y12, Y8
-	VMAXPS Y9, Y13, Y9
-	VMINPS Y9, Y12, Y9
-	VMAXPS Y10, Y13, Y10
-	VMINPS Y10, Y12, Y10
-	VMAXPS Y11, Y13, Y11
-	VMINPS Y11, Y12, Y11
-
-noclip23:
-	MOVQ       40(AX), DI
-	MOVQ       48(AX), CX
-	VMASKMOVPS Y0, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y1, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y2, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y3, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y4, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y5, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y6, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y7, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y8, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y9, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y10, Y14, (DI)
-	ADDQ       CX, DI
-	VMASKMOVPS Y11, Y14, (DI)
-	VZEROUPPER
-	RET
-
-// func copyOneAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
-// Requires: AVX
-TEXT ·copyOneAVX2(SB), NOSPLIT, $0-48
-	MOVQ lanes+40(FP), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ    lanes<>+0(SB), R15
-	SHLQ    $0x02, CX
-	SUBQ    CX, R15
-	VMOVUPS 32(R15), Y3
-	MOVQ    dst+0(FP), DI
-	MOVQ    dstRow+8(FP), R9
-	MOVQ    src+16(FP), SI
-	MOVQ    srcRow+24(FP), DX
-	MOVQ    rows+32(FP), BX
-	TESTQ   BX, BX
-	JZ      done
-
-loop:
-	VMASKMOVPS (SI), Y3, Y0
-	VMASKMOVPS Y0, Y3, (DI)
-	ADDQ       DX, SI
-	ADDQ       R9, DI
-	DECQ       BX
-	JNZ        loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func copyTwoAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int, lanes int)
-// Requires: AVX
-TEXT ·copyTwoAVX2(SB), NOSPLIT, $0-48
-	MOVQ lanes+40(FP), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ    lanes<>+0(SB), R15
-	SHLQ    $0x02, CX
-	SUBQ    CX, R15
-	VMOVUPS 32(R15), Y3
-	MOVQ    dst+0(FP), DI
-	MOVQ    dstRow+8(FP), R9
-	MOVQ    src+16(FP), SI
-	MOVQ    srcRow+24(FP), DX
-	MOVQ    rows+32(FP), BX
-	TESTQ   BX, BX
-	JZ      done
-
-loop:
-	VMOVUPS    (SI), Y0
-	VMASKMOVPS 32(SI), Y3, Y1
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y3, 32(DI)
-	ADDQ       DX, SI
-	ADDQ       R9, DI
-	DECQ       BX
-	JNZ        loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func pickOneAVX2(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
-// Requires: AVX
-TEXT ·pickOneAVX2(SB), NOSPLIT, $0-48
-	MOVQ lanes+40(FP), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ    lanes<>+0(SB), R15
-	SHLQ    $0x02, CX
-	SUBQ    CX, R15
-	VMOVUPS 32(R15), Y3
-	MOVQ    dst+0(FP), DI
-	MOVQ    dstRow+8(FP), R9
-	MOVQ    src+16(FP), SI
-	MOVQ    offsets+24(FP), DX
-	MOVQ    rows+32(FP), BX
-	TESTQ   BX, BX
-	JZ      done
-
-loop:
-	MOVQ       (DX), R8
-	ADDQ       $0x08, DX
-	LEAQ       (SI)(R8*4), R8
-	VMASKMOVPS (R8), Y3, Y0
-	VMASKMOVPS Y0, Y3, (DI)
-	ADDQ       R9, DI
-	DECQ       BX
-	JNZ        loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func pickTwoAVX2(dst *float32, dstRow int, src *float32, offsets *int, rows int, lanes int)
-// Requires: AVX
-TEXT ·pickTwoAVX2(SB), NOSPLIT, $0-48
-	MOVQ lanes+40(FP), CX
-
-	// the 8 numbers of the table that begin with CX times -1
-	LEAQ    lanes<>+0(SB), R15
-	SHLQ    $0x02, CX
-	SUBQ    CX, R15
-	VMOVUPS 32(R15), Y3
-	MOVQ    dst+0(FP), DI
-	MOVQ    dstRow+8(FP), R9
-	MOVQ    src+16(FP), SI
-	MOVQ    offsets+24(FP), DX
-	MOVQ    rows+32(FP), BX
-	TESTQ   BX, BX
-	JZ      done
-
-loop:
-	MOVQ       (DX), R8
-	ADDQ       $0x08, DX
-	LEAQ       (SI)(R8*4), R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y3, Y1
-	VMOVUPS    Y0, (DI)
-	VMASKMOVPS Y1, Y3, 32(DI)
-	ADDQ       R9, DI
-	DECQ       BX
-	JNZ        loop
-
-done:
 	VZEROUPPER
 	RET
 

@@ -13,9 +13,6 @@ func tileAVX2(t *tile)
 //go:noescape
 func tallAVX512(t *tile)
 
-//go:noescape
-func tallAVX2(t *tile)
-
 // copyOne and copyTwo copy rows of at most one vector, or more than one and at
 // most two, of which the last has some lanes. Distances from row to row are in
 // bytes.
@@ -57,12 +54,10 @@ func transposeAVX2(dst *float32, dstRow int, src *float32, srcRow int, rows int,
 
 func (x *engine) compute() {
 	switch {
-	case x.level == cpu.AVX512 && x.form.tall:
+	case x.form.tall:
 		tallAVX512(&x.t)
 	case x.level == cpu.AVX512:
 		tileAVX512(&x.t)
-	case x.form.tall:
-		tallAVX2(&x.t)
 	default:
 		tileAVX2(&x.t)
 	}

@@ -31,9 +31,10 @@ func (p *Packed) Right(tB bool, k, n int, b []float32, ldb int) *Packed {
 
 // RightOnce is Right for products of few rows, up to two dozen or so, with
 // operands that no near cache holds: each number passes once, in tiles of one
-// vector and as many rows as there are registers, and is fetched on the way.
+// vector and up to 16 rows, and is fetched on the way. AVX2 has too few registers
+// for that: there it is Right.
 func (p *Packed) RightOnce(tB bool, k, n int, b []float32, ldb int) *Packed {
-	p.once = true
+	p.once = cpu.Has == cpu.AVX512
 	return p.fill(false, k, n, Matrix{Data: b, Ld: ldb, Trans: tB})
 }
 

@@ -38,9 +38,7 @@ func (x *engine) packPanels(to []float32, a *Matrix, lo, hi, panels, m, k0, k1 i
 		case a.Trans:
 			x.copyRows(panel, rows, a.Data[k0*a.Ld+row:], a.Ld, n, rows)
 		default:
-			for at := (rows - 1) / x.lanes * x.lanes; at >= 0; at -= x.lanes { // what the later vector writes too much the earlier overwrites
-				x.transpose(panel[at:], rows, a.Data[(row+at)*a.Ld+k0:], a.Ld, min(x.lanes, rows-at), n)
-			}
+			x.transpose(panel, rows, a.Data[row*a.Ld+k0:], a.Ld, rows, n)
 		}
 	}
 }

@@ -14,10 +14,10 @@ func main() {
 	ConstraintExpr("amd64")
 	for _, v := range []vectors{zmm, ymm} {
 		v.tiles()
-		v.talls()
 		v.copyRows()
 		v.pickRows()
 	}
+	zmm.talls()
 	transpose512()
 	transpose256()
 	Generate()
@@ -27,15 +27,14 @@ func main() {
 type vectors struct {
 	suffix string
 	lanes  int
-	rows   int // of the largest tile of two vectors
-	tall   int // and of one
+	rows   int // of the largest tile
 	reg    func(i int) reg.VecPhysical
 	masked bool // has mask registers
 }
 
 var (
-	zmm = vectors{"AVX512", 16, 14, 16, func(i int) reg.VecPhysical { return zs[i] }, true}
-	ymm = vectors{"AVX2", 8, 6, 12, func(i int) reg.VecPhysical { return ys[i] }, false}
+	zmm = vectors{"AVX512", 16, 14, func(i int) reg.VecPhysical { return zs[i] }, true}
+	ymm = vectors{"AVX2", 8, 6, func(i int) reg.VecPhysical { return ys[i] }, false}
 )
 
 var zs = []reg.VecPhysical{

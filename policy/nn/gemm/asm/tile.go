@@ -45,9 +45,10 @@ var rowBase = []reg.GPPhysical{reg.R8, reg.R9, reg.R10, reg.R11, reg.R12}
 // vectors, with a body for every size.
 func (v vectors) tiles() { v.bodies("tile", v.rows, 2) }
 
-// talls writes the function for tiles of one vector and up to tall rows, of
-// packed operands: B passes once, and is fetched on the way.
-func (v vectors) talls() { v.bodies("tall", v.tall, 1) }
+// talls writes the function for tiles of one vector and up to 16 rows, of packed
+// operands: B passes once, and is fetched on the way. With AVX2 there are too
+// few registers for it to be of use.
+func (v vectors) talls() { v.bodies("tall", 16, 1) }
 
 // bodies writes a function that computes one tile. Its kinds are (rows-1)*width
 // + vectors-1, and as many again for those whose last vector is not full where
@@ -296,18 +297,9 @@ func (t *body) multiplyTall() {
 func (t *body) column(u int) {
 	size := 4 * t.lanes
 	VMOVUPS(at(reg.RDI, u*size), t.b[0])
-	if u*size%64 == 0 {
-		PREFETCHT0(at(reg.RDI, u*size+ahead))
-	}
+	PREFETCHT0(at(reg.RDI, u*size+ahead))
 	for i := range t.m {
-		a := at(reg.R8, 4*(u*t.m+i))
-		if t.masked {
-			VFMADD231PS_BCST(a, t.b[0], t.acc(i, 0))
-			continue
-		}
-		tmp := t.tmp[i%len(t.tmp)]
-		VBROADCASTSS(a, tmp)
-		VFMADD231PS(t.b[0], tmp, t.acc(i, 0))
+		VFMADD231PS_BCST(at(reg.R8, 4*(u*t.m+i)), t.b[0], t.acc(i, 0))
 	}
 }
 
