@@ -152,6 +152,7 @@ func TestPrefersSuccess(t *testing.T) {
 			t.Fatal(err)
 		}
 		loss[name] = h.Loss
+		toldBadly(t, tr, h.Loss)
 		t.Logf("%s: alpha %.2f, effective sample size %.1f of 32, loss %.4f, chunk error %.4f %v", name, alpha, ess, h.Loss, h.Policy.Normalised, figures)
 		if err := tr.step.Close(); err != nil {
 			t.Fatal(err)
@@ -161,6 +162,32 @@ func TestPrefersSuccess(t *testing.T) {
 		if name != "bc" && l > 0.8*loss["bc"] {
 			t.Errorf("held-out successes have loss %.4f under %s and %.4f under bc", l, name, loss["bc"])
 		}
+	}
+}
+
+// toldBadly holds the loss on successes, of a policy that asks as it does where
+// it runs, against that of the same policy told to do badly.
+func toldBadly(t *testing.T, tr *trainer, asked float64) {
+	t.Helper()
+	tell := tr.model.Config.Condition
+	if tell == nil {
+		return
+	}
+	e := newEvaluator(tr.data, tr.model, &tr.o, tr.tau)
+	for range e.b.in.B {
+		if tell.Predicted {
+			e.b.in.Told = append(e.b.in.Told, -1.4) // deviations: the return of failures
+			continue
+		}
+		e.b.in.Told = append(e.b.in.Told, 1-tell.Ask[0], 1-tell.Ask[1])
+	}
+	h, err := e.run(tr.adam.Weights(tr.model.Params.Data), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("told to do badly: loss %.4f, chunk error %.4f", h.Loss, h.Policy.Normalised)
+	if h.Loss < 3*asked {
+		t.Errorf("%s: held-out successes have loss %.4f, and %.4f where the policy is told to do badly", tr.obj.Name(), asked, h.Loss)
 	}
 }
 

@@ -77,6 +77,16 @@ func TestSourcesAreNotCompared(t *testing.T) {
 	}
 }
 
+func TestSuiteOf(t *testing.T) {
+	for bag, want := range map[string]string{
+		"rec/object_expert_003": "object", "rec/spatial_left_failing_012": "spatial_left", "rec/monday/bag_1": "monday", "rec/object_expert": "rec",
+	} {
+		if got := suiteOf(bag); got != want {
+			t.Errorf("%s is of suite %q, want %q", bag, got, want)
+		}
+	}
+}
+
 func TestMixedSourcesAreTold(t *testing.T) {
 	r := Result{Rewards: map[reward.Source]int{reward.Topic: 3, reward.Nothing: 1}}
 	if s := r.String(); !strings.Contains(s, "none in 1 episodes, topic in 3 episodes\nrewards come from several sources") {

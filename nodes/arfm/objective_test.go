@@ -24,7 +24,7 @@ func TestObjectives(t *testing.T) {
 		}
 		out := f.path(name)
 		must(t, "train", "--init", filepath.Join(f.path("clone"), "policy-00000001.safetensors"), "--bags", f.bag, "--objective", name,
-			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--critic-warm-up", "5", "--out", out)
+			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--critic-warm-up", "5", "--group", "suite", "--out", out)
 		path := filepath.Join(out, "policy-00000002.safetensors")
 		ck, err := checkpoint.Load(path)
 		if err != nil {

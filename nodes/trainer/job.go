@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"arfm/finetune"
@@ -38,14 +39,15 @@ type Job struct {
 	Run           string `json:"run"`            // the folder's name, and the checkpoints' before the step
 	KeepRuns      int    `json:"keep_runs"`      // newest in WorkDir, 0 for all
 
-	Objective    string  `json:"objective"`
-	Preset       string  `json:"preset"` // of a run without a checkpoint to start from
-	Steps        int64   `json:"steps"`
-	Batch        int     `json:"batch"`
-	LearningRate float64 `json:"lr"`
-	Seed         uint64  `json:"seed"`
-	SaveEvery    int64   `json:"save_every"` // steps between checkpoints, each published; 0: the last only
-	Threads      int     `json:"threads"`
+	Objective    string   `json:"objective"`
+	Tuning       []string `json:"tuning,omitempty"` // options of objectives, each as name=value
+	Preset       string   `json:"preset"`           // of a run without a checkpoint to start from
+	Steps        int64    `json:"steps"`
+	Batch        int      `json:"batch"`
+	LearningRate float64  `json:"lr"`
+	Seed         uint64   `json:"seed"`
+	SaveEvery    int64    `json:"save_every"` // steps between checkpoints, each published; 0: the last only
+	Threads      int      `json:"threads"`
 }
 
 // State is what the node or a run is doing; the words of TrainingStatus.
@@ -164,6 +166,13 @@ func (w *work) options() (o finetune.Options, c *contract.Contract, err error) {
 	j := &w.job
 	o = finetune.Defaults(j.Steps)
 	o.Objective, o.Batch, o.Seed, o.Workers = j.Objective, j.Batch, j.Seed, j.Threads
+	for _, option := range j.Tuning {
+		name, value, ok := strings.Cut(option, "=")
+		if !ok {
+			return o, nil, fmt.Errorf("the option %.80q of objectives is no name=value, such as beta=2", option)
+		}
+		o.Tuning[name] = value
+	}
 	if err := training.Complete(&o, j.Preset, j.LearningRate, 0); err != nil {
 		return o, nil, err
 	}

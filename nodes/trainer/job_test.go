@@ -345,6 +345,8 @@ func TestFailures(t *testing.T) {
 		"no contract":     {func(j *Job) { j.Contract = "" }, "set the parameter contract"},
 		"no checkpoint":   {func(j *Job) { j.Init = "none.safetensors" }, "none.safetensors"},
 		"objective":       {func(j *Job) { j.Objective = "magic" }, "use one of arfm, "},
+		"option":          {func(j *Job) { j.Tuning = []string{"beta"} }, "name=value"},
+		"bad option":      {func(j *Job) { j.Tuning = []string{"alpha-max=-1"} }, "alpha is bounded by [0.01, -1]"},
 		"little memory":   {func(j *Job) { j.MaxBytes = 1 }, "needs too much memory"},
 		"nowhere to work": {func(j *Job) { j.WorkDir = broken }, "name a folder"},
 	} {

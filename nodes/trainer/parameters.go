@@ -25,6 +25,7 @@ func declarations() []param.Declaration {
 		{Name: "work_dir", Default: param.Of(""), Description: "folder that gets a folder for each run, with its log and the state to resume it from (arfm train --resume); empty: finetune in checkpoint_dir"},
 		{Name: "contract", Default: param.Of(""), Description: "contract YAML, which must fit the checkpoint's; empty: the checkpoint's own. With it and without any checkpoint a run begins from random weights"},
 		{Name: "objective", Default: param.Of("arfm"), OneOf: objective.Names(), Description: "how chunks are treated: " + objective.Summary()},
+		{Name: "objective_options", Default: param.Of([]string{}), Description: "options of objectives, each as name=value, such as beta=2; arfm train --help names them"},
 		{Name: "steps", Default: param.Of(2000), IntegerRange: most(1, 1e9), Description: "optimiser steps of a run"},
 		{Name: "batch", Default: param.Of(64), IntegerRange: most(1, 1<<16), Description: "chunks in a batch"},
 		{Name: "lr", Default: param.Of(5e-4), DoubleRange: &param.DoubleRange{From: 1e-8, To: 1}, Description: "peak learning rate; warm-up and cosine to a tenth follow from steps"},
@@ -50,6 +51,11 @@ func (n *node) job(goal *cdr.Record) (Job, error) {
 		Objective: param.Get[string](p, "objective"), Preset: param.Get[string](p, "preset"),
 		Steps: param.Get[int64](p, "steps"), Batch: param.Get[int](p, "batch"), LearningRate: param.Get[float64](p, "lr"),
 		Seed: uint64(param.Get[int64](p, "seed")), SaveEvery: param.Get[int64](p, "save_every"), Threads: param.Get[int](p, "threads"),
+	}
+	for _, option := range param.Get[[]string](p, "objective_options") {
+		if option != "" {
+			j.Tuning = append(j.Tuning, option)
+		}
 	}
 	j.BagDir, j.CheckpointDir = param.Get[string](p, "bag_dir"), param.Get[string](p, "checkpoint_dir")
 	if j.CheckpointDir == "" {
