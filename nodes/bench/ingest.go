@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"io"
 	"math"
 	"os"
@@ -22,13 +22,15 @@ import (
 	"arfm/bags/cdr"
 	"arfm/bags/rosbag2"
 	"arfm/policy/contract"
+	"arfm/policy/contract/jpeg"
 )
 
 // IngestReport is the speed at which a bag becomes episodes.
 type IngestReport struct {
 	Machine  Machine    `json:"machine"`
 	Bag      string     `json:"bag"`
-	Bytes    int64      `json:"bytes"` // of message data
+	Decoder  string     `json:"decoder"` // of JPEG pictures, in this build
+	Bytes    int64      `json:"bytes"`   // of message data
 	Messages int64      `json:"messages"`
 	Frames   int        `json:"frames"`
 	Read     float64    `json:"read_s"` // reading every message, decoding none
@@ -54,7 +56,10 @@ func (r *IngestReport) String() string {
 		}
 		fmt.Fprintln(&b)
 	}
-	fmt.Fprintf(&b, "on %v\n", r.Machine)
+	if len(r.On) > 1 {
+		fmt.Fprintf(&b, "on %s: %.2f times its speed on one\n", cores(r.On[1].Cores), r.scaling())
+	}
+	fmt.Fprintf(&b, "JPEG pictures by %s, on %v\n", r.Decoder, r.Machine)
 	return b.String()
 }
 
@@ -75,7 +80,7 @@ func Ingest(ctx context.Context, path string, c *contract.Contract, size int64, 
 	if rounds < 1 {
 		return nil, fmt.Errorf("%w: the number of runs is %d, it must be at least 1", ErrSetup, rounds)
 	}
-	r := &IngestReport{Machine: machine(), Bag: path}
+	r := &IngestReport{Machine: machine(), Bag: path, Decoder: jpeg.Library}
 	file := ""
 	if path == "" {
 		dir, err := tempDir()
@@ -211,7 +216,7 @@ func fillCameraBag(ctx context.Context, w *rosbag2.Writer, size int64) error {
 	var frames [8][]byte
 	for i := range frames {
 		var b bytes.Buffer
-		if err := jpeg.Encode(&b, scene(i), &jpeg.Options{Quality: 90}); err != nil {
+		if err := stdjpeg.Encode(&b, scene(i), &stdjpeg.Options{Quality: 90}); err != nil {
 			return err
 		}
 		frames[i] = b.Bytes()

@@ -11,13 +11,14 @@ import (
 	"math"
 
 	"arfm/policy/contract/jpeg"
+	"arfm/policy/contract/resize"
 )
 
 // decoder decodes and resizes image messages, of any camera. It holds the
 // buffers for that, so that each goroutine has its own.
 type decoder struct {
 	jpeg    jpeg.Decoder
-	resizer resizer
+	resizer resize.Resizer
 	rgba    *image.RGBA // full size
 }
 
@@ -106,8 +107,7 @@ func (d *decoder) full(w, h int) *image.RGBA {
 // resize fills img.pix from samples of step bytes, which hold red, green and
 // blue at these places, or grey at one.
 func (d *decoder) resize(c *camera, img *rawImage, pix []uint8, stride, step int, at ...int) {
-	across, down := axisKey{img.width, 1, c.width}, axisKey{img.height, 1, c.height}
-	d.resizer.resize(img.pix, raster{pix, stride, step}, across, down, at...)
+	d.scale(c, img, img.pix, resize.Raster{Pix: pix, Stride: stride, Step: step}, image.Pt(1, 1), at...)
 	if len(at) == 1 {
 		for p := img.pix; len(p) > 0; p = p[3:] {
 			p[1], p[2] = p[0], p[0]
@@ -125,16 +125,20 @@ func (d *decoder) planes(c *camera, img *rawImage, src *image.YCbCr) {
 		image.YCbCrSubsampleRatio411: {4, 1},
 		image.YCbCrSubsampleRatio410: {4, 2},
 	}[src.SubsampleRatio]
-	for k, p := range [3]raster{{src.Y, src.YStride, 1}, {src.Cb, src.CStride, 1}, {src.Cr, src.CStride, 1}} {
-		by := sub
-		if k == 0 {
-			by = image.Pt(1, 1)
-		}
-		d.resizer.resize(img.pix[k:], p, axisKey{img.width, by.X, c.width}, axisKey{img.height, by.Y, c.height}, 0)
-	}
+	d.scale(c, img, img.pix, resize.Raster{Pix: src.Y, Stride: src.YStride, Step: 1}, image.Pt(1, 1), 0)
+	d.scale(c, img, img.pix[1:], resize.Raster{Pix: src.Cb, Stride: src.CStride, Step: 1}, sub, 0)
+	d.scale(c, img, img.pix[2:], resize.Raster{Pix: src.Cr, Stride: src.CStride, Step: 1}, sub, 0)
 	for p := img.pix; len(p) > 0; p = p[3:] {
 		p[0], p[1], p[2] = color.YCbCrToRGB(p[0], p[1], p[2])
 	}
+}
+
+// scale fills every third byte of dst for each place of a sample, of which there
+// is one to some pixels.
+func (d *decoder) scale(c *camera, img *rawImage, dst []uint8, p resize.Raster, pixels image.Point, at ...int) {
+	across := resize.Side{Size: img.width, Divisor: pixels.X, Outputs: c.width}
+	down := resize.Side{Size: img.height, Divisor: pixels.Y, Outputs: c.height}
+	d.resizer.Resize(dst, p, across, down, at...)
 }
 
 // depth fills img.pix from the metres at each source pixel: near..far becomes
