@@ -46,10 +46,11 @@ unbroken run. A flag may repeat a setting but not change it, except
   --noise-scale     what is done beside training
 
 Where rewards come from, the first that an episode has: the contract's reward
-topic, the sidecar file (arfm bag label), the episode's outcome.
+topic, the sidecar file (arfm bag label), the episode's outcome, dense terms
+computed from its frames (arfm bag rewards shows them).
 
 DIR holds NAME-STEP.safetensors, train_state.safetensors (to resume from) and
-train.jsonl (a line for each step).
+train.jsonl (a line on the rewards, then one for each step).
 `
 
 func trainCommand() *command {

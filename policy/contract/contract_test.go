@@ -193,6 +193,8 @@ func TestDefaults(t *testing.T) {
 // resampler.
 func FuzzContract(f *testing.F) {
 	f.Add([]byte(armYAML))
+	f.Add([]byte(rewarded("{source: terms, terms: [{name: progress, weight: 1e-3}], cameras: {scene: base}, joints: [b], gripper: a}")))
+	f.Add([]byte(rewarded("{terms: {scene_ssim: 0.5, completion: -2}}")))
 	files, _ := filepath.Glob("../../launch/contracts/*.yaml")
 	for _, file := range files {
 		data, err := os.ReadFile(file)

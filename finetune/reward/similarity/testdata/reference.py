@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 
 # Sets of ORB parameters: those that Defaults gives, and OpenCV's own.
 PARAMETERS = {
-    "defaults": dict(nfeatures=150, scaleFactor=1.2, nlevels=4, edgeThreshold=16, fastThreshold=10),
+    "defaults": dict(nfeatures=150, scaleFactor=1.2, nlevels=4, edgeThreshold=8, fastThreshold=7),
     "opencv": dict(nfeatures=500, scaleFactor=1.2, nlevels=8, edgeThreshold=31, fastThreshold=20),
     "few": dict(nfeatures=40, scaleFactor=1.5, nlevels=3, edgeThreshold=3, fastThreshold=5),
 }
