@@ -17,71 +17,76 @@ import (
 	"arfm/policy/contract"
 )
 
+// rewarding is a contract's reward and episode parts, and what training is to
+// find by them.
+type rewarding struct {
+	source          reward.Source
+	reward, episode string
+	terms           string
+}
+
 // TestFineTuneOnEachSource fine-tunes a policy with arfm from the reward topic,
 // from nothing but a success flag, and from dense terms, each on the same bags
-// through the command line, and finds in log and result what the rewards were.
+// through the command line.
 func TestFineTuneOnEachSource(t *testing.T) {
 	f := record(t)
 	bc := f.path("bc")
 	must(t, "train", "-c", f.contract, "--bags", f.bag, "--objective", "bc", "--preset", "nano", "--steps", "1", "--batch", "4", "--held-out", "0", "--out", bc)
 	yaml := mustRead(t, f.contract)
 	const topic = "reward: {topic: /arfm/reward, type: arfm/msg/Reward}"
-	if !strings.Contains(yaml, topic) {
-		t.Fatal("the contract names no reward topic")
-	}
 	const events = "episode: {topic: /arfm/episode, type: arfm/msg/EpisodeEvent}"
-	for _, c := range []struct {
-		source  reward.Source
-		reward  string
-		episode string
-		terms   []string
-	}{
-		{reward.Topic, topic, events, []string{"topic"}},
-		{reward.Success, "reward: {file: none.csv}", events, []string{"success"}},
-		{reward.Dense, "reward: {terms: {scene_ssim: 0.5, gripper_ssim: 0.5, joint_mse: 1, progress: 1, completion: 1}}", "", []string{"scene_ssim", "joint_mse", "progress"}},
-		{reward.Dense, "reward: {source: terms}", events, []string{"scene_mse", "scene_ssim", "scene_orb", "joint_mse", "progress", "joint_velocity", "joint_acceleration", "action_rate", "action_smoothness", "completion"}},
+	if !strings.Contains(yaml, topic) || !strings.Contains(yaml, events) {
+		t.Fatal("the contract names other topics")
+	}
+	for _, c := range []rewarding{
+		{reward.Topic, topic, events, "topic"},
+		{reward.Success, "reward: {file: none.csv}", events, "success"},
+		{reward.Dense, "reward: {terms: {scene_ssim: 0.5, gripper_ssim: 0.5, joint_mse: 1, progress: 1, completion: 1}}", "", "scene_ssim joint_mse progress"},
+		{reward.Dense, "reward: {source: terms}", events, "scene_mse scene_ssim scene_orb joint_mse progress joint_velocity joint_acceleration action_rate action_smoothness completion"},
 	} {
-		path := f.write(t, "source.yaml", strings.Replace(strings.Replace(yaml, topic, c.reward, 1), events, c.episode, 1))
-		out := t.TempDir()
-		args := []string{"--bags", f.bag, "-c", path, "--objective", "arfm", "--steps", "3", "--batch", "4", "--held-out", "0", "--json"}
-		text := must(t, append([]string{"train", "--init", filepath.Join(bc, "policy-00000001.safetensors"), "--out", out}, args...)...)
-		var result struct {
-			Unweighted bool
-			Rewards    map[reward.Source]int
-			Terms      []reward.TermStats `json:"reward_terms"`
-			LeftOut    []reward.LeftOut   `json:"reward_terms_left_out"`
-		}
-		if err := json.Unmarshal([]byte(text), &result); err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		frames, share := 0, 0.0
-		for _, s := range result.Terms {
-			names, frames, share = append(names, s.Name), s.Frames, share+s.Share
-		}
-		if result.Unweighted || len(result.Rewards) != 1 || result.Rewards[c.source] == 0 || strings.Join(names, " ") != strings.Join(c.terms, " ") || frames < 50 || share < 0.999 || share > 1.001 {
-			t.Errorf("%s: %s", c.reward, text)
-		}
-		if missing := len(result.LeftOut) > 0; missing != (c.source == reward.Dense) {
-			t.Errorf("%s: left out are %v", c.reward, result.LeftOut)
-		}
-		first, _, _ := strings.Cut(mustRead(t, filepath.Join(out, "train.jsonl")), "\n")
-		var line struct {
-			Step    *int64
-			Rewards *reward.Summary
-		}
-		if err := json.Unmarshal([]byte(first), &line); err != nil || line.Step == nil || *line.Step != 0 || line.Rewards == nil || len(line.Rewards.Terms) != len(c.terms) {
-			t.Errorf("%s: the log begins with %s (%v)", c.reward, first, err)
-		}
-		var shown reward.Summary
-		if err := json.Unmarshal([]byte(must(t, "bag", "rewards", "-c", path, f.bag, "--json")), &shown); err != nil || shown.Parts[c.source] != result.Rewards[c.source] || len(shown.Terms) != len(result.Terms) {
-			t.Errorf("%s: arfm bag rewards shows %+v (%v)", c.reward, shown, err)
-		}
-		for i, s := range shown.Terms {
-			if s != result.Terms[i] {
-				t.Errorf("%s: arfm bag rewards shows %+v, training had %+v", c.reward, s, result.Terms[i])
-			}
-		}
+		t.Run(c.reward, func(t *testing.T) {
+			path := f.write(t, "source.yaml", strings.Replace(strings.Replace(yaml, topic, c.reward, 1), events, c.episode, 1))
+			c.check(t, path, f.bag, filepath.Join(bc, "policy-00000001.safetensors"))
+		})
+	}
+}
+
+// check finds the same rewards in the result, in the log and in what arfm bag
+// rewards shows.
+func (c rewarding) check(t *testing.T, path, bag, init string) {
+	out := t.TempDir()
+	text := must(t, "train", "--init", init, "--bags", bag, "-c", path, "--objective", "arfm", "--steps", "3", "--batch", "4", "--held-out", "0", "--out", out, "--json")
+	var result struct {
+		Unweighted bool
+		Rewards    map[reward.Source]int
+		Terms      []reward.TermStats `json:"reward_terms"`
+		LeftOut    []reward.LeftOut   `json:"reward_terms_left_out"`
+	}
+	if err := json.Unmarshal([]byte(text), &result); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	frames, share := 0, 0.0
+	for _, s := range result.Terms {
+		names, frames, share = append(names, s.Name), s.Frames, share+s.Share
+	}
+	if result.Unweighted || len(result.Rewards) != 1 || result.Rewards[c.source] == 0 || strings.Join(names, " ") != c.terms || frames < 50 || share < 0.999 || share > 1.001 {
+		t.Errorf("the result is %s", text)
+	}
+	if missing := len(result.LeftOut) > 0; missing != (c.source == reward.Dense) {
+		t.Errorf("left out are %v", result.LeftOut)
+	}
+	first, _, _ := strings.Cut(mustRead(t, filepath.Join(out, "train.jsonl")), "\n")
+	var line struct {
+		Step    *int64
+		Rewards *reward.Summary
+	}
+	if err := json.Unmarshal([]byte(first), &line); err != nil || line.Step == nil || *line.Step != 0 || line.Rewards == nil || !slices.Equal(line.Rewards.Terms, result.Terms) {
+		t.Errorf("the log begins with %s (%v)", first, err)
+	}
+	var shown reward.Summary
+	if err := json.Unmarshal([]byte(must(t, "bag", "rewards", "-c", path, bag, "--json")), &shown); err != nil || shown.Parts[c.source] != result.Rewards[c.source] || !slices.Equal(shown.Terms, result.Terms) {
+		t.Errorf("arfm bag rewards shows %+v (%v)", shown, err)
 	}
 }
 
