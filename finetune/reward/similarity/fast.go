@@ -76,21 +76,38 @@ func fastScore(pix []uint8, at int, offset *[16]int, threshold int) int {
 	if maybe == 0 {
 		return 0
 	}
-	var d [16 + fastArc - 1]int
+	var d [16 + fastArc]int
+	bright, dark := uint32(0), uint32(0)
 	for i := range 16 {
-		d[i] = int(pix[at+offset[i]]) - v
-	}
-	copy(d[16:], d[:fastArc-1])
-	best := threshold
-	for i := range 16 {
-		low, high := d[i], d[i]
-		for _, x := range d[i+1 : i+fastArc] {
-			low, high = min(low, x), max(high, x)
+		p := int(pix[at+offset[i]])
+		d[i] = p - v
+		if p > hi {
+			bright |= 1 << i
+		} else if p < lo {
+			dark |= 1 << i
 		}
-		best = max(best, low, -high)
 	}
-	if best == threshold {
+	if !nineInARow(bright) && !nineInARow(dark) {
 		return 0
 	}
+	copy(d[16:], d[:fastArc])
+	best := threshold
+	for i := 0; i < 16; i += 2 { // the arcs that begin at i and at i+1 share eight pixels
+		low, high := d[i+1], d[i+1]
+		for _, x := range d[i+2 : i+fastArc] {
+			low, high = min(low, x), max(high, x)
+		}
+		a, b := d[i], d[i+fastArc]
+		best = max(best, min(low, max(a, b)), -max(high, min(a, b)))
+	}
 	return best - 1
+}
+
+// nineInARow says whether nine neighbours on the circle are set.
+func nineInARow(circle uint32) bool {
+	circle |= circle << 16
+	two := circle & (circle >> 1)
+	four := two & (two >> 2)
+	eight := four & (four >> 4)
+	return eight&(circle>>8) != 0
 }
