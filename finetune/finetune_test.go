@@ -3,7 +3,6 @@ package finetune
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -45,31 +44,20 @@ func sum(t *testing.T, path string) []byte {
 // logged returns the steps and the held-out evaluations in a log.
 func logged(t *testing.T, dir string) (steps []int64, evaluations int) {
 	t.Helper()
-	for _, line := range bytes.Split(bytes.TrimSpace(sum(t, filepath.Join(dir, logFile))), []byte("\n")) {
-		var l struct {
-			Line
-			HeldOut *HeldOut        `json:"held_out"`
-			Rewards *reward.Summary `json:"rewards"`
-		}
-		if err := json.Unmarshal(line, &l); err != nil {
-			t.Fatalf("log line %q: %v", line, err)
-		}
-		if l.HeldOut != nil {
-			evaluations++
-			continue
-		}
-		if l.Rewards != nil {
-			if l.Step != 0 || len(steps) > 0 || len(l.Rewards.Parts) == 0 {
-				t.Errorf("rewards are logged by %q", line)
-			}
-			continue
-		}
+	log, err := ReadLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log.Rewards == nil || len(log.Rewards.Parts) == 0 {
+		t.Errorf("rewards are logged as %v", log.Rewards)
+	}
+	for _, l := range log.Lines {
 		if !(l.Loss > 0 && l.ESS > 0 && l.WeightMax >= l.WeightMin && l.GradNorm > 0 && l.LearningRate > 0) {
-			t.Errorf("log line %q lacks figures", line)
+			t.Errorf("log line %+v lacks figures", l)
 		}
 		steps = append(steps, l.Step)
 	}
-	return steps, evaluations
+	return steps, len(log.HeldOut)
 }
 
 func TestTrainingBeatsTheBaselines(t *testing.T) {

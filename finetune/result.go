@@ -23,6 +23,7 @@ type Result struct {
 	Unweighted bool                  `json:"unweighted"`                      // rewards were to weigh the chunks, but all advantages are equal
 	Evaluation *HeldOut              `json:"evaluation,omitempty"`
 	Timing     Timing                `json:"timing"`
+	Advantages []float64             `json:"-"` // of the chunks of the training split, as the objective saw them last
 }
 
 // Timing is the mean time of a step, in seconds, by what it was spent on.
@@ -38,6 +39,7 @@ type Timing struct {
 func (t *trainer) result() *Result {
 	r := t.last
 	r.Step, r.Parent = t.n, t.parent
+	r.Advantages = t.data.advantage
 	r.Rewards, r.Terms, r.LeftOut = t.rewards.Parts, t.rewards.Terms, t.rewards.LeftOut
 	if a := t.data.advantage; t.obj.Needs().Rewards && len(a) > 0 {
 		r.Unweighted = slices.Min(a) == slices.Max(a)

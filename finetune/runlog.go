@@ -102,8 +102,7 @@ func fileError(what string, err error) error {
 
 // lengthUpTo returns the length of the whole lines up to a step.
 func lengthUpTo(r io.Reader, step int64) (int64, error) {
-	const longest = 1 << 20
-	in, n := bufio.NewReaderSize(r, longest), int64(0)
+	in, n := bufio.NewReaderSize(r, longestLine), int64(0)
 	for {
 		line, err := in.ReadSlice('\n')
 		if err == io.EOF || err == bufio.ErrBufferFull {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +25,8 @@ func TestObjectives(t *testing.T) {
 		}
 		out := f.path(name)
 		must(t, "train", "--init", filepath.Join(f.path("clone"), "policy-00000001.safetensors"), "--bags", f.bag, "--objective", name,
-			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--critic-warm-up", "5", "--group", "suite", "--out", out)
+			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--critic-warm-up", "5", "--group", "suite", "--out", out, "--report")
+		reported(t, filepath.Join(out, "report.html"), name, out)
 		path := filepath.Join(out, "policy-00000002.safetensors")
 		ck, err := checkpoint.Load(path)
 		if err != nil {
@@ -53,6 +55,20 @@ func TestObjectives(t *testing.T) {
 		status, _, errs := arfm("run", "--checkpoints", out, "--bag", f.bag, "--speed", "0", "--guidance", "2")
 		if status != exitFailed || !strings.Contains(errs, "guide by") || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%s guided: status %d, %s", name, status, errs)
+		}
+	}
+}
+
+// reported checks that a report tells of a run.
+func reported(t *testing.T, path string, wants ...string) {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range append(wants, "Loss of training", "Held-out loss", "Returns", "--report") {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("%s lacks %q", path, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type trainFlags struct {
 	evalEvery, saveEvery   int64
 	json                   bool
 	sameBags               bool // those of the run that is resumed
+	report                 bool
+	typed                  string // the command
 }
 
 const trainDetail = `Without --init a policy begins from random weights and --contract is needed;
@@ -49,8 +52,9 @@ Where rewards come from, the first that an episode has: the contract's reward
 topic, the sidecar file (arfm bag label), the episode's outcome, dense terms
 computed from its frames (arfm bag rewards shows them).
 
-DIR holds NAME-STEP.safetensors, train_state.safetensors (to resume from) and
-train.jsonl (a line on the rewards, then one for each step).
+DIR holds NAME-STEP.safetensors, train_state.safetensors (to resume from),
+train.jsonl (a line on the rewards, then one for each step) and, with --report,
+report.html.
 `
 
 func trainCommand() *command {
@@ -67,6 +71,7 @@ func trainCommand() *command {
 			"arfm train --resume --out tuned",
 		run: func(ctx context.Context, std streams, args []string) error {
 			f.bags = append(f.bags, args...)
+			f.typed = typed(fs, args)
 			c, err := f.apply(fs, &o)
 			if err != nil {
 				return err
@@ -103,6 +108,13 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 	bar.begin()
 	result, err := run.Train(ctx, episodes)
 	bar.done()
+	if f.report && result != nil && result.Step > 0 {
+		path, failed := f.write(&o, result)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		fmt.Fprintf(std.err, "report: %s\n", path)
+	}
 	switch {
 	case errors.Is(err, context.Canceled) && result != nil && result.Step > 0:
 		return interruptedError{fmt.Sprintf("after step %d of %d; arfm train --resume --out %s goes on", result.Step, o.Steps, o.Out), err}
@@ -113,6 +125,16 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 	}
 	printResult(std.out, result)
 	return nil
+}
+
+// write puts the report on a run into its folder.
+func (f *trainFlags) write(o *finetune.Options, r *finetune.Result) (path string, err error) {
+	log, err := finetune.ReadLog(o.Out)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(o.Out, "report.html")
+	return path, training.Page(log, r, o, f.typed).WriteFile(path)
 }
 
 // phase returns what shows the progress of a part of the work before the first step.
@@ -156,6 +178,7 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.Float64Var(&o.NoiseScale, "noise-scale", o.NoiseScale, "noise that held-out samples start from: 1 samples, 0 is deterministic")
 	fs.StringVar(&o.Features, "features", o.Features, "folder where the features of a frozen vision backbone are kept between runs (default: arfm/features in the user's folder for caches)")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "threads; the same number gives the same weights to the bit")
+	fs.BoolVar(&f.report, "report", false, "write report.html into --out: losses, rewards, advantages, weights, alpha")
 	fs.BoolVar(&f.json, "json", false, "print the result as JSON")
 	f.tuning = flag.NewFlagSet("", flag.ContinueOnError)
 	objective.Define(f.tuning, o.Tuning)
@@ -204,7 +227,7 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 // Flags in which a resumed run may differ from its beginning: what they say
 // does not reach the weights, or is compared elsewhere (contract, bags, init).
 var mayChange = []string{
-	"contract", "bags", "init", "out", "resume", "json", "features",
+	"contract", "bags", "init", "out", "resume", "json", "report", "features",
 	"publish", "keep", "keep-published", "eval-every", "save-every", "eval-chunks", "noise-scale",
 }
 
@@ -242,6 +265,24 @@ func (f *trainFlags) takeUp(fs *pflag.FlagSet, out string) (*contract.Contract, 
 	return saved.Contract, err
 }
 
+// typed is the command with the flags that were given.
+func typed(fs *pflag.FlagSet, args []string) string {
+	words := []string{"arfm", fs.Name()}
+	fs.Visit(func(v *pflag.Flag) {
+		switch values, several := v.Value.(pflag.SliceValue); {
+		case several:
+			for _, value := range values.GetSlice() {
+				words = append(words, "--"+v.Name, value)
+			}
+		case v.Value.Type() == "bool":
+			words = append(words, "--"+v.Name)
+		default:
+			words = append(words, "--"+v.Name, v.Value.String())
+		}
+	})
+	return strings.Join(append(words, args...), " ")
+}
+
 // readEpisodes reads every bag below the paths with the contract. The frames of
 // all of them together take up to maxBytes of memory.
 func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.Contract, maxBytes int64) ([]bags.Episode, error) {
@@ -277,7 +318,7 @@ func printResult(w io.Writer, r *finetune.Result) {
 		return
 	}
 	critic := ""
-	if t.Critic > 0 {
+	if t.Critic > 1e-5 {
 		critic = fmt.Sprintf("%v in the critic, ", ms(t.Critic))
 	}
 	fmt.Fprintf(w, "a step took %v in the network, %v in the objective, %v in the optimiser, %s%v in data, %v in the log\n",

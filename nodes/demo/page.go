@@ -6,10 +6,10 @@ import (
 	"runtime"
 	"slices"
 
-	"arfm/finetune"
 	"arfm/nodes/demonstration"
 	"arfm/nodes/eval"
 	"arfm/nodes/report"
+	"arfm/nodes/training"
 )
 
 // page is the report to look at.
@@ -90,27 +90,16 @@ func timeline(l *LiveReport) report.Timeline {
 
 // curves are the two runs' logs.
 func curves(r *Report) []report.Part {
-	line := func(name string, lines []finetune.Line, y func(*finetune.Line) float64) report.Series {
-		s := report.Series{Name: name}
-		for i := range lines {
-			s.X, s.Y = append(s.X, float64(lines[i].Step)), append(s.Y, y(&lines[i]))
-		}
-		return s
-	}
 	var swaps []report.Mark
 	for _, w := range r.Live.Swaps {
 		swaps = append(swaps, report.Mark{At: float64(w.Step), Label: "swap"})
 	}
 	return []report.Part{
-		report.Lines{Title: "Loss of behaviour cloning", XLabel: "step", YLabel: "flow loss", LogY: true, Smooth: 25,
-			Series: []report.Series{line("loss", r.CloneLines, func(l *finetune.Line) float64 { return l.Loss })}},
+		training.Loss("Loss of behaviour cloning", r.CloneLines),
 		report.Grid{
-			report.Lines{Title: "Loss of fine-tuning", XLabel: "step", YLabel: "flow loss", LogY: true, Smooth: 25, Marks: swaps,
-				Series: []report.Series{line("weighted", r.TuneLines, func(l *finetune.Line) float64 { return l.Loss }), line("unweighted", r.TuneLines, func(l *finetune.Line) float64 { return l.LossMean })}},
-			report.Lines{Title: "alpha", Note: "Solved for each batch: how strongly advantage weighs.", XLabel: "step", YLabel: "alpha", Smooth: 25,
-				Series: []report.Series{line("alpha", r.TuneLines, func(l *finetune.Line) float64 { return l.Alpha })}},
-			report.Lines{Title: "Effective sample size", Note: "1 / sum of squared weights, of a batch of 64.", XLabel: "step", YLabel: "chunks", Smooth: 25,
-				Series: []report.Series{line("effective sample size", r.TuneLines, func(l *finetune.Line) float64 { return l.ESS })}},
+			training.Loss("Loss of fine-tuning", r.TuneLines, swaps...),
+			training.Alpha(r.TuneLines),
+			training.SampleSize(r.TuneLines, 0),
 		},
 	}
 }

@@ -1,0 +1,73 @@
+package finetune
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"arfm/finetune/reward"
+)
+
+// Log is what a run's train.jsonl holds.
+type Log struct {
+	Lines   []Line // one for each step
+	HeldOut []HeldOut
+	Rewards *reward.Summary // nil where the run was begun by an older version
+}
+
+// longestLine of a log, in bytes, and mostLines: what a run writes is far below.
+const (
+	longestLine = 1 << 20
+	mostLines   = 1 << 24
+)
+
+// ReadLog reads the log of the run in the folder out. A torn last line, as a
+// running or killed run leaves it, is left out.
+func ReadLog(out string) (*Log, error) {
+	path := filepath.Join(out, logFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fileError("open the training log", err)
+	}
+	defer f.Close()
+	log, in := new(Log), bufio.NewReaderSize(f, longestLine)
+	for n := 1; ; n++ {
+		line, err := in.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF):
+			return log, nil
+		case errors.Is(err, bufio.ErrBufferFull), n > mostLines:
+			return nil, fmt.Errorf("training log %s: line %d is longer than a run writes; is it a run's?", path, n)
+		case err != nil:
+			return nil, fileError("read the training log", err)
+		}
+		if err := log.add(line); err != nil {
+			return nil, fmt.Errorf("training log %s, line %d: %w; is it a run's?", path, n, err)
+		}
+	}
+}
+
+// add takes up one line.
+func (l *Log) add(line []byte) error {
+	var entry struct {
+		Line
+		HeldOut *HeldOut        `json:"held_out"`
+		Rewards *reward.Summary `json:"rewards"`
+	}
+	if err := json.Unmarshal(line, &entry); err != nil {
+		return err
+	}
+	switch {
+	case entry.Rewards != nil:
+		l.Rewards = entry.Rewards
+	case entry.HeldOut != nil:
+		l.HeldOut = append(l.HeldOut, *entry.HeldOut)
+	default:
+		l.Lines = append(l.Lines, entry.Line)
+	}
+	return nil
+}
