@@ -14,10 +14,9 @@ import (
 // maxTicks bounds the clock grid of one bag: 115 days at 1 Hz.
 const maxTicks = 1e7
 
-// Frames that wait for their images: as many as there are messages to decode
-// for many cores, within bounds of memory.
+// Frames that wait for their images.
 const (
-	maxDrafts     = 32
+	maxDrafts     = 32       // enough for as many cores
 	maxDraftBytes = 64 << 20 // of image messages, in those that wait
 )
 
@@ -31,7 +30,7 @@ type draft struct {
 
 // scan reads the messages once and fills frames, marks and rewards.
 func (s *reader) scan() error {
-	s.sampler.Help(runtime.GOMAXPROCS(0))
+	s.sampler.Help(min(runtime.GOMAXPROCS(0), maxDrafts))
 	defer s.sampler.Stop()
 	next, last, started := int64(0), int64(0), false
 	err := s.each(func(*feed) bool { return true }, func(m *rosbag2.Message) error {

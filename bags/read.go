@@ -23,7 +23,8 @@ import (
 // the bag cannot be opened; errors wrap ErrTopic, ErrType, ErrNoFrame,
 // ErrTooLarge, ErrSpan, ErrSidecar, those of package rosbag2, or ctx.Err() where
 // ctx ends before the bag does. A recording that breaks off is read up to
-// there, with a note in the report.
+// there, with a note in the report. Images are decoded on as many goroutines as
+// Go may run at once; the result does not depend on how many.
 func ReadEpisodes(ctx context.Context, path string, c *contract.Contract, opts Options) ([]Episode, *CheckReport, error) {
 	bag, err := rosbag2.Open(path)
 	if err != nil {
