@@ -68,7 +68,7 @@ func Train(ctx context.Context, s Setup, objective string) (*TrainReport, error)
 		return nil, err
 	}
 	t := r.Timing
-	total := t.Network + t.Graph + t.Optimiser + t.Data + t.Log
+	total := t.Network + t.Graph + t.Optimiser + t.Critic + t.Data + t.Log
 	return &TrainReport{
 		Machine: machine(), Preset: s.Preset, Width: m.Config.D, Parameters: len(m.Params.Data), Context: m.Config.ContextTokens(),
 		Horizon: m.Config.Horizon, Batch: s.Batch, Timing: t, Overhead: 100 * (1 - (t.Network+t.Optimiser)/total),
