@@ -128,7 +128,7 @@ func watch(dir string, stop <-chan struct{}, loads *atomic.Int64, report func(er
 			report(err)
 		}
 		for _, path := range files {
-			if filepath.Base(path) == stateFile {
+			if filepath.Base(path) == StateFile {
 				_, _, err = checkpoint.ReadTensors(path, maxStateBytes)
 			} else {
 				_, err = checkpoint.Load(path)

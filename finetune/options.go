@@ -171,5 +171,5 @@ func (o *Options) checkpointPath(step int64) string {
 	return filepath.Join(o.Out, fmt.Sprintf("%s-%08d.safetensors", o.Name, step))
 }
 
-func (o *Options) statePath() string { return filepath.Join(o.Out, stateFile) }
+func (o *Options) statePath() string { return filepath.Join(o.Out, StateFile) }
 func (o *Options) logPath() string   { return filepath.Join(o.Out, logFile) }

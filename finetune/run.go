@@ -144,7 +144,7 @@ func (r *Run) makeFolder(what, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fileError("make the "+what, err)
 	}
-	f, err := os.CreateTemp(dir, "."+stateFile+".tmp-*") // clean takes it away, should this process not
+	f, err := os.CreateTemp(dir, "."+StateFile+".tmp-*") // clean takes it away, should this process not
 	if err != nil {
 		return fileError("write to the "+what, err)
 	}

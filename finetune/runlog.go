@@ -16,7 +16,7 @@ import (
 
 // Files in the output folder, beside the checkpoints.
 const (
-	stateFile = "train_state.safetensors"
+	StateFile = "train_state.safetensors" // what a run is resumed from; a run that has ended does without
 	logFile   = "train.jsonl"
 )
 

@@ -93,7 +93,7 @@ func (t *trainer) vectors() ([]string, map[string][]float32) {
 
 // readState reads the training state in the folder out.
 func readState(out string) (*state, error) {
-	path := filepath.Join(out, stateFile)
+	path := filepath.Join(out, StateFile)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: folder %s holds no training state; begin a run there without resuming", ErrResume, out)
 	}
@@ -154,7 +154,7 @@ func ReadSaved(out string) (*Saved, error) {
 	s.options.Out, s.options.Resume = out, true
 	c, err := contract.Parse([]byte(s.contract))
 	if err != nil {
-		return nil, fmt.Errorf("%w: the contract in %s is damaged (%w); start anew in another folder", ErrResume, filepath.Join(out, stateFile), err)
+		return nil, fmt.Errorf("%w: the contract in %s is damaged (%w); start anew in another folder", ErrResume, filepath.Join(out, StateFile), err)
 	}
 	return &Saved{s.options, c, s.bags, s.step}, nil
 }
@@ -241,7 +241,7 @@ func (o *Options) clean() error {
 	}
 	for _, d := range list {
 		name := d.Name()
-		ours := strings.HasPrefix(name, "."+o.Name+"-") || strings.HasPrefix(name, "."+stateFile)
+		ours := strings.HasPrefix(name, "."+o.Name+"-") || strings.HasPrefix(name, "."+StateFile)
 		if ours && strings.Contains(name, ".safetensors.tmp-") {
 			if err := os.Remove(filepath.Join(o.Out, name)); err != nil {
 				return fileError("remove a half-written file", err)

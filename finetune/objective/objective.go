@@ -96,6 +96,10 @@ type Metrics struct {
 	Figures map[string]float64 `json:"figures,omitempty"`
 }
 
+// PredictedESS is the effective sample size that ARFM's theory gives a batch of B
+// with Gaussian advantages, B e^-X.
+func (m *Metrics) PredictedESS(batch int) float64 { return float64(batch) * math.Exp(-m.X) }
+
 func (m *Metrics) fill(loss float64, l, w []float32) {
 	*m = Metrics{Loss: loss, WeightMin: math.Inf(1), WeightMax: math.Inf(-1)}
 	var variance float64

@@ -116,3 +116,16 @@ func (o Options) Complete() Options {
 	}
 	return all
 }
+
+// Own returns the options of the objective of that name alone, with the default
+// of every one that o lacks.
+func Own(name string, o Options) Options {
+	own := Options{}
+	if d, ok := registered[name]; ok {
+		fs := newFlags()
+		d.New(fs)
+		all := o.Complete()
+		fs.VisitAll(func(f *flag.Flag) { own[f.Name] = all[f.Name] })
+	}
+	return own
+}

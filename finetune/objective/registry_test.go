@@ -58,3 +58,20 @@ func TestComplete(t *testing.T) {
 		t.Errorf("complete options are %v", all)
 	}
 }
+
+// TestOwn: an objective's own options are those that it defines, as asked for or
+// by default.
+func TestOwn(t *testing.T) {
+	got := Own("rwr", Options{"beta": "2.50", "lambda": "7"})
+	if len(got) != 1 || got["beta"] != "2.5" {
+		t.Errorf("%v", got)
+	}
+	if got := Own("arfm", nil); got["scale"] != "relative" || got["lambda"] != "50" || got["beta"] != "" {
+		t.Errorf("%v", got)
+	}
+	for _, name := range []string{"bc", "no such"} {
+		if got := Own(name, Options{"beta": "2"}); len(got) != 0 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

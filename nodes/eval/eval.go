@@ -59,7 +59,8 @@ type Options struct {
 	Episodes    int
 	Seed        uint64             // of tasks, policy and action noise
 	ReplanRows  int                // rows of a chunk to execute; 0: half
-	ActionNoise float64            // standard deviation of what is added to every element of a chunk, in the element's unit (rad, m)
+	ActionNoise float64            // standard deviation of what is added to every element of a chunk, in units of NoiseUnit
+	NoiseUnit   []float64          // (A) for each element of an action; nil: 1 in the element's own unit (rad, m)
 	Workers     int                // stages that run in parallel; 0: 1. The result does not depend on it
 	Progress    func(episodes int) // called as episodes end; may be nil
 	Each        func(Outcome)      // called for every episode, in their order; may be nil
@@ -229,7 +230,11 @@ func (t *trial) frame(r *runner.Runner, at int64) error {
 	err := t.policy.Act(&t.obs, &t.chunk)
 	if err == nil && t.o.ActionNoise > 0 {
 		for k := range t.chunk.Values {
-			t.chunk.Values[k] += float32(t.o.ActionNoise * t.noise.NormFloat64())
+			sd := t.o.ActionNoise
+			if n := len(t.o.NoiseUnit); n > 0 {
+				sd *= t.o.NoiseUnit[k%n]
+			}
+			t.chunk.Values[k] += float32(sd * t.noise.NormFloat64())
 		}
 	}
 	r.Step(runner.ChunkReady(seq, &t.chunk, err))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"arfm/finetune/experiment/stat"
 	"arfm/nodes/eval"
 	"arfm/nodes/reach"
 	"arfm/nodes/runner"
@@ -172,7 +173,7 @@ func TestTasks(t *testing.T) {
 	if r.Episodes != 11 || r.Successes != 6 || r.MeanTime != good.MeanTime || math.Abs(r.MeanTime-times) > 1e-12 || math.Abs(r.MeanReturn-returns) > 1e-12 {
 		t.Errorf("%+v, times %g, returns %g", r.Score, times, returns)
 	}
-	if lo, hi := eval.Wilson(6, 11); r.Low != lo || r.High != hi {
+	if lo, hi := stat.Wilson(6, 11); r.Low != lo || r.High != hi {
 		t.Errorf("interval %g..%g, want %g..%g", r.Low, r.High, lo, hi)
 	}
 	lines := strings.Split(strings.TrimSpace(r.String()), "\n")
@@ -249,6 +250,30 @@ func (s *breaking) Close() error {
 	return s.Stage.Close()
 }
 
+// TestNoiseUnit: noise is in units of its own for each element of an action.
+func TestNoiseUnit(t *testing.T) {
+	c := reachContract(t)
+	evaluate := func(noise float64, unit ...float64) eval.Result {
+		r, err := eval.Evaluate(t.Context(), reach.Opener(c), newExpert(c), eval.Options{Episodes: 4, Seed: 3, ActionNoise: noise, NoiseUnit: unit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	without, with := evaluate(0), evaluate(0.02)
+	for _, r := range []eval.Result{evaluate(0.04, 0.5, 0.5), evaluate(0.01, 2, 2)} {
+		if !reflect.DeepEqual(r, with) || reflect.DeepEqual(r, without) {
+			t.Errorf("the same noise in another unit gives\n%v, want\n%v", r, with)
+		}
+	}
+	if r := evaluate(0.02, 0, 0); !reflect.DeepEqual(r, without) {
+		t.Errorf("noise of unit 0 gives\n%v, want\n%v", r, without)
+	}
+	if r := evaluate(0.02, 1, 0); reflect.DeepEqual(r, with) || reflect.DeepEqual(r, without) {
+		t.Errorf("noise on the first joint alone gives\n%v", r)
+	}
+}
+
 func TestEvaluateRefuses(t *testing.T) {
 	c := reachContract(t)
 	for name, o := range map[string]eval.Options{
@@ -292,19 +317,5 @@ func TestEvaluateRefuses(t *testing.T) {
 	r, err = eval.Evaluate(ctx, reach.Opener(c), newExpert(c), three)
 	if !errors.Is(err, context.Canceled) || r.Episodes < 1 || r.Episodes > 20 {
 		t.Errorf("cancelled: %v, %v", r, err)
-	}
-}
-
-func TestWilson(t *testing.T) {
-	// Reference: R, prop.test(7, 10, correct=FALSE).
-	lo, hi := eval.Wilson(7, 10)
-	if math.Abs(lo-0.3967781) > 1e-6 || math.Abs(hi-0.8922087) > 1e-6 {
-		t.Errorf("%g..%g", lo, hi)
-	}
-	if lo, hi := eval.Wilson(0, 20); lo != 0 || hi > 0.17 || hi < 0.16 {
-		t.Errorf("%g..%g", lo, hi)
-	}
-	if lo, hi := eval.Wilson(0, 0); lo != 0 || hi != 1 {
-		t.Errorf("of nothing: %g..%g", lo, hi)
 	}
 }

@@ -3,11 +3,11 @@ package eval
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"arfm/finetune/experiment/stat"
 	"arfm/nodes/runner"
 )
 
@@ -64,20 +64,8 @@ func newScore(outcomes []Outcome) Score {
 	}
 	s.MeanTime /= float64(max(1, s.Successes))
 	s.Rate = float64(s.Successes) / n
-	s.Low, s.High = Wilson(s.Successes, s.Episodes)
+	s.Low, s.High = stat.Wilson(s.Successes, s.Episodes)
 	return s
-}
-
-// Wilson returns the 95 % score interval of a proportion (Wilson 1927).
-func Wilson(successes, n int) (low, high float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	const z = 1.959963984540054
-	p, m := float64(successes)/float64(n), float64(n)
-	mid := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, mid-half), min(1, mid+half)
 }
 
 // String is a table with a line for each task and one for all of them.

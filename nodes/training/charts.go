@@ -54,7 +54,7 @@ func SampleSize(lines []finetune.Line, batch int) report.Lines {
 		Series: []report.Series{series("seen", lines, ess)}}
 	if batch > 0 {
 		c.Note = "1 / sum of squared weights, and B e^-x, which it is for Gaussian advantages."
-		c.Series = append(c.Series, series("predicted", lines, func(l *finetune.Line) float64 { return predicted(l, batch) }))
+		c.Series = append(c.Series, series("predicted", lines, func(l *finetune.Line) float64 { return l.PredictedESS(batch) }))
 	}
 	return c
 }

@@ -3,7 +3,6 @@ package training
 import (
 	"fmt"
 	"maps"
-	"math"
 	"runtime"
 	"slices"
 
@@ -148,9 +147,6 @@ func weightParts(lines []finetune.Line, batch int) (parts []report.Part) {
 	}
 	return parts
 }
-
-// predicted is the effective sample size of Gaussian advantages: B e^-x.
-func predicted(l *finetune.Line, batch int) float64 { return float64(batch) * math.Exp(-l.X) }
 
 // rewardParts show what rewards are made of and the advantages they give.
 func rewardParts(log *finetune.Log, r *finetune.Result) (parts []report.Part) {
