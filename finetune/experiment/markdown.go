@@ -1,0 +1,193 @@
+package experiment
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"arfm/finetune/experiment/stat"
+)
+
+// Markdown is the report as a page of tables.
+func (r *Report) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %s\n\n", r.Experiment, r.Title)
+	r.setUp(&b)
+	for _, t := range r.Panels {
+		title := "Success, %"
+		if t.Name != "" {
+			title += ", " + t.Name
+		}
+		fmt.Fprintf(&b, "\n## %s\n\nColumns: %s. Each cell is the rate with its 95 %% interval%s.\n\n", title, r.Axis, r.aboutUnits())
+		r.grid(&b, &t, TableCell.text)
+		r.differences(&b, &t)
+	}
+	r.transfers(&b)
+	r.alphas(&b)
+	r.footnotes(&b)
+	return b.String()
+}
+
+// aboutUnits says what stands in parentheses in a cell.
+func (r *Report) aboutUnits() string {
+	switch {
+	case len(r.Transfers) > 0:
+		return ", and in parentheses that of each seed in each order"
+	case r.Budget.Seeds > 1:
+		return ", and in parentheses that of each seed"
+	}
+	return ""
+}
+
+func (r *Report) setUp(b *strings.Builder) {
+	g := &r.Budget
+	fmt.Fprintf(b, "| | |\n|---|---|\n| command | `%s` |\n", r.Made.Command)
+	fmt.Fprintf(b, "| budget | %s: %s, %d demonstrations of a suite, %d steps of pre-training, %d of each objective, batches of %d, preset %s, %d test episodes of a task for each seed |\n",
+		g.Name, plural(g.Seeds, "seed"), g.Demonstrations, g.Pretrain, g.Tune, g.Batch, g.Preset, g.Episodes)
+	fmt.Fprintf(b, "| time | %.2f hours of one core, over all jobs |\n", r.CoreHours)
+	fmt.Fprintf(b, "| machine | %s |\n| program | %s |\n", r.Made.Machine, r.Made.Program)
+	var said []string
+	for _, d := range r.Data {
+		said = append(said, fmt.Sprintf("%s, seed %d: %d of %d", d.Suite, d.Seed, d.Successes, d.Episodes))
+	}
+	fmt.Fprintf(b, "| demonstrations that did their task | %s |\n", strings.Join(said, "; "))
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// grid writes a table's rows of methods, each cell as text has it.
+func (r *Report) grid(b *strings.Builder, t *Table, text func(TableCell) string) {
+	b.WriteString("| |")
+	for _, c := range t.Columns {
+		fmt.Fprintf(b, " %s |", c.Name)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(t.Columns)) + "\n")
+	for i, m := range r.Methods {
+		fmt.Fprintf(b, "| %s |", m)
+		for _, c := range t.Columns {
+			fmt.Fprintf(b, " %s |", text(c.Cells[i]))
+		}
+		b.WriteString("\n")
+	}
+}
+
+func (c TableCell) text() string {
+	s := fmt.Sprintf("%.1f [%.0f, %.0f]", 100*c.Rate, 100*c.Low, 100*c.High)
+	if len(c.Units) > 1 {
+		var units []string
+		for _, u := range c.Units {
+			units = append(units, fmt.Sprintf("%.0f", 100*u))
+		}
+		s += " (" + strings.Join(units, " ") + ")"
+	}
+	if c.Choice != "" {
+		s += " " + c.Choice
+	}
+	return s
+}
+
+// differences writes how far each method is from the reference.
+func (r *Report) differences(b *strings.Builder, t *Table) {
+	if r.Reference == "" || len(r.Methods) < 2 {
+		return
+	}
+	fmt.Fprintf(b, "\nEach minus %s on the same episodes, percentage points, with its 95 %% interval; bold where that leaves out 0:\n\n", r.Reference)
+	r.grid(b, t, func(c TableCell) string {
+		if c.Difference == nil {
+			return "–"
+		}
+		return points(*c.Difference)
+	})
+}
+
+// points is a difference of rates in percentage points.
+func points(d stat.Interval) string {
+	s := fmt.Sprintf("%+.1f [%+.1f, %+.1f]", 100*d.Mean, 100*d.Low, 100*d.High)
+	if d.Excludes(0) {
+		return "**" + s + "**"
+	}
+	return s
+}
+
+func percentages(i stat.Interval) string {
+	return fmt.Sprintf("%.1f [%.1f, %.1f]", 100*i.Mean, 100*i.Low, 100*i.High)
+}
+
+func (r *Report) transfers(b *strings.Builder) {
+	if len(r.Transfers) == 0 {
+		return
+	}
+	b.WriteString("\n## Average success and negative backward transfer, %\n\nAverage success is that on all tasks after the last stage. Negative backward transfer is what the success on a task has lost after later stages since the task was learned, on average; less is better.\n\n" +
+		"| suite | | average success | negative backward transfer | success minus " + or(r.Reference, "reference") + " | transfer minus " + or(r.Reference, "reference") + " |\n|---|---|---|---|---|---|\n")
+	for _, t := range r.Transfers {
+		final, lost := "–", "–"
+		if t.FinalTo != nil {
+			final, lost = points(*t.FinalTo), points(*t.LostTo)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", t.Suite, t.Method, percentages(t.Final), percentages(t.Backward), final, lost)
+	}
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// mostlyBound is the share of steps from which on alpha counts as bound.
+const mostlyBound = 0.5
+
+func (r *Report) alphas(b *strings.Builder) {
+	if len(r.Alphas) == 0 {
+		return
+	}
+	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median, and the effective sample size, as B e^-x predicts it and as it was.\n\n" +
+		"| | | runs | at lower bound | at upper bound | median alpha | predicted | seen | of |\n|---|---|---|---|---|---|---|---|---|\n")
+	var low []string
+	for _, a := range r.Alphas {
+		where := a.Column
+		if a.Panel != "" {
+			where = a.Panel + ", " + a.Column
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %.1f %% | %.1f %% | %.4g | %.1f | %.1f | %d |\n",
+			where, a.Method, a.Runs, 100*a.Lower, 100*a.Upper, a.Median, a.Predicted, a.Seen, a.Batch)
+		if a.Lower > mostlyBound && !slices.Contains(low, a.Method) {
+			low = append(low, a.Method)
+		}
+	}
+	for _, m := range low {
+		fmt.Fprintf(b, "\nIn rows of **%s** alpha lay on its lower bound in more than half of the steps: where it did, this is bc, not ARFM.\n", m)
+	}
+}
+
+func (r *Report) footnotes(b *strings.Builder) {
+	b.WriteString("\n## How it was done\n\n")
+	notes := slices.Clone(r.Foot)
+	notes = append(notes, "Intervals of rates are Wilson's of the pooled episodes, which leave out what differs between training seeds.")
+	if r.Reference != "" || len(r.Transfers) > 0 {
+		note := fmt.Sprintf("Other intervals are bootstrapped, 4000 resamples of the episodes of each seed; with less than %d seeds they leave out what differs between training seeds.", stat.LeastClusters)
+		if r.Budget.Seeds >= stat.LeastClusters {
+			note = fmt.Sprintf("Other intervals are bootstrapped, 4000 resamples: the %d seeds are drawn first, then episodes of each.", r.Budget.Seeds)
+		}
+		notes = append(notes, note)
+	}
+	for _, n := range notes {
+		fmt.Fprintf(b, "- %s\n", n)
+	}
+}
+
+// Hours says how long an estimate is.
+func (e Estimate) Hours() string {
+	d := time.Duration(e.Seconds * float64(time.Second))
+	if d < time.Hour {
+		return fmt.Sprintf("%.0f minutes", max(1, d.Minutes()))
+	}
+	return fmt.Sprintf("%.1f hours", d.Hours())
+}

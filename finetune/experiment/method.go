@@ -1,0 +1,114 @@
+package experiment
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"arfm/finetune/advantage"
+	"arfm/finetune/objective"
+)
+
+// ErrOptions is wrapped by every error about options that cannot be used.
+var ErrOptions = errors.New("unusable options of an experiment")
+
+// Method is a row of a table: an objective with its options, or several
+// candidates of which the best on validation episodes is taken.
+type Method struct {
+	Name       string
+	About      string // for the table's foot; may be empty
+	Candidates []Candidate
+}
+
+// Candidate is an objective with its options.
+type Candidate struct {
+	Name        string // among its method's; empty where it is the only one
+	Objective   string
+	Tuning      objective.Options // those that differ from the defaults
+	Standardize advantage.Standardize
+}
+
+// Names of the methods that are not objectives as they come.
+const (
+	rwrMethod   = "rwr"
+	arfmMethod  = "arfm"
+	paperMethod = "arfm-paper"
+)
+
+// DefaultMethods are those of the paper's tables.
+var DefaultMethods = []string{"bc", "reinbot", rwrMethod, arfmMethod, paperMethod}
+
+// betas are the strengths that rwr chooses from, per standard deviation of the
+// advantages of a task.
+var betas = []float64{0.5, 1, 2}
+
+// MethodNames returns all methods: the objectives, and arfm as the paper has it.
+func MethodNames() []string { return append(objective.Names(), paperMethod) }
+
+// FindMethod returns the method of that name.
+func FindMethod(name string) (Method, error) {
+	one := func(objective, about string, tuning objective.Options) Method {
+		return Method{name, about, []Candidate{{Objective: objective, Tuning: tuning}}}
+	}
+	switch {
+	case name == rwrMethod:
+		m := Method{Name: name}
+		var said []string
+		for _, beta := range betas {
+			m.Candidates = append(m.Candidates, rwr(beta))
+			said = append(said, number(beta))
+		}
+		m.About = "the best beta of " + strings.Join(said, ", ") + ", chosen for each suite on validation episodes of their own seed over all training seeds, not on those of the table; advantages are standardised within a task"
+		return m, nil
+	case name == arfmMethod:
+		return one(arfmMethod, "scale relative, lambda 50", objective.Options{"scale": string(objective.Relative)}), nil
+	case name == paperMethod:
+		return one(arfmMethod, "arfm with scale paper, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
+	case slices.Contains(objective.Names(), name):
+		return one(name, "", nil), nil
+	}
+	return Method{}, fmt.Errorf("%w: there is no objective %.40q; use some of %s", ErrOptions, name, strings.Join(MethodNames(), ", "))
+}
+
+func rwr(beta float64) Candidate {
+	return Candidate{"beta " + number(beta), "rwr", objective.Options{"beta": number(beta)}, advantage.ZScore}
+}
+
+func paper(lambda float64) objective.Options {
+	return objective.Options{"scale": string(objective.Paper), "lambda": number(lambda)}
+}
+
+func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// ablations are arfm's settings beside its own: lambda in both scales, the
+// iterations of its solver, and strengths that do not adapt.
+func ablations() (out []Method) {
+	add := func(name string, tuning objective.Options) {
+		out = append(out, Method{Name: name, Candidates: []Candidate{{Objective: arfmMethod, Tuning: tuning}}})
+	}
+	lambdas := []float64{5e-2, 1e-2, 5e-3, 5e-4, 1e-4}
+	// The ratio of the scales' own lambdas.
+	unit := objective.RelativeAlpha().Lambda / objective.DefaultAlpha().Lambda
+	for _, l := range lambdas {
+		if l == objective.DefaultAlpha().Lambda {
+			continue // arfm itself
+		}
+		add("relative, lambda "+number(l*unit), objective.Options{"scale": string(objective.Relative), "lambda": number(l * unit)})
+	}
+	for _, l := range lambdas {
+		add("paper, lambda "+number(l), paper(l))
+	}
+	for _, m := range []int{5, 10, 20, 30} {
+		if m == objective.DefaultAlpha().Iterations {
+			continue
+		}
+		add(fmt.Sprintf("relative, M %d", m), objective.Options{"scale": string(objective.Relative), "iterations": fmt.Sprint(m)})
+	}
+	for _, alpha := range []float64{0.25, 0.5, 1, 2, 4} {
+		fixed := number(alpha)
+		add("alpha fixed at "+fixed, objective.Options{"scale": string(objective.Relative), "alpha-min": fixed, "alpha-max": fixed})
+	}
+	return out
+}

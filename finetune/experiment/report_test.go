@@ -1,0 +1,215 @@
+package experiment
+
+import (
+	"flag"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"arfm/finetune"
+	"arfm/finetune/experiment/stat"
+	"arfm/finetune/objective"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// made are the results of a plan: what clerk's would be, but for the outcomes
+// of evaluations.
+type made map[string]*Done
+
+func (m made) Done(id string) *Done { return m[id] }
+func (m made) Dir(string) string    { return "" }
+
+// make makes results up; success says which episode of an evaluation succeeds.
+func (p *Plan) make(success func(id string, e *Evaluate, episode int) bool) made {
+	m := made{}
+	for _, j := range p.Jobs {
+		var d *Done
+		switch {
+		case j.Choose != nil:
+			d = &Done{Chosen: choose(j.Choose, m.Done)}
+		case j.Evaluate != nil:
+			d = &Done{Evaluated: &Evaluated{}}
+			for i := range j.Evaluate.Episodes {
+				d.Evaluated.Outcomes = append(d.Evaluated.Outcomes, Outcome{Success: success(j.ID, j.Evaluate, i)})
+			}
+		default:
+			d = result(j.ID, j.Job)
+		}
+		d.Job, d.Seconds = j.Job, 36
+		m[j.ID] = d
+	}
+	return m
+}
+
+// TestMarkdown holds a report's page to a golden file.
+func TestMarkdown(t *testing.T) {
+	for name, methods := range map[string][]string{
+		"multitask": {"bc", "rwr", "arfm"},
+		"continual": {"bc", "arfm"},
+		"perturb":   {"arfm"},
+	} {
+		o := testOptions(name, methods...)
+		o.Budget.Seeds = 3
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A score that depends on the objective, its options, the noise, seed and episode.
+		m := p.make(func(_ string, e *Evaluate, i int) bool {
+			tr := p.job(e.Policies[0]).Train
+			score := 3 + i%3 + int(tr.Seed) - int(20*e.Noise)
+			switch {
+			case tr.Objective == "arfm":
+				score += 3
+			case tr.Tuning["beta"] == "1":
+				score += 2
+			}
+			if len(e.Tasks) > 0 && len(tr.Tasks) > 0 && e.Tasks[0] != tr.Tasks[0] {
+				score-- // forgotten
+			}
+			return (7*i+int(e.Seed))%10 < score
+		})
+		r := p.Tabulate(m, Made{Command: "arfm experiment " + name, Program: "arfm of a test", Machine: "2 cores"})
+		r.Alphas = append(r.Alphas, AlphaRow{Column: "goal", Method: "another", Runs: 1, Alpha: Alpha{Lower: 0.5}}) // not more than half
+		path := "testdata/" + name + ".md"
+		if *update {
+			if err := os.WriteFile(path, []byte(r.Markdown()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Markdown(); got != string(want) {
+			t.Errorf("%s: the page is\n%s\nwant (-update writes it anew)\n%s", name, got, want)
+		}
+	}
+}
+
+// TestTransfer: success of 1 when learned, 1/2 after the next stage and 0
+// after that loses 3/4 of the first task and 1/2 of the second.
+func TestTransfer(t *testing.T) {
+	o := testOptions("continual", "bc", "arfm")
+	o.Suites = o.Suites[:1]
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := p.make(func(id string, e *Evaluate, i int) bool {
+		for _, c := range p.Chains {
+			for _, u := range c.Units {
+				for k := range u.Evaluations {
+					for j, have := range u.Evaluations[k] {
+						if have == id && c.Method == 0 {
+							return i%4 < 4-2*(k-j) // of 4 episodes 4, 2, 0
+						}
+					}
+				}
+			}
+		}
+		return true // arfm forgets nothing
+	})
+	r := p.Tabulate(m, Made{})
+	bc, arfm := r.Transfers[0], r.Transfers[1]
+	if want := (3.0/4 + 1.0/2) / 2; math.Abs(bc.Backward.Mean-want) > 1e-12 || math.Abs(bc.Final.Mean-0.5) > 1e-12 {
+		t.Errorf("bc keeps %+v and loses %+v, want 1/2 and %g", bc.Final, bc.Backward, want)
+	}
+	if arfm.Backward != (stat.Interval{}) || arfm.Final.Mean != 1 || arfm.FinalTo != nil {
+		t.Errorf("arfm: %+v", arfm)
+	}
+	if math.Abs(bc.FinalTo.Mean+0.5) > 1e-12 || math.Abs(bc.LostTo.Mean-0.625) > 1e-12 || !bc.LostTo.Excludes(0) {
+		t.Errorf("bc to arfm: %+v, %+v", bc.FinalTo, bc.LostTo)
+	}
+	// After two stages: 4 of 4 on the second task, 2 of 4 on the first, in 2 seeds and 3 orders.
+	if c := r.Panels[0].Columns[1].Cells[0]; c.Successes != 36 || c.Episodes != 48 || len(c.Units) != 6 || c.Units[3] != 0.75 {
+		t.Errorf("after two stages: %+v", c)
+	}
+}
+
+// TestDifferences are paired: methods that do well on the same episodes differ
+// by nothing, however much success varies.
+func TestDifferences(t *testing.T) {
+	p := newPlan(t, "multitask", "bc", "arfm")
+	m := p.make(func(_ string, e *Evaluate, i int) bool { return (i+int(e.Seed))%2 == 0 })
+	r := p.Tabulate(m, Made{})
+	for _, c := range r.Panels[0].Columns {
+		if d := c.Cells[0].Difference; *d != (stat.Interval{}) || c.Cells[1].Difference != nil {
+			t.Errorf("%s: %+v", c.Name, d)
+		}
+	}
+	all := r.Panels[0].Columns[2].Cells[0]
+	if r.Panels[0].Columns[2].Name != "all" || all.Episodes != 2*2*12 || len(all.Units) != 2 || all.Successes != 24 {
+		t.Errorf("all suites: %+v", all)
+	}
+	low, high := stat.Wilson(24, 48)
+	if all.Low != low || all.High != high {
+		t.Errorf("interval %g..%g, want %g..%g", all.Low, all.High, low, high)
+	}
+}
+
+// TestChoose takes the best, of equal ones the first.
+func TestChoose(t *testing.T) {
+	done := made{}
+	for id, n := range map[string]int{"a1": 2, "a2": 1, "b1": 3, "b2": 2, "c1": 1, "c2": 4} {
+		d := &Done{Evaluated: &Evaluated{}}
+		for i := range 4 {
+			d.Evaluated.Outcomes = append(d.Evaluated.Outcomes, Outcome{Success: i < n})
+		}
+		done[id] = d
+	}
+	got := choose(&Choose{Scores: [][]string{{"a1", "a2"}, {"b1", "b2"}, {"c1", "c2"}}}, done.Done)
+	if got.Best != 1 || got.Episodes != 8 || got.Successes[0] != 3 || got.Successes[1] != 5 || got.Successes[2] != 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSumUp(t *testing.T) {
+	var lines []finetune.Line
+	for i := range 10 {
+		m := objective.Metrics{Alpha: 0.5, X: 0.25, ESS: 30}
+		switch {
+		case i < 2:
+			m = objective.Metrics{Alpha: 0.01, X: 1e-4, ESS: 64}
+		case i == 9:
+			m = objective.Metrics{Alpha: 5, X: 25, ESS: 1}
+		}
+		lines = append(lines, finetune.Line{Step: int64(i + 1), Metrics: m})
+	}
+	tr := &Train{Objective: "arfm", Tuning: objective.Own("arfm", nil), Batch: 64}
+	a := SumUp(tr, lines)
+	predicted := (2*64*math.Exp(-1e-4) + 7*64*math.Exp(-0.25) + 64*math.Exp(-25)) / 10
+	if a == nil || math.Abs(a.Lower-0.2) > 1e-12 || math.Abs(a.Upper-0.1) > 1e-12 || a.Median != 0.5 ||
+		math.Abs(a.Predicted-predicted) > 1e-9 || math.Abs(a.Seen-(2*64+7*30+1)/10.0) > 1e-9 || len(a.Curve) != 10 || a.Curve[9].Alpha != 5 {
+		t.Errorf("%+v, predicted %g", a, predicted)
+	}
+	for range 11 {
+		lines = append(lines, lines[:10]...)
+	}
+	if n := len(SumUp(tr, lines).Curve); n != 60 { // of 120 steps, two each
+		t.Errorf("a curve of %d points", n)
+	}
+	for i := range lines {
+		lines[i].X = 0
+	}
+	if a := SumUp(&Train{Objective: "rwr"}, lines); a != nil {
+		t.Errorf("rwr solves for nothing: %+v", a)
+	}
+}
+
+// TestSaysBound: a table says where alpha lay on its lower bound.
+func TestSaysBound(t *testing.T) {
+	p := newPlan(t, "multitask", "bc", "arfm", "arfm-paper")
+	r := p.Tabulate(p.make(func(string, *Evaluate, int) bool { return true }), Made{})
+	text := r.Markdown()
+	for _, m := range []string{"**arfm**", "**arfm-paper**"} { // made up as at the bound in 60 % of steps
+		if !strings.Contains(text, "In rows of "+m+" alpha lay on its lower bound") {
+			t.Errorf("nothing is said of %s:\n%s", m, text)
+		}
+	}
+	if strings.Contains(text, "**bc**") {
+		t.Errorf("bc has no alpha:\n%s", text)
+	}
+}
