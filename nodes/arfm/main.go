@@ -43,6 +43,11 @@ Exit status: 0 done, 1 failed, 2 mistake in the command line.
 			evalCommand(),
 			exportCommand(),
 			{
+				name:    "experiment",
+				summary: "The ARFM paper's experiments on the simulated arm, as tables with intervals and charts.",
+				sub:     experimentCommands(),
+			},
+			{
 				name:    "sim",
 				summary: "The simulated arm: its tasks, and demonstrations of them.",
 				sub:     []*command{simTasksCommand(), simRecordCommand()},

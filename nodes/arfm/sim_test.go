@@ -58,6 +58,7 @@ func TestWithoutSimulator(t *testing.T) {
 		{"sim", "record", "--suite", "object", "--out", out},
 		{"eval", "--sim", "object", "--checkpoint", f.path("policy.safetensors")},
 		{"demo", "--out", out},
+		{"experiment", "multitask", "--out", out},
 	} {
 		t.Run(strings.Join(args[:2], " "), func(t *testing.T) {
 			f.refused(t, out, exitFailed, []string{"apt-get install", "libmujoco-dev", "make build"}, args...)

@@ -1,0 +1,184 @@
+package experiment
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"arfm/finetune/experiment"
+	"arfm/nodes/sim"
+)
+
+// tiny is an experiment of a few steps on two tasks of the goal suite.
+func tiny(t *testing.T, name, out string, methods ...string) (Options, *experiment.Plan) {
+	t.Helper()
+	if !sim.Available {
+		t.Skip("built without MuJoCo: there is no simulated arm (tag mujoco)")
+	}
+	o := Options{Experiment: name, Out: out, Build: "test", Program: "arfm of a test", Command: "go test"}
+	p, err := experiment.New(experiment.Options{
+		Experiment: name, Build: o.Build, Methods: methods,
+		Suites: []experiment.Suite{{Name: "goal", Tasks: 2, Kin: "long"}},
+		Budget: experiment.Budget{
+			Name: "tiny", Seeds: 1, Demonstrations: 5, Pretrain: 3, Tune: 2, Episodes: 1, Validation: 1, Shots: []int{1, 2, 3},
+			Batch: 4, Preset: "nano", PretrainRate: 1e-3, TuneRate: 5e-4,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, p
+}
+
+// TestEveryExperiment: each ends with its table and its charts, and what
+// several share is done once.
+func TestEveryExperiment(t *testing.T) {
+	out := t.TempDir()
+	for _, c := range []struct {
+		name    string
+		methods []string
+		files   []string
+		shared  int // jobs that an experiment before has done: one recording, pre-training, ...
+	}{
+		{"multitask", []string{"bc", "reinbot", "rwr", "arfm", "arfm-paper"}, []string{"multitask.md", "multitask.json", "multitask.svg"}, 0},
+		{"perturb", []string{"bc", "rwr"}, []string{"perturb.md", "perturb.json", "perturb.svg"}, 12}, // record, pre-training, 4 of tuning, 3 validations, choice, 2 tests without noise
+		{"fewshot", []string{"bc"}, []string{"fewshot.md", "fewshot.json", "fewshot.svg"}, 0},
+		{"continual", []string{"bc", "arfm"}, []string{"continual.md", "continual.json", "continual.svg"}, 2},
+		{"ablation", []string{"bc"}, []string{"ablation.md", "ablation.json", "ablation.svg", "ablation-alpha.svg", "ablation-ess.svg"}, 8}, // bc, arfm, arfm-paper and their tests
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o, plan := tiny(t, c.name, out, c.methods...)
+			var before experiment.Estimate
+			var wrote []string
+			o.Before = func(e experiment.Estimate) { before = e }
+			o.Wrote = func(_ *experiment.Report, files []string) { wrote = files }
+			last := int64(-1)
+			o.Progress = func(done, total int64, _ string) {
+				if done < last || done > total {
+					t.Errorf("progress goes from %d to %d of %d", last, done, total)
+				}
+				last = done
+			}
+			r, err := run(t.Context(), o, plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before.Done != c.shared {
+				t.Errorf("%d of %d jobs were done before, want %d", before.Done, before.Jobs, c.shared)
+			}
+			for _, name := range c.files {
+				if path := filepath.Join(out, name); len(wrote) != len(c.files) || !parses(t, path) {
+					t.Errorf("wrote %v; %s is missing or broken", wrote, name)
+				}
+			}
+			t.Logf("\n%s", r.Markdown())
+			for _, column := range r.Panels[0].Columns {
+				for i, cell := range column.Cells {
+					if cell.Episodes < 2 && c.name != "continual" {
+						t.Errorf("%s, %s: %d episodes", column.Name, r.Methods[i], cell.Episodes)
+					}
+				}
+			}
+		})
+	}
+	if left, _ := filepath.Glob(filepath.Join(out, "jobs", "*", "train", "train_state.safetensors")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// parses says whether a file is there and, as a chart, well-formed.
+func parses(t *testing.T, path string) bool {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil || len(data) == 0 {
+		return false
+	}
+	if strings.HasSuffix(path, ".svg") {
+		for d := xml.NewDecoder(strings.NewReader(string(data))); ; {
+			if _, err := d.Token(); err == io.EOF {
+				return true
+			} else if err != nil {
+				t.Log(err)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// TestInterrupted: an experiment that is interrupted again and again ends with
+// the results of an unbroken one, and no second one gets into its folder.
+func TestInterrupted(t *testing.T) {
+	whole, plan := tiny(t, "multitask", t.TempDir(), "bc", "arfm")
+	want, err := run(t.Context(), whole, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken, plan := tiny(t, "multitask", t.TempDir(), "bc", "arfm")
+	for at := range 4 {
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		broken.Progress = func(int64, int64, string) {
+			if calls++; calls > at {
+				cancel()
+			}
+		}
+		if at == 2 {
+			if _, err := run(ctx, occupied(t, broken), plan); !errors.Is(err, ErrBusy) {
+				t.Errorf("a second one in the folder: %v", err)
+			}
+		}
+		if _, err := run(ctx, broken, plan); !errors.Is(err, context.Canceled) {
+			t.Fatalf("interrupted: %v", err)
+		}
+		cancel()
+	}
+	broken.Progress = nil
+	got, err := run(t.Context(), broken, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Panels, want.Panels) || !reflect.DeepEqual(got.Alphas, want.Alphas) {
+		t.Errorf("interrupted: %+v\nunbroken: %+v", got, want)
+	}
+	for _, j := range plan.Jobs {
+		if j.Train == nil {
+			continue
+		}
+		a, b := weights(t, whole.Out, j.ID), weights(t, broken.Out, j.ID)
+		if len(a) == 0 || string(a) != string(b) {
+			t.Errorf("%s has other weights than in an unbroken run", j.ID)
+		}
+	}
+}
+
+// occupied returns the options of an experiment in a folder that is in use.
+func occupied(t *testing.T, o Options) Options {
+	t.Helper()
+	o.Out = t.TempDir()
+	unlock, err := lock(filepath.Join(o.Out, ".lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(unlock)
+	return o
+}
+
+func weights(t *testing.T, out, id string) []byte {
+	t.Helper()
+	paths, _ := filepath.Glob(filepath.Join(out, "jobs", id, "train", "*.safetensors"))
+	if len(paths) != 1 {
+		t.Fatalf("%s has checkpoints %v", id, paths)
+	}
+	data, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
