@@ -39,6 +39,9 @@ func tiny(t *testing.T, name, out string, methods ...string) (Options, *experime
 // TestEveryExperiment: each ends with its table and its charts, and what
 // several share is done once.
 func TestEveryExperiment(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains forty policies, which takes minutes under the race detector")
+	}
 	out := t.TempDir()
 	for _, c := range []struct {
 		name    string
