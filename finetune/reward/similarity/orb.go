@@ -18,7 +18,7 @@ type Parameters struct {
 
 // Defaults fit pictures of 96x96 to 224x224. OpenCV's own (500, 1.2, 8, 31, 20)
 // leave the middle third of 96x96 pixels, and none of the smaller levels: there
-// a simulated arm's wrist camera has 9 corners with those and 110 with these,
+// a simulated arm's wrist camera has 9 corners with those and about a hundred with these,
 // and the matches with a sub-goal's picture tell time to it less well.
 func Defaults() Parameters {
 	return Parameters{Features: 150, Scale: 1.2, Levels: 4, EdgeThreshold: 8, FASTThreshold: 7}
