@@ -92,6 +92,7 @@ type Panel struct {
 type Column struct {
 	Name  string
 	X     float64 // on the plot's axis; NaN where there is none
+	Apart bool    // it does not count in the column that pools the others
 	Cells []Cell  // by method
 }
 

@@ -38,7 +38,9 @@ func (p *Plan) perturb() error {
 		units := p.tuned(s, p.Budget.Demonstrations, p.base(s))
 		panel := Panel{Name: s.Name}
 		for _, sd := range noises {
-			panel.Columns = append(panel.Columns, p.tested(number(sd), sd, s, units, sd))
+			c := p.tested(number(sd), sd, s, units, sd)
+			c.Apart = sd == 0
+			panel.Columns = append(panel.Columns, c)
 		}
 		p.Panels = append(p.Panels, panel)
 	}
@@ -180,4 +182,4 @@ func (p *Plan) ablation() error {
 }
 
 // aboutNoise says what the noise of perturb is.
-const aboutNoise = "Noise is Gaussian, independent in every element of every row of a chunk, the same numbers for all. Its unit is the way of one period: half the normalised action's range (about 0.4 rad of a joint) by the rows of a chunk (16), so 0.1 is about 2.4 mrad. The paper's actions are such steps; these are places, up to a chunk away, and noise of a tenth of their whole range leaves no policy any success."
+const aboutNoise = "Noise is Gaussian, independent in every element of every row of a chunk, the same numbers for all. Its unit is the way of one period: half the normalised action's range (about 0.4 rad of a joint) by the rows of a chunk (16), so 0.1 is about 2.4 mrad. The paper's actions are such steps; these are places, up to a chunk away."

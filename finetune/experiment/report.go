@@ -168,12 +168,17 @@ const allColumns = "all"
 
 func (t *tabulator) table(panel Panel) Table {
 	out := Table{Name: panel.Name}
-	rows := make([][][][]float64, len(panel.Columns))
+	var together [][][][]float64 // of the columns that are pooled
+	var pooled []string          // their names
 	for k, c := range panel.Columns {
+		var rows [][][]float64
 		for _, cell := range c.Cells {
-			rows[k] = append(rows[k], t.outcomes(cell))
+			rows = append(rows, t.outcomes(cell))
 		}
-		column := TableColumn{Name: c.Name, Cells: t.cells(rows[k])}
+		if !c.Apart {
+			together, pooled = append(together, rows), append(pooled, c.Name)
+		}
+		column := TableColumn{Name: c.Name, Cells: t.cells(rows)}
 		if !math.IsNaN(c.X) {
 			column.X = &panel.Columns[k].X
 		}
@@ -182,8 +187,12 @@ func (t *tabulator) table(panel Panel) Table {
 		}
 		out.Columns = append(out.Columns, column)
 	}
-	if len(panel.Columns) > 1 && len(t.p.Chains) == 0 {
-		out.Columns = append(out.Columns, TableColumn{Name: allColumns, All: true, Cells: t.cells(pool(rows))})
+	if len(together) > 1 && len(t.p.Chains) == 0 {
+		name := allColumns
+		if len(together) < len(panel.Columns) {
+			name = pooled[0] + " to " + pooled[len(pooled)-1]
+		}
+		out.Columns = append(out.Columns, TableColumn{Name: name, All: true, Cells: t.cells(pool(together))})
 	}
 	return out
 }
@@ -192,7 +201,7 @@ func (t *tabulator) table(panel Panel) Table {
 func (t *tabulator) pooled() Table {
 	var panel Panel
 	for k, c := range t.p.Panels[0].Columns {
-		all := Column{Name: c.Name, X: c.X, Cells: make([]Cell, len(c.Cells))}
+		all := Column{Name: c.Name, X: c.X, Apart: c.Apart, Cells: make([]Cell, len(c.Cells))}
 		for _, other := range t.p.Panels {
 			if k >= len(other.Columns) {
 				continue // a suite with fewer tasks

@@ -59,9 +59,9 @@ type Alpha struct {
 	Lower     float64 `json:"at_lower_bound"` // share of the steps
 	Upper     float64 `json:"at_upper_bound"`
 	Median    float64 `json:"median"`
-	Predicted float64 `json:"ess_predicted"` // mean of B e^-x
-	Seen      float64 `json:"ess_seen"`      // mean of 1 / sum w^2
-	Curve     []Point `json:"curve"`         // means over up to 100 stretches of the run
+	Predicted float64 `json:"ess_predicted"`   // mean of B e^-x
+	Seen      float64 `json:"ess_seen"`        // mean of 1 / sum w^2
+	Curve     []Point `json:"curve,omitempty"` // means over up to 100 stretches of the run
 }
 
 // Point is a stretch of a run in an Alpha's curve.
