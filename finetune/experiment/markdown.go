@@ -141,8 +141,12 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// mostlyBound is the share of steps from which on alpha counts as bound.
-const mostlyBound = 0.5
+// Shares from which on a run of arfm is bc: of the steps with alpha on its lower
+// bound, and of the batch that the effective sample size is.
+const (
+	mostlyBound = 0.5
+	mostlyEqual = 0.99
+)
 
 func (r *Report) alphas(b *strings.Builder) {
 	if len(r.Alphas) == 0 {
@@ -150,7 +154,7 @@ func (r *Report) alphas(b *strings.Builder) {
 	}
 	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median, and the effective sample size, as B e^-x predicts it and as it was.\n\n" +
 		"| | | runs | at lower bound | at upper bound | median alpha | predicted | seen | of |\n|---|---|---|---|---|---|---|---|---|\n")
-	var low []string
+	var low, equal []string
 	for _, a := range r.Alphas {
 		where := a.Column
 		if a.Panel != "" {
@@ -158,12 +162,20 @@ func (r *Report) alphas(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "| %s | %s | %d | %.1f %% | %.1f %% | %.4g | %.1f | %.1f | %d |\n",
 			where, a.Method, a.Runs, 100*a.Lower, 100*a.Upper, a.Median, a.Predicted, a.Seen, a.Batch)
-		if a.Lower > mostlyBound && !slices.Contains(low, a.Method) {
+		switch {
+		case a.Lower > mostlyBound:
 			low = append(low, a.Method)
+		case a.Seen > mostlyEqual*float64(a.Batch):
+			equal = append(equal, a.Method)
 		}
 	}
-	for _, m := range low {
+	slices.Sort(low)
+	slices.Sort(equal)
+	for _, m := range slices.Compact(low) {
 		fmt.Fprintf(b, "\nIn rows of **%s** alpha lay on its lower bound in more than half of the steps: where it did, this is bc, not ARFM.\n", m)
+	}
+	for _, m := range slices.Compact(equal) {
+		fmt.Fprintf(b, "\nIn rows of **%s** the effective sample size was the whole batch to within 1 %%: alpha was so small that weights were equal, and this is bc, not ARFM.\n", m)
 	}
 }
 

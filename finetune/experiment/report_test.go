@@ -199,17 +199,30 @@ func TestSumUp(t *testing.T) {
 	}
 }
 
-// TestSaysBound: a table says where alpha lay on its lower bound.
+// TestSaysBound: a table says where arfm was bc, on alpha's lower bound or near it.
 func TestSaysBound(t *testing.T) {
 	p := newPlan(t, "multitask", "bc", "arfm", "arfm-paper")
-	r := p.Tabulate(p.make(func(string, *Evaluate, int) bool { return true }), Made{})
-	text := r.Markdown()
-	for _, m := range []string{"**arfm**", "**arfm-paper**"} { // made up as at the bound in 60 % of steps
-		if !strings.Contains(text, "In rows of "+m+" alpha lay on its lower bound") {
-			t.Errorf("nothing is said of %s:\n%s", m, text)
+	const bound, near = " alpha lay on its lower bound", " the effective sample size was the whole batch"
+	for _, c := range []struct {
+		lower, seen float64
+		says        string
+	}{{0.6, 5, bound}, {0.6, 8, bound}, {0.5, 7.93, near}, {0.5, 7.9, ""}} {
+		m := p.make(func(string, *Evaluate, int) bool { return true })
+		for _, d := range m {
+			if d.Trained != nil && d.Trained.Alpha != nil {
+				d.Trained.Alpha.Lower, d.Trained.Alpha.Seen = c.lower, c.seen
+			}
 		}
-	}
-	if strings.Contains(text, "**bc**") {
-		t.Errorf("bc has no alpha:\n%s", text)
+		text := p.Tabulate(m, Made{}).Markdown()
+		for _, method := range []string{"arfm", "arfm-paper"} {
+			for _, what := range []string{bound, near} {
+				if got := strings.Count(text, "In rows of **"+method+"**"+what); (got == 1) != (what == c.says) || got > 1 {
+					t.Errorf("%+v: %d times %q is said of %s", c, got, what, method)
+				}
+			}
+		}
+		if strings.Contains(text, "**bc**") {
+			t.Errorf("bc has no alpha:\n%s", text)
+		}
 	}
 }

@@ -87,9 +87,11 @@ func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 	if _, err := o.Plan(); err != nil {
 		return usageError{err}
 	}
-	o.Program, o.Command = version(), f.command(o)
-	o.Build, err = build()
-	return err
+	if o.Build, err = build(); err != nil {
+		return err
+	}
+	o.Program, o.Command = version()+", build "+o.Build, f.command(o)
+	return nil
 }
 
 // command is what does the same again.
