@@ -1,4 +1,4 @@
-# make demo      the whole story on this machine, in about three minutes
+# make demo      the whole story on this machine, in some minutes
 # make test      formatting, vet, staticcheck, import table, builds, all tests
 # make test-ros  the ROS 2 package with colcon, and the tests that need ROS 2
 # make build     bin/arfm with every tag that this machine can carry
@@ -20,7 +20,7 @@ export CGO_LDFLAGS ?= $(if $(findstring openblas,$(TAGS)),-lopenblas)
 export OPENBLAS_NUM_THREADS ?= 1
 
 # The packages whose tests run under the race detector: those with goroutines.
-RACE = ./policy/nn/gemm ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
+RACE = ./policy/nn/gemm ./policy/vla ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
 .PHONY: setup build demo test test-ros lint cross unit race bench fuzz clean
 setup:

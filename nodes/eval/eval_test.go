@@ -309,13 +309,13 @@ func TestEvaluateRefuses(t *testing.T) {
 		t.Errorf("a stage that breaks: %v, %v, closed %d times", r, err, closed)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	three.Episodes, three.Progress = 1000, func(n int) {
-		if n == 3 {
+	three.Episodes, three.Each = 1000, func(out eval.Outcome) {
+		if out.Index == 2 {
 			cancel()
 		}
 	}
 	r, err = eval.Evaluate(ctx, reach.Opener(c), newExpert(c), three)
-	if !errors.Is(err, context.Canceled) || r.Episodes < 1 || r.Episodes > 20 {
+	if !errors.Is(err, context.Canceled) || r.Episodes < 3 || r.Episodes > 20 {
 		t.Errorf("cancelled: %v, %v", r, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"arfm/finetune"
+	"arfm/finetune/reward"
 	"arfm/nodes/report"
 )
 
@@ -61,9 +62,16 @@ func sources(log *finetune.Log, r *finetune.Result) string {
 // keyFigures are the run from its beginning to its end.
 func keyFigures(log *finetune.Log) (f []report.KeyFigure) {
 	if n := len(log.Lines); n > 0 {
-		k := min(50, n)
-		f = append(f, report.KeyFigure{Label: "loss", From: number(meanOf(log.Lines[:k], lossMean)), Value: number(meanOf(log.Lines[n-k:], lossMean)),
-			Note: fmt.Sprintf("unweighted, mean of the first and the last %d steps", k)})
+		k := min(50, max(1, n/2))
+		first := report.KeyFigure{Label: "loss", From: number(meanOf(log.Lines[:k], lossMean)), Value: number(meanOf(log.Lines[n-k:], lossMean)),
+			Note: fmt.Sprintf("unweighted, mean of the first and the last %d steps", k)}
+		switch {
+		case n == 1:
+			first.From, first.Note = "", "unweighted, of one step"
+		case k == 1:
+			first.Note = "unweighted, of the first and the last step"
+		}
+		f = append(f, first)
 	}
 	if n := len(log.HeldOut); n > 0 {
 		first, last := &log.HeldOut[0], &log.HeldOut[n-1]
@@ -164,8 +172,8 @@ func rewardParts(log *finetune.Log, r *finetune.Result) (parts []report.Part) {
 		}
 		parts = append(parts, t)
 	}
-	for _, l := range r.LeftOut {
-		parts = append(parts, report.Prose(fmt.Sprintf("Left out in %d episodes: %s: %s.", l.Parts, l.Term, l.Reason)))
+	if missing := (&reward.Summary{LeftOut: r.LeftOut}).Missing(); missing != "" {
+		parts = append(parts, report.Prose("Terms left out: "+missing+"."))
 	}
 	if len(r.Advantages) > 0 && !r.Unweighted {
 		parts = append(parts, report.Histogram{Title: "Advantages", Note: "Of the chunks of the training split.", XLabel: "advantage", YLabel: "chunks",

@@ -47,7 +47,7 @@ func TestPage(t *testing.T) {
 	}
 	page := render(t, log, r)
 	for _, want := range []string{"Loss of training", "weighted", "Held-out loss", "elbow&lt;b&gt;", "0.0625", "alpha", "Effective sample size", "predicted", "Weights",
-		"critic_loss", "scene_ssim", "50.0 %", "wrist_orb: there is no such camera", "Advantages", "0.75", "Learning rate", "--out &lt;here&gt;"} {
+		"critic_loss", "scene_ssim", "50.0 %", "wrist_orb (there is no such camera in 7 episodes)", "Advantages", "0.75", "Learning rate", "--out &lt;here&gt;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -84,13 +84,16 @@ func (w *window) slide(autoPad string, ceil bool) error {
 		default:
 			return fmt.Errorf("auto_pad %q is not supported", autoPad)
 		}
-		room := n + w.begin[i] + w.end[i] - w.span(i)
-		if room < 0 {
+		steps := n + w.begin[i] + w.end[i] - w.span(i)
+		if ceil {
+			steps += w.stride[i] - 1
+		}
+		if steps < 0 {
 			return fmt.Errorf("a kernel of %v does not fit an image of %v", w.kernel, w.in)
 		}
-		w.out[i] = room/w.stride[i] + 1
-		if ceil && room%w.stride[i] != 0 && w.out[i]*w.stride[i] < n+w.begin[i] {
-			w.out[i]++ // but no window may start beyond the image
+		w.out[i] = steps/w.stride[i] + 1
+		if ceil && (w.out[i]-1)*w.stride[i] >= n+w.begin[i] {
+			w.out[i]-- // no window may start beyond the image
 		}
 	}
 	return nil

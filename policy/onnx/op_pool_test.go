@@ -42,3 +42,41 @@ func TestMaxPool(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolCeil: with ceil_mode a map that is smaller than the kernel has one
+// window, over what there is, as PyTorch's pooling says; without it has none.
+func TestPoolCeil(t *testing.T) {
+	image := func(data []float32, h, w int) *Tensor {
+		x, err := New(Float32, data, 1, 1, h, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	small, long := image([]float32{1, 4, 3, 2}, 2, 2), image([]float32{1, 2, 3, 4, 8, 1, 2, 3, 4, 8}, 2, 5)
+	for _, c := range []struct {
+		op, shape string
+		image     *Tensor
+		ceil      int
+		want      []float32 // nil: refused
+	}{
+		{"MaxPool", "2x2", small, 1, []float32{4}},
+		{"AveragePool", "2x2", small, 1, []float32{2.5}},
+		{"AveragePool", "2x5", long, 1, []float32{2, 5}},
+		{"MaxPool", "2x2", small, 0, nil},
+	} {
+		f := &file{opset: 13, nodes: []string{c.op + " a -> y"}, inputs: []*Tensor{c.image}, outputs: []string{"y"},
+			attrs: map[string]map[string]any{c.op: {"kernel_shape": []int{3, 3}, "strides": []int{2, 2}, "ceil_mode": c.ceil}}}
+		m, err := Decode(f.bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := m.Run(f.feed())
+		switch {
+		case c.want == nil && err == nil:
+			t.Errorf("%s of %s without ceil_mode gives %v", c.op, c.shape, y[0])
+		case c.want != nil && (err != nil || !slices.Equal(Data[float32](y[0]), c.want)):
+			t.Errorf("%s of %s: %v, error %v, want %v", c.op, c.shape, y, err, c.want)
+		}
+	}
+}

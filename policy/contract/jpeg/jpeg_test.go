@@ -127,6 +127,51 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestAfterCut: wherever a picture is cut, the decoder gives the next whole one
+// as a fresh decoder does.
+func TestAfterCut(t *testing.T) {
+	all := pictures(t)
+	var d, fresh Decoder
+	want, err := fresh.Decode(all["420"], 61, 47)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"420", "progressive"} {
+		cut := all[name]
+		if cut == nil {
+			t.Fatalf("there is no picture %s", name)
+		}
+		for n := range cut {
+			_, _ = d.Decode(cut[:n:n], 61, 47) // refused or not: it is the next that counts
+			got, err := d.Decode(all["420"], 61, 47)
+			if err != nil {
+				t.Fatalf("after %s cut at %d: %v", name, n, err)
+			}
+			if !slices.EqualFunc(planes(t, got), planes(t, want), slices.Equal) {
+				t.Fatalf("after %s cut at %d the next picture differs", name, n)
+			}
+		}
+	}
+}
+
+// TestScans: many scans of a large picture are refused, which would take minutes.
+func TestScans(t *testing.T) {
+	data := slices.Clone(pictures(t)["progressive"])
+	if err := limit(data, 61, 47); err != nil {
+		t.Fatal(err)
+	}
+	if err := limit(data, 8192, 4096); err != nil {
+		t.Errorf("an encoder's scans of a large picture: %v", err)
+	}
+	for range 1000 {
+		data = append(data, 0xff, 0xda)
+	}
+	var d Decoder
+	if _, err := d.Decode(data, 8192, 4096); err == nil || !strings.Contains(err.Error(), "scans") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // FuzzDecode: no data make the decoder panic or give another size than is asked
 // for, and what image/jpeg takes is taken.
 func FuzzDecode(f *testing.F) {

@@ -15,5 +15,8 @@ type Decoder struct{}
 // *image.YCbCr or *image.Gray for what cameras send. It is valid until the next
 // call. The caller has bounded the size, which bounds what is allocated.
 func (*Decoder) Decode(data []byte, width, height int) (image.Image, error) {
+	if err := limit(data, width, height); err != nil {
+		return nil, err
+	}
 	return standard(data, width, height)
 }

@@ -30,7 +30,8 @@ const Library = "libjpeg-turbo"
 // Decoder decodes one picture after another; the zero value is ready. It is not
 // for concurrent use.
 type Decoder struct {
-	turbo C.tjhandle
+	turbo C.tjhandle // nil: there is none
+	end   runtime.Cleanup
 	grey  image.Gray
 	ycc   image.YCbCr
 	pix   []uint8
@@ -50,22 +51,41 @@ var ratios = map[C.int]image.YCbCrSubsampleRatio{
 // call. The caller has bounded the size, which bounds what is allocated. What
 // libjpeg-turbo does not take, image/jpeg decides on.
 func (d *Decoder) Decode(data []byte, width, height int) (image.Image, error) {
+	if err := limit(data, width, height); err != nil {
+		return nil, err
+	}
 	if img := d.fast(data, width, height); img != nil {
 		return img, nil
 	}
+	d.forget()
 	return standard(data, width, height)
+}
+
+// begin makes sure that there is a handle.
+func (d *Decoder) begin() bool {
+	if d.turbo == nil {
+		if d.turbo = C.tjInitDecompress(); d.turbo == nil {
+			return false
+		}
+		d.end = runtime.AddCleanup(d, func(h C.tjhandle) { C.tjDestroy(h) }, d.turbo)
+	}
+	return true
+}
+
+// forget lets go of the handle: after a picture that ends amid a header it takes
+// no other.
+func (d *Decoder) forget() {
+	if d.turbo != nil {
+		d.end.Stop()
+		C.tjDestroy(d.turbo)
+		d.turbo = nil
+	}
 }
 
 // fast decodes with libjpeg-turbo; nil: it is nothing that it takes.
 func (d *Decoder) fast(data []byte, width, height int) image.Image {
-	if len(data) == 0 {
+	if len(data) == 0 || !d.begin() {
 		return nil
-	}
-	if d.turbo == nil {
-		if d.turbo = C.tjInitDecompress(); d.turbo == nil {
-			return nil
-		}
-		runtime.AddCleanup(d, func(h C.tjhandle) { C.tjDestroy(h) }, d.turbo)
 	}
 	defer runtime.KeepAlive(d)
 	in, n := (*C.uchar)(unsafe.SliceData(data)), C.ulong(len(data))
