@@ -20,7 +20,7 @@ export CGO_LDFLAGS ?= $(if $(findstring openblas,$(TAGS)),-lopenblas)
 export OPENBLAS_NUM_THREADS ?= 1
 
 # The packages whose tests run under the race detector: those with goroutines.
-RACE = ./policy/nn/gemm ./policy/vla ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
+RACE = ./policy/nn/gemm ./policy/nn/workers ./policy/vla ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
 .PHONY: setup build demo test test-ros lint cross unit race bench fuzz clean
 setup:

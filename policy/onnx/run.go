@@ -6,8 +6,9 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
+
+	"arfm/policy/nn/workers"
 )
 
 // pool keeps the memory of results that are no longer read for those to come,
@@ -337,15 +338,10 @@ func (w wide) widens(t Type) bool {
 // parallel calls f for parts of 0..n that together cover it, on all cores when
 // a part holds at least grain.
 func parallel(n, grain int, f func(lo, hi int)) {
-	workers := min(runtime.GOMAXPROCS(0), n/max(grain, 1))
-	if workers < 2 {
+	parts := min(runtime.GOMAXPROCS(0), n/max(grain, 1))
+	if parts < 2 {
 		f(0, n)
 		return
 	}
-	var wait sync.WaitGroup
-	for w := 1; w < workers; w++ {
-		wait.Go(func() { f(n*w/workers, n*(w+1)/workers) })
-	}
-	f(0, n/workers)
-	wait.Wait()
+	new(workers.Job).Do(parts, parts, func(i int) { f(n*i/parts, n*(i+1)/parts) })
 }

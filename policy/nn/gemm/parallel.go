@@ -1,11 +1,8 @@
 package gemm
 
 import (
-	"runtime"
-	"sync"
-	"sync/atomic"
-
 	"arfm/policy/nn/cpu"
+	"arfm/policy/nn/workers"
 )
 
 // Parallel computes the product on up to n goroutines, this one among them,
@@ -22,27 +19,25 @@ func (p *Product) Parallel(n int) {
 	j := jobs.take()
 	j.p, j.level = *p, level
 	j.split(n)
-	j.run(n)
+	j.work.Do(n, len(j.parts), j.do)
 	j.p = Product{}
 	jobs.put(j)
 }
 
-// job is a product in parts. Whoever is free takes the next part.
+// job is a product in parts.
 type job struct {
 	p     Product
 	level cpu.Level
 	parts []share
-	next  atomic.Int32
-	wait  sync.WaitGroup // for the helpers that joined
+	work  workers.Job
+	do    func(part int) // compute, bound once
 }
 
-var jobs = shelf[job]{make: func() *job { return new(job) }}
-
-// helpers are goroutines that wait for jobs.
-var (
-	helpers = make(chan *job)
-	started atomic.Int32
-)
+var jobs = shelf[job]{make: func() *job {
+	j := new(job)
+	j.do = j.compute
+	return j
+}}
 
 // How many multiplications a part should have at least, and how many strips.
 const (
@@ -75,7 +70,6 @@ func (j *job) split(n int) {
 		n *= max(1, min(4, most))
 	}
 	j.parts = j.parts[:0]
-	j.next.Store(0)
 	if columns {
 		for i, n := 0, min(n, strips); i < n; i++ {
 			j.parts = append(j.parts, share{0, panels, cut(i, n, strips), cut(i+1, n, strips)})
@@ -87,44 +81,8 @@ func (j *job) split(n int) {
 	}
 }
 
-// run computes all parts, with the helpers that are free, n goroutines in all.
-func (j *job) run(n int) {
-	for range min(n, len(j.parts)) - 1 {
-		j.wait.Add(1)
-		select {
-		case helpers <- j:
-			continue
-		default:
-		}
-		if int(started.Add(1)) < runtime.GOMAXPROCS(0) {
-			go help(j)
-			continue
-		}
-		started.Add(-1)
-		j.wait.Done()
-		break
-	}
-	j.take()
-	j.wait.Wait()
-}
-
-func help(j *job) {
-	for {
-		j.take()
-		j.wait.Done()
-		j = <-helpers
-	}
-}
-
-// take computes parts until none is left.
-func (j *job) take() {
+func (j *job) compute(part int) {
 	x := borrow(j.level)
-	for {
-		i := int(j.next.Add(1)) - 1
-		if i >= len(j.parts) {
-			break
-		}
-		x.run(&j.p, j.parts[i])
-	}
+	x.run(&j.p, j.parts[part])
 	x.giveBack()
 }
