@@ -4,14 +4,9 @@ import (
 	"math/bits"
 	"runtime"
 	"sync/atomic"
-	"time"
-)
 
-// spinTime bounds how long a goroutine that waits for another keeps its
-// processor: a few times what that one can be late by when it has one too. With
-// 30 us some 60 waits of a chunk ended in sleep where the cores share a busy
-// memory, which cost a sixth of its time.
-const spinTime = 200 * time.Microsecond
+	"arfm/policy/nn/workers"
+)
 
 // maxCrew is how many parts a ticket has room for.
 const maxCrew = 32
@@ -26,24 +21,14 @@ type crew struct {
 	closed atomic.Bool
 	n      int
 	work   func(part int) // of the stage in hand
-	seats  []seat         // the leader's is the first
+	seats  []workers.Seat // the leader's is the first
 	spin   atomic.Bool    // no use where there is one processor
 	yield  atomic.Bool    // lets other goroutines in, where the crew takes all processors
 }
 
-// seat is where a goroutine sleeps.
-type seat struct {
-	asleep atomic.Bool
-	wake   chan struct{} // room for one: it is filled by whoever clears asleep
-	_      [48]byte
-}
-
 // newCrew starts n-1 goroutines that help with stages of n parts until close.
 func newCrew(n int) *crew {
-	t := &crew{n: n, seats: make([]seat, n)}
-	for i := range t.seats {
-		t.seats[i].wake = make(chan struct{}, 1)
-	}
+	t := &crew{n: n, seats: make([]workers.Seat, n)}
 	t.begin()
 	for i := 1; i < n; i++ {
 		go t.help(i)
@@ -67,7 +52,7 @@ func (t *crew) run(work func(part int)) {
 	t.left.Store(int32(t.n))
 	t.ticket.Store((t.ticket.Load()>>maxCrew+1)<<maxCrew | 1<<t.n - 1)
 	for i := range t.seats[1:] {
-		t.seats[1+i].rouse()
+		t.seats[1+i].Rouse()
 	}
 	for t.take(0) {
 	}
@@ -91,7 +76,7 @@ func (t *crew) take(i int) bool {
 		if t.ticket.CompareAndSwap(ticket, ticket&^(1<<part)) {
 			t.work(part)
 			if t.left.Add(-1) == 0 {
-				t.seats[0].rouse()
+				t.seats[0].Rouse()
 			}
 			return true
 		}
@@ -114,39 +99,9 @@ func (t *crew) help(i int) {
 func (t *crew) close() {
 	t.closed.Store(true)
 	for i := range t.seats {
-		t.seats[i].rouse()
+		t.seats[i].Rouse()
 	}
 }
 
 // wait returns when over is true, of which whoever makes it so tells seat i.
-func (t *crew) wait(i int, over func() bool) {
-	if over() || t.spin.Load() && spun(over) {
-		return
-	}
-	for s := &t.seats[i]; !over(); {
-		s.asleep.Store(true)
-		if over() && s.asleep.CompareAndSwap(true, false) {
-			return
-		}
-		<-s.wake
-	}
-}
-
-// spun says whether over became true within a short time.
-func spun(over func() bool) bool {
-	for start := time.Now(); time.Since(start) < spinTime; {
-		for range 50 {
-			if over() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// rouse wakes the seat's goroutine if it sleeps.
-func (s *seat) rouse() {
-	if s.asleep.Load() && s.asleep.CompareAndSwap(true, false) {
-		s.wake <- struct{}{}
-	}
-}
+func (t *crew) wait(i int, over func() bool) { t.seats[i].Wait(over, t.spin.Load()) }

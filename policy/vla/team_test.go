@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"arfm/policy/nn/workers"
 )
 
 // sampled is what Sample makes of b.
@@ -169,7 +171,7 @@ func TestCrew(t *testing.T) {
 			for s := range stages {
 				c.run(func(part int) {
 					if rand.IntN(100) == 0 {
-						time.Sleep(3 * spinTime)
+						time.Sleep(3 * workers.Watch)
 					}
 					done[s][part]++
 				})
@@ -177,7 +179,7 @@ func TestCrew(t *testing.T) {
 					t.Fatalf("stage %d: parts done %v times", s, done[s])
 				}
 				if rand.IntN(50) == 0 {
-					time.Sleep(3 * spinTime)
+					time.Sleep(3 * workers.Watch)
 				}
 			}
 		})

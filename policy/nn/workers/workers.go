@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
-// watch is how long a goroutine without work, or one that waits for others,
-// keeps its processor.
-const watch = 200 * time.Microsecond
+// Watch is how long a goroutine without work, or one that waits for others,
+// keeps its processor: a few times what those can be late by when they have one
+// too. With 30 us some 60 waits of a policy's chunk ended in sleep where the cores
+// share a busy memory, which cost a sixth of its time.
+const Watch = 200 * time.Microsecond
 
 // most is how many goroutines help at a time.
 const most = 64
@@ -23,11 +25,11 @@ type Job struct {
 	parts      int32
 	next, left atomic.Int32 // part to take; helpers that are not done
 	do         func(part int)
-	leader     seat
+	leader     Seat
 }
 
-// seat is where a goroutine sleeps.
-type seat struct {
+// Seat is where one goroutine waits for others. The zero value is ready.
+type Seat struct {
 	asleep atomic.Bool
 	wake   atomic.Pointer[chan struct{}] // room for one: it is filled by whoever clears asleep
 	_      [48]byte
@@ -35,7 +37,7 @@ type seat struct {
 
 // helper is a goroutine that does a work's parts, or waits for one.
 type helper struct {
-	seat seat
+	seat Seat
 	work atomic.Pointer[Job] // given to it; begun; nil: it has none
 }
 
@@ -66,7 +68,7 @@ func (w *Job) Do(n, parts int, do func(part int)) {
 	}
 	w.take()
 	w.withdraw()
-	w.leader.wait(func() bool { return w.left.Load() == 0 })
+	w.leader.Wait(func() bool { return w.left.Load() == 0 }, severalCores())
 	w.do = nil
 }
 
@@ -87,7 +89,7 @@ func (w *Job) recruit() bool {
 		for i := range helpers[:n] {
 			h := &helpers[i]
 			if h.work.Load() == nil && w.give(h) {
-				h.seat.rouse()
+				h.seat.Rouse()
 				return true
 			}
 		}
@@ -122,7 +124,7 @@ func (w *Job) take() {
 
 func (h *helper) loop() {
 	for {
-		h.seat.wait(func() bool { return h.work.Load() != nil })
+		h.seat.Wait(func() bool { return h.work.Load() != nil }, severalCores())
 		w := h.work.Load()
 		if w == nil || !h.work.CompareAndSwap(w, &begun) {
 			continue
@@ -130,14 +132,15 @@ func (h *helper) loop() {
 		w.take()
 		h.work.Store(nil)
 		if w.left.Add(-1) == 0 {
-			w.leader.rouse()
+			w.leader.Rouse()
 		}
 	}
 }
 
-// wait returns when over is true, of which whoever makes it so tells the seat.
-func (s *seat) wait(over func() bool) {
-	if over() || runtime.GOMAXPROCS(0) > 1 && spun(over) {
+// Wait returns when over is true, after which whoever makes it so calls Rouse. With
+// spin it keeps its processor for a moment before it sleeps.
+func (s *Seat) Wait(over func() bool, spin bool) {
+	if over() || spin && spun(over) {
 		return
 	}
 	wake := s.wake.Load()
@@ -155,9 +158,12 @@ func (s *seat) wait(over func() bool) {
 	}
 }
 
+// severalCores says whether it is of use to keep a processor.
+func severalCores() bool { return runtime.GOMAXPROCS(0) > 1 }
+
 // spun says whether over became true within a short time.
 func spun(over func() bool) bool {
-	for start := time.Now(); time.Since(start) < watch; {
+	for start := time.Now(); time.Since(start) < Watch; {
 		for range 50 {
 			if over() {
 				return true
@@ -167,8 +173,8 @@ func spun(over func() bool) bool {
 	return false
 }
 
-// rouse wakes the seat's goroutine if it sleeps.
-func (s *seat) rouse() {
+// Rouse wakes the seat's goroutine if it sleeps.
+func (s *Seat) Rouse() {
 	if s.asleep.Load() && s.asleep.CompareAndSwap(true, false) {
 		*s.wake.Load() <- struct{}{}
 	}

@@ -28,7 +28,7 @@ func TestDo(t *testing.T) {
 					}
 				}
 				if i%40 == 0 {
-					time.Sleep(2 * watch) // the helpers fall asleep
+					time.Sleep(2 * Watch) // the helpers fall asleep
 				}
 			}
 		})
