@@ -28,7 +28,7 @@ func (f *onnxFlags) add(fs *pflag.FlagSet) {
 const randomInputs = `Inputs that are not given as files are random: floats standard normal, integers
 and bools 0 or 1 (numbers of words must not exceed the vocabulary; --range allows
 more), uint8 0 to 255. Floats of a --range lie in [LOW, HIGH), integers in
-[LOW, HIGH].
+[LOW, HIGH]. Strings come from a file.
 `
 
 // read gives the only argument, a model, and what the flags say.
@@ -125,7 +125,7 @@ func onnxRunCommand() *command {
 	fs := newFlags("run")
 	var f onnxFlags
 	f.add(fs)
-	output := fs.StringP("output", "o", "", "folder to write inputs and outputs to, as npy files")
+	output := fs.StringP("output", "o", "", "folder to write inputs and outputs to, as npy files (strings: .pb)")
 	force := fs.Bool("force", false, "replace files that lie in --output")
 	asJSON := fs.Bool("json", false, "print JSON")
 	return &command{
@@ -134,7 +134,7 @@ func onnxRunCommand() *command {
 		detail: randomInputs + `
 --json prints an object:
   path, ms, files, inputs and outputs (name, type, shape, min, max, mean, std of
-  the finite elements, nan, infinite)
+  the finite elements, nan, infinite; of strings the first 100: strings)
 `,
 		example: "arfm onnx run encoder.onnx\narfm onnx run -i input_ids=ids.npy --range attention_mask=1:1 --output out encoder.onnx",
 		run: func(ctx context.Context, std streams, args []string) error {

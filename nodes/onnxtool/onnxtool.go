@@ -129,6 +129,9 @@ func (o *Options) feed(m *onnx.Model) (map[string]*onnx.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
+		if v.Type == onnx.String {
+			return nil, fmt.Errorf("%w: input %s is of strings, which are not made at random; give it as a file (a TensorProto, .pb)", ErrOptions, v)
+		}
 		r, ok := o.Ranges[v.Name]
 		if inputs[v.Name], err = random(v.Type, shape, rand.New(rand.NewPCG(o.Seed, uint64(i))), r, ok); err != nil {
 			return nil, fmt.Errorf("input %s: %w", v, err)

@@ -248,13 +248,13 @@ func TestSum(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, c := range map[string]struct {
 		v    []float64
-		want Sum
+		want Moments
 	}{
-		"numbers":  {[]float64{1, 2, 3, 6}, Sum{Min: 1, Max: 6, Mean: 3, Std: math.Sqrt(3.5)}},
-		"some":     {[]float64{nan, -2, -4, inf}, Sum{Min: -4, Max: -2, Mean: -3, Std: 1, NaN: 1, Infinite: 1}},
-		"none":     {[]float64{nan, nan}, Sum{NaN: 2}},
-		"empty":    {nil, Sum{}},
-		"overflow": {[]float64{math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, Sum{Min: -math.MaxFloat64, Max: math.MaxFloat64}},
+		"numbers":  {[]float64{1, 2, 3, 6}, Moments{Min: 1, Max: 6, Mean: 3, Std: math.Sqrt(3.5)}},
+		"some":     {[]float64{nan, -2, -4, inf}, Moments{Min: -4, Max: -2, Mean: -3, Std: 1, NaN: 1, Infinite: 1}},
+		"none":     {[]float64{nan, nan}, Moments{NaN: 2}},
+		"empty":    {nil, Moments{}},
+		"overflow": {[]float64{math.MaxFloat64, -math.MaxFloat64, math.MaxFloat64}, Moments{Min: -math.MaxFloat64, Max: math.MaxFloat64}},
 	} {
 		x, err := onnx.New(onnx.Float64, c.v, len(c.v))
 		if err != nil {
@@ -399,5 +399,62 @@ func TestHostileNames(t *testing.T) {
 		if strings.Contains(text, "\x1b") || !strings.Contains(text, `"\x1b[2J\nx"`) {
 			t.Errorf("%s: %q", name, text)
 		}
+	}
+}
+
+// TestStrings: strings come from a file, are reported as they are, and what Run
+// writes Compare reads.
+func TestStrings(t *testing.T) {
+	text := onnx.Value{Name: "words", Type: onnx.String, Dims: []onnx.Dim{{Symbol: "n"}}}
+	f := &onnx.File{Opset: 17, Inputs: []onnx.Value{text}, Outputs: []onnx.Value{{Name: "loud", Type: onnx.String, Dims: text.Dims}},
+		Nodes: []onnx.NodeDef{{Op: "StringNormalizer", Inputs: []string{"words"}, Outputs: []string{"loud"}, Attrs: map[string]any{"case_change_action": "UPPER"}}}}
+	b, err := f.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := onnx.NewStrings([]string{"pick", "pläce"}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	model, pb, out := filepath.Join(dir, "model.onnx"), filepath.Join(dir, "words.pb"), filepath.Join(dir, "out")
+	for path, b := range map[string][]byte{model: b, pb: x.AppendProto(nil)} {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := Inspect(ctx, model, Options{}, 0)
+	if err != nil || info.Err() != nil || !strings.Contains(info.String(), "words: string[n]") {
+		t.Errorf("%v, %v\n%v", err, info.Err(), info)
+	}
+	if _, err := Run(ctx, model, Options{}); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "words: string[n]") {
+		t.Errorf("random strings: %v", err)
+	}
+	r, err := Run(ctx, model, Options{Inputs: map[string]string{"words": pb}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loud := r.Outputs[0]; !slices.Equal(loud.Strings, []string{"PICK", "PLÄCE"}) || !strings.Contains(r.String(), `loud: string[2]   ["PICK" "PLÄCE"]`) {
+		t.Errorf("%v", r)
+	}
+	asJSON, err := json.Marshal(r.Outputs[0])
+	if err != nil || string(asJSON) != `{"name":"loud","type":"string","shape":[2],"strings":["PICK","PLÄCE"]}` {
+		t.Errorf("%s, %v", asJSON, err)
+	}
+	if err := r.Write(out, false); err != nil || filepath.Ext(r.Files[1]) != ".pb" {
+		t.Fatal(err, r.Files)
+	}
+	c, err := Compare(ctx, model, []string{out}, Tolerance{}, nil)
+	if err != nil || c.Err() != nil {
+		t.Error(err, c.Err())
+	}
+	if err := os.WriteFile(filepath.Join(out, "loud.pb"), x.AppendProto(nil), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Compare(ctx, model, []string{out}, Tolerance{}, nil); err != nil || c.Err() == nil || !strings.Contains(c.Err().Error(), `element [0] is "PICK", expected "pick"`) {
+		t.Error(err, c.Err())
+	}
+	if c, err = CompareWith(ctx, model, model, Options{Inputs: map[string]string{"words": pb}}, Tolerance{}); err != nil || c.Err() != nil {
+		t.Error(err, c.Err())
 	}
 }

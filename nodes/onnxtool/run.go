@@ -27,20 +27,30 @@ type Result struct {
 	tensors []*onnx.Tensor // inputs, then outputs
 }
 
-// Sum describes a tensor's elements; minimum, maximum, mean and standard
-// deviation are those of the finite ones.
+// Sum describes a tensor's elements: numbers by their moments, strings by the
+// first of them.
 type Sum struct {
-	Name     string  `json:"name"`
-	Type     string  `json:"type"`
-	Shape    []int   `json:"shape"`
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"`
+	*Moments
+	Strings []string `json:"strings,omitempty"`
+	text    string
+}
+
+// Moments describe numbers; minimum, maximum, mean and standard deviation are
+// those of the finite ones.
+type Moments struct {
 	Min      float64 `json:"min"`
 	Max      float64 `json:"max"`
 	Mean     float64 `json:"mean"`
 	Std      float64 `json:"std"`
 	NaN      int     `json:"nan"`
 	Infinite int     `json:"infinite"`
-	text     string
 }
+
+// mostStrings of a tensor are reported.
+const mostStrings = 100
 
 // Run computes the model's outputs once.
 func Run(ctx context.Context, path string, o Options) (*Result, error) {
@@ -79,6 +89,16 @@ func run(m *onnx.Model, o Options) (inputs map[string]*onnx.Tensor, out []*onnx.
 
 func sum(name string, t *onnx.Tensor) Sum {
 	s := Sum{Name: name, Type: t.Type.String(), Shape: listed(t.Shape), text: named(name, t).String()}
+	if t.Type == onnx.String {
+		s.Strings = t.Strings()[:min(t.Len(), mostStrings)]
+	} else {
+		s.Moments = moments(t)
+	}
+	return s
+}
+
+func moments(t *onnx.Tensor) *Moments {
+	s := &Moments{}
 	n, mean, square := 0.0, 0.0, 0.0 // Welford's recurrence
 	for v := range t.Floats() {
 		switch {
@@ -111,22 +131,30 @@ func number(v float64) float64 {
 	return min(max(v, -math.MaxFloat64), math.MaxFloat64)
 }
 
-// Write puts inputs and outputs into a folder as npy files, where Compare finds
-// them. Files that are there are replaced only by force.
+// Write puts inputs and outputs into a folder as npy files, strings as
+// TensorProtos (pb), where Compare finds them. Files that are there are replaced only by force.
 func (r *Result) Write(dir string, force bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	files := r.fileNames()
 	for i, name := range files {
-		files[i] = filepath.Join(dir, name+".npy")
+		ending := ".npy"
+		if r.tensors[i].Type == onnx.String {
+			ending = ".pb"
+		}
+		files[i] = filepath.Join(dir, name+ending)
 		if _, err := os.Lstat(files[i]); err == nil && !force {
 			return fmt.Errorf("%s is there already; name another folder, or say --force to replace it", files[i])
 		}
 	}
 	for i, file := range files {
 		err := userfile.Replace(file, func(w io.Writer) error {
-			_, err := w.Write(r.tensors[i].AppendNPY(nil))
+			encode := r.tensors[i].AppendNPY
+			if r.tensors[i].Type == onnx.String {
+				encode = r.tensors[i].AppendProto
+			}
+			_, err := w.Write(encode(nil))
 			return err
 		})
 		if err != nil {
@@ -169,12 +197,26 @@ func safeNames(names []string) []string {
 	return out
 }
 
+// quoted names the first strings, as much as fits a line.
+func quoted(list []string) string {
+	const most = 60
+	s := fmt.Sprintf("%.*q", most, list)
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "..."
+	}
+	return s
+}
+
 func (r *Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %.2f ms\n", r.Path, r.Ms)
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprint(w, "  \tmin\tmax\tmean\tstd\n")
 	for _, s := range slices.Concat(r.Inputs, r.Outputs) {
+		if s.Moments == nil {
+			fmt.Fprintf(w, "  %s\t%s\n", s.text, quoted(s.Strings))
+			continue
+		}
 		more := ""
 		if s.NaN+s.Infinite > 0 {
 			more = fmt.Sprintf("\t%d NaN, %d infinite", s.NaN, s.Infinite)

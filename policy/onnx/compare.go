@@ -17,12 +17,17 @@ type Difference struct {
 }
 
 // Compare measures got against want, of the same shape, in float64. An element
-// is outside unless |got - want| <= atol + rtol*|want|; NaN equals NaN.
+// is outside unless |got - want| <= atol + rtol*|want|; NaN equals NaN. Strings
+// are outside unless they are the same.
 func Compare(got, want *Tensor, rtol, atol float64) (Difference, error) {
 	if !slices.Equal(got.Shape, want.Shape) {
 		return Difference{}, fmt.Errorf("the shape is %v, expected %v", got.Shape, want.Shape)
 	}
 	d := Difference{Elements: got.Len()}
+	if got.Type == String || want.Type == String {
+		err := d.compareStrings(got, want)
+		return d, err
+	}
 	a, b := toFloat64(got), toFloat64(want)
 	worst, at := 0.0, -1
 	for i := range a {
@@ -50,6 +55,22 @@ func Compare(got, want *Tensor, rtol, atol float64) (Difference, error) {
 		d.Worst = fmt.Sprintf("element %v is %.9g, expected %.9g", position(at, got.Shape), a[at], b[at])
 	}
 	return d, nil
+}
+
+// compareStrings counts the strings that differ.
+func (d *Difference) compareStrings(got, want *Tensor) error {
+	if got.Type != want.Type {
+		return fmt.Errorf("it is of %v, expected %v", got.Type, want.Type)
+	}
+	for i, s := range got.text {
+		if s == want.text[i] {
+			continue
+		}
+		if d.Outside++; d.Outside == 1 {
+			d.Worst = fmt.Sprintf("element %v is %.100q, expected %.100q", position(i, got.Shape), s, want.text[i])
+		}
+	}
+	return nil
 }
 
 // position is the index along each dimension of element i.

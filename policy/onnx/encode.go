@@ -29,7 +29,7 @@ type File struct {
 type NodeDef struct {
 	Name, Op, Domain string
 	Inputs, Outputs  []string
-	Attrs            map[string]any // int, float64, string, []int, []float64 or *Tensor
+	Attrs            map[string]any // int, float64, string, []int, []float64, []string or *Tensor
 }
 
 // NamedTensor is a constant of a graph.
@@ -129,13 +129,21 @@ func attrMessage(name string, v any) []byte {
 		for _, x := range v {
 			b = appendFloat(b, 7, x)
 		}
+	case []string:
+		kind = attrStrings
+		for _, s := range v {
+			b = appendText(b, 9, s)
+		}
 	case *Tensor:
-		kind, b = attrTensor, appendMessage(b, 5, NamedTensor{"", v}.append(nil))
+		kind, b = attrTensor, appendMessage(b, 5, v.AppendProto(nil))
 	default:
 		panic(fmt.Sprintf("onnx: attribute %s of %T", name, v))
 	}
 	return appendInt(b, 20, int64(kind))
 }
+
+// AppendProto writes t as a TensorProto, which OpenTensor reads, behind b.
+func (t *Tensor) AppendProto(b []byte) []byte { return NamedTensor{"", t}.append(b) }
 
 // head encodes a TensorProto without its data.
 func (t NamedTensor) head() []byte {
@@ -148,12 +156,26 @@ func (t NamedTensor) head() []byte {
 
 // size is the length of what append appends.
 func (t NamedTensor) size() int {
+	if t.Type == String {
+		n := len(t.head())
+		for _, s := range t.text {
+			n += protowire.SizeTag(6) + protowire.SizeBytes(len(s))
+		}
+		return n
+	}
 	return len(t.head()) + protowire.SizeTag(9) + protowire.SizeBytes(len(t.data))
 }
 
 // append encodes a TensorProto.
 func (t NamedTensor) append(b []byte) []byte {
-	b = appendMessage(append(b, t.head()...), 9, t.data)
+	b = append(b, t.head()...)
+	if t.Type == String {
+		for _, s := range t.text {
+			b = appendText(b, 6, s)
+		}
+		return b
+	}
+	b = appendMessage(b, 9, t.data)
 	if !littleEndian {
 		swapBytes(b[len(b)-len(t.data):], t.Type.Size())
 	}

@@ -64,8 +64,8 @@ func (m *Model) fold() error {
 	room := foldRoom
 	m.work.left = foldWork
 	for _, t := range m.constants {
-		room += len(t.data)
-		m.work.left += foldPerElement * t.Len()
+		room += t.bytes()
+		m.work.left += foldPerElement * (t.Len() + textBytes(t.text))
 	}
 	p := &pool{limit: room}
 	kept := m.engine.nodes[:0:0]

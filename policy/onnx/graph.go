@@ -25,7 +25,7 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		engine: &engine{}, names: newNames(), constants: map[int]*Tensor{}, label: label}
 	m.engine.run = m.compute
 	m.SetLimit(DefaultLimit)
-	for _, step := range []func(*proto) error{m.checkNames, resolveSequences, m.decode, m.bind} {
+	for _, step := range []func(*proto) error{m.checkNames, resolveSequences, m.decode, m.bind, refuseTexts} {
 		if err := step(p); err != nil {
 			return nil, bad(err)
 		}

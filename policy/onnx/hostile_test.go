@@ -31,7 +31,7 @@ func TestRefused(t *testing.T) {
 	huge := floats([]float32{1}, 1)
 	huge.Shape = []int{1 << 31, 1 << 31, 1 << 31}
 	kind := floats([]float32{1}, 1)
-	kind.Type = 8
+	kind.Type = 14
 	for _, tc := range []struct {
 		name string
 		file []byte
@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 		{"first input left out", with(func(f *file) { f.nodes = []string{"Add _ a -> y"} }), "lacks input 0"},
 		{"wrong size", with(func(f *file) { f.initializers = map[string]*Tensor{"w": wrongSize} }), "3 elements of float32 need 12"},
 		{"huge dimensions", with(func(f *file) { f.initializers = map[string]*Tensor{"w": huge} }), "too large"},
-		{"type", with(func(f *file) { f.initializers = map[string]*Tensor{"w": kind} }), "string, which is not supported"},
+		{"type", with(func(f *file) { f.initializers = map[string]*Tensor{"w": kind} }), "complex64, which is not supported"},
 	} {
 		t.Run(strings.ReplaceAll(tc.name, " ", "_"), func(t *testing.T) {
 			_, err := Decode(tc.file)

@@ -85,6 +85,9 @@ func Inspect(path string) (*Info, error) {
 // operators counts the nodes by operator and says which cannot be computed.
 func (p *proto) operators() (list []OperatorCount, unsupported []string) {
 	count, refused := map[string]*OperatorCount{}, map[int]error{}
+	for _, r := range p.refusedTexts() {
+		refused[r.node] = r.err
+	}
 	rest := *p // keeps its sequences
 	for _, r := range rest.resolve() {
 		if r.node < 0 {
@@ -156,6 +159,9 @@ func (p *proto) parameters() ([]ParameterCount, []string, error) {
 		c.Tensors++
 		c.Elements += size
 		c.Bytes += size * int64(t.kind.Size())
+		for _, s := range t.text {
+			c.Bytes += int64(len(s))
+		}
 		if t.outside {
 			files[Plain(t.external["location"])] = true
 		}

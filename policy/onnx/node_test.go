@@ -233,7 +233,7 @@ func verdict(err error, model []byte) string {
 		if m[2] != "ai.onnx" {
 			why += " of domain " + m[2]
 		}
-		if p, err := readProto(model); err == nil && slices.ContainsFunc(p.inputs, func(v Value) bool { return v.Type == 8 }) {
+		if p, err := readProto(model); err == nil && slices.ContainsFunc(p.inputs, func(v Value) bool { return v.Type == String }) {
 			why += ", on strings"
 		}
 		return why + m[3]

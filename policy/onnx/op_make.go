@@ -33,12 +33,19 @@ func prepareConstant(c *call) (func() error, error) {
 			t, err = New(Float32, v, len(v))
 		case []int64:
 			t, err = New(Int64, v, len(v))
+		case string:
+			t, err = NewStrings([]string{v})
+		case []string:
+			t, err = NewStrings(v, len(v))
 		default:
 			return nil, fmt.Errorf("the attribute %q is not supported", name)
 		}
 	}
 	if t == nil || err != nil {
 		return nil, fmt.Errorf("it has no value")
+	}
+	if t.Type == String {
+		return func() error { return c.gives(c.result[0], t.text) }, c.outStrings(0, t.Shape...)
 	}
 	return func() error { copy(c.result[0].data, t.data); return nil }, c.out(0, t.Type, t.Shape...)
 }

@@ -60,7 +60,7 @@ func (m *Model) FixShapes(shapes map[string][]int) error {
 
 func (m *Model) fix(inputs []Value) error {
 	for _, v := range inputs {
-		if v.Dims == nil || v.Type.Size() == 0 {
+		if v.Dims == nil || v.Type.Size() == 0 && v.Type != String {
 			return fmt.Errorf("%s: %w: the file gives no shape of input %s", m.label, ErrInput, v)
 		}
 	}
@@ -164,11 +164,11 @@ func (m *Model) inferShapes(n *node) ([]*Tensor, error) {
 	narrow := Type(0)
 	for i, id := range n.inputs {
 		t := m.value(id)
-		if t != nil && n.operator.wide.widens(t.Type) {
+		if t != nil && n.widens(t.Type) {
 			if narrow == 0 {
 				narrow = t.Type
 			}
-			t = &Tensor{Type: Float32, Shape: t.Shape}
+			t = &Tensor{Type: t.Type.standIn(), Shape: t.Shape}
 		}
 		c.in[i] = t
 	}
@@ -176,7 +176,7 @@ func (m *Model) inferShapes(n *node) ([]*Tensor, error) {
 		return nil, err
 	}
 	for _, t := range c.result {
-		if narrow != 0 && t.Type == Float32 {
+		if narrow != 0 && t.Type == narrow.standIn() {
 			t.Type = narrow
 		}
 	}

@@ -35,12 +35,13 @@ type prepare func(c *call) (compute func() error, err error)
 // call is one application of an operator.
 type call struct {
 	*node
-	in     []*Tensor // nil where left out
-	result []*Tensor // one per output of the node
-	limit  int
-	pool   *pool   // for what a kernel needs while it computes
-	work   *budget // of folding, nil for none
-	fixed  []bool  // inputs that are the same in every run
+	in      []*Tensor // nil where left out
+	result  []*Tensor // one per output of the node
+	limit   int
+	pool    *pool     // for what a kernel needs while it computes
+	work    *budget   // of folding, nil for none
+	fixed   []bool    // inputs that are the same in every run
+	numbers numbering // that stand for strings
 }
 
 // newestOpset is the newest version of the default domain that the node tests

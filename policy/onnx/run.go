@@ -23,10 +23,9 @@ func (p *pool) get(n int) ([]byte, error) {
 	if n == 0 {
 		return []byte{}, nil
 	}
-	if n > p.limit-p.used {
-		return nil, fmt.Errorf("the results need more than the limit of %d bytes: %w", p.limit, ErrTooLarge)
+	if err := p.take(n); err != nil {
+		return nil, err
 	}
-	p.used += n
 	class := bits.Len(uint(n - 1))
 	if list := p.free[class]; len(list) > 0 {
 		b := list[len(list)-1]
@@ -34,6 +33,15 @@ func (p *pool) get(n int) ([]byte, error) {
 		return b[:n], nil
 	}
 	return alignedBytes(1 << class)[:n], nil
+}
+
+// take counts bytes as in use.
+func (p *pool) take(n int) error {
+	if n > p.limit-p.used {
+		return fmt.Errorf("the results need more than the limit of %d bytes: %w", p.limit, ErrTooLarge)
+	}
+	p.used += n
+	return nil
 }
 
 func (p *pool) put(b []byte) {
@@ -46,18 +54,21 @@ func (p *pool) put(b []byte) {
 }
 
 // memory is a piece of the pool that one or more tensors share.
-type memory struct{ tensors int }
+type memory struct {
+	tensors int
+	text    int // bytes of strings that lie elsewhere
+}
 
 // fill gives t memory, whose bytes may be anything.
 func (p *pool) fill(t *Tensor) (err error) {
 	t.data, err = p.get(t.Len() * t.Type.Size())
-	t.memory = &memory{1}
+	t.memory = &memory{tensors: 1}
 	return err
 }
 
 // share lets t read what from holds.
 func (t *Tensor) share(from *Tensor) {
-	t.data, t.memory = from.data, from.memory
+	t.data, t.text, t.memory = from.data, from.text, from.memory
 	if t.memory != nil {
 		t.memory.tensors++
 	}
@@ -70,15 +81,16 @@ func (p *pool) drop(t *Tensor) {
 	}
 	if t.memory.tensors--; t.memory.tensors == 0 {
 		p.put(t.data)
+		p.used -= t.memory.text
 	}
-	t.data, t.memory = nil, nil
+	t.data, t.text, t.memory = nil, nil, nil
 }
 
-// take gives a copy of t that owns its memory: t's own where no other shares it.
-func (p *pool) take(t *Tensor) *Tensor {
-	own := &Tensor{Type: t.Type, Shape: t.Shape}
+// give gives a copy of t that owns its memory: t's own where no other shares it.
+func (p *pool) give(t *Tensor) *Tensor {
+	own := &Tensor{Type: t.Type, Shape: t.Shape, text: slices.Clone(t.text)}
 	if t.memory != nil && t.memory.tensors == 1 {
-		p.used -= len(t.data)
+		p.used -= len(t.data) + t.memory.text
 		own.data, t.memory = t.data, nil
 		return own
 	}
@@ -111,7 +123,7 @@ func (m *Model) Run(inputs map[string]*Tensor) ([]*Tensor, error) {
 	}
 	var out []*Tensor
 	for _, id := range m.outputIDs {
-		out = append(out, m.pool.take(m.value(id)))
+		out = append(out, m.pool.give(m.value(id)))
 	}
 	return out, nil
 }
@@ -219,7 +231,7 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 		return nil, m.failed(n, err)
 	}
 	fill := func(i int, t *Tensor) error {
-		if narrow != 0 && t.Type == Float32 {
+		if narrow != 0 && t.Type == narrow.standIn() {
 			return p.fill(t) // for as long as it takes to narrow it
 		}
 		return m.place(p, n.outputs[i], t)
@@ -227,6 +239,9 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 	if err := c.run(fill); err != nil {
 		for _, t := range c.result {
 			p.drop(t)
+		}
+		if narrow == String {
+			err = fmt.Errorf("%w (with numbers, of %v, in the place of strings)", err, numberType)
 		}
 		return nil, m.failed(n, err)
 	}
@@ -242,10 +257,11 @@ func (m *Model) apply(n *node, p *pool, limit int) ([]*Tensor, error) {
 }
 
 // widen puts float32 in the place of inputs whose type the operator does not
-// take. It gives the first such type, and what it made.
+// take, and numbers in that of strings. It gives the first such type, and what
+// it made.
 func (m *Model) widen(c *call) (narrow Type, made []*Tensor, err error) {
 	for i, t := range c.in {
-		if t == nil || !c.operator.wide.widens(t.Type) {
+		if t == nil || !c.widens(t.Type) {
 			if c.fixed != nil {
 				c.fixed[i] = m.constants[c.inputs[i]] != nil
 			}
@@ -254,12 +270,12 @@ func (m *Model) widen(c *call) (narrow Type, made []*Tensor, err error) {
 		if narrow == 0 {
 			narrow = t.Type
 		}
-		w := &Tensor{Type: Float32, Shape: t.Shape}
+		w := &Tensor{Type: t.Type.standIn(), Shape: t.Shape}
 		if err := c.pool.fill(w); err != nil {
 			return narrow, made, err
 		}
 		made = append(made, w)
-		if err := castInto(w, t); err != nil {
+		if err := c.castIn(w, t); err != nil {
 			return narrow, made, err
 		}
 		c.in[i] = w
@@ -267,18 +283,41 @@ func (m *Model) widen(c *call) (narrow Type, made []*Tensor, err error) {
 	return narrow, made, nil
 }
 
-// narrow puts the inputs' own type in the place of float32 results. It gives
-// those, which are no longer needed.
+// castIn writes an input in the type that stands for its own.
+func (c *call) castIn(to, t *Tensor) error {
+	if t.Type != String {
+		return castInto(to, t)
+	}
+	if err := c.work.take(textBytes(t.text)); err != nil {
+		return err
+	}
+	c.numbers.number(Data[uint32](to), t)
+	return nil
+}
+
+// castOut writes a result in the inputs' own type.
+func (c *call) castOut(to, t *Tensor) error {
+	if to.Type != String {
+		return castInto(to, t)
+	}
+	if n := t.Len(); n > maxStrings {
+		return fmt.Errorf("a result of %d strings is more than %d: %w", n, maxStrings, ErrTooLarge)
+	}
+	return c.gives(to, c.numbers.strings(Data[uint32](t)))
+}
+
+// narrow puts the inputs' own type in the place of results of the type that
+// stood for it. It gives those, which are no longer needed.
 func (m *Model) narrow(c *call, to Type) (wide []*Tensor, err error) {
 	for i, t := range c.result {
-		if t.Type != Float32 {
+		if t.Type != to.standIn() {
 			continue
 		}
 		s := &Tensor{Type: to, Shape: t.Shape}
 		if err := m.place(c.pool, c.outputs[i], s); err != nil {
 			return wide, err
 		}
-		if err := castInto(s, t); err != nil {
+		if err := c.castOut(s, t); err != nil {
 			return wide, err
 		}
 		wide = append(wide, t)
@@ -331,8 +370,22 @@ func (c *call) ready() (compute func() error, err error) {
 
 func (m *Model) failed(n *node, err error) error { return fmt.Errorf("%s: %w", m.describe(n), err) }
 
-func (w wide) widens(t Type) bool {
+// widens says that the operator does not see elements of type t themselves.
+func (n *node) widens(t Type) bool {
+	if t == String {
+		_, ok := numbered[n.op]
+		return ok
+	}
+	w := n.operator.wide
 	return w != asIs && t.isHalf() || w == only32 && t == Float64
+}
+
+// standIn is the type that stands for t where an operator does not see t.
+func (t Type) standIn() Type {
+	if t == String {
+		return numberType
+	}
+	return Float32
 }
 
 // parallel calls f for parts of 0..n that together cover it, on all cores when

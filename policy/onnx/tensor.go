@@ -21,6 +21,7 @@ const (
 	Int16    Type = 5
 	Int32    Type = 6
 	Int64    Type = 7
+	String   Type = 8
 	Bool     Type = 9
 	Float16  Type = 10
 	Float64  Type = 11
@@ -40,8 +41,8 @@ func (t Type) String() string {
 	return fmt.Sprintf("type %d", int32(t))
 }
 
-// Size is the length of an element in bytes, 0 for a type that is not
-// supported.
+// Size is the length of an element in bytes, 0 for strings, which differ in
+// length, and for a type that is not supported.
 func (t Type) Size() int {
 	switch t {
 	case Uint8, Int8, Bool:
@@ -68,8 +69,9 @@ type Tensor struct {
 	Type  Type
 	Shape []int
 
-	data   []byte  // aligned to its elements, or nil
-	memory *memory // that data lies in, nil for constants and callers' tensors
+	data   []byte   // aligned to its elements, or nil
+	text   []string // of String, whose data is empty
+	memory *memory  // that data lies in, nil for constants and callers' tensors
 }
 
 // number lists the Go types that hold elements. A bool is a byte, 0 or 1, and a
@@ -231,6 +233,9 @@ func convert[D, S number](src []S) []D {
 
 // Cast converts the elements to another type, as the operator Cast does.
 func (t *Tensor) Cast(to Type) (*Tensor, error) {
+	if to == String && t.Type == String {
+		return NewStrings(slices.Clone(t.text), t.Shape...)
+	}
 	if to.Size() == 0 {
 		return nil, fmt.Errorf("a cast to %v is not supported", to)
 	}
@@ -238,9 +243,12 @@ func (t *Tensor) Cast(to Type) (*Tensor, error) {
 	return out, castInto(out, t)
 }
 
-// Floats gives the elements of any type as float64, in their order.
+// Floats gives the elements of any type but String as float64, in their order.
 func (t *Tensor) Floats() iter.Seq[float64] {
 	return func(yield func(float64) bool) {
+		if t.Type == String {
+			return
+		}
 		const most = 1 << 12 // converted at a time
 		size, n := t.Type.Size(), t.Len()
 		wide := make([]float64, min(n, most))

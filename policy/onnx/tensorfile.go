@@ -118,8 +118,8 @@ func decodeNPY(data []byte) (*Tensor, error) {
 	return t, nil
 }
 
-// AppendNPY writes t as an npy file behind b; bfloat16, which NumPy lacks,
-// becomes float32.
+// AppendNPY writes t, of numbers, as an npy file behind b; bfloat16, which NumPy
+// lacks, becomes float32. Strings are what AppendProto is for.
 func (t *Tensor) AppendNPY(b []byte) []byte {
 	if t.Type == BFloat16 {
 		t, _ = t.Cast(Float32) // always known

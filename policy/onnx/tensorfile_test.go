@@ -107,7 +107,7 @@ func TestHostileTensorFiles(t *testing.T) {
 		"beyond an int":    {strings.Replace(good, "(2, 2,), }                  ", "(2, 99999999999999999999),} ", 1), "shape"},
 		"big endian, odd":  {strings.Replace(good, "<f4", ">f4", 1) + "x", "cut off"},
 		"a struct of it":   {change("'<f4'", "[('a')"), "not numbers"},
-		"proto of strings": {"\x10\x08", "string"},
+		"proto of complex": {"\x10\x0e", "complex64"},
 	} {
 		_, err := DecodeTensor([]byte(c.data))
 		if c.want == "no element" { // an empty message is a tensor of no type

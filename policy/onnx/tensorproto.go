@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // tensorProto is a TensorProto: views of the file, not yet checked against its
@@ -18,6 +20,7 @@ type tensorProto struct {
 	floats   []field // typed data, as the fields that hold it
 	ints     []field
 	doubles  []field
+	text     [][]byte // strings
 	external map[string]string
 	outside  bool // the data lies in another file
 	segment  bool
@@ -37,6 +40,10 @@ func readTensorProto(b []byte) (tensorProto, error) {
 			t.floats = append(t.floats, f)
 		case 5, 7, 11:
 			t.ints = append(t.ints, f)
+		case 6:
+			if t.text = append(t.text, f.bytes); len(t.text) > maxStrings || f.kind != protowire.BytesType {
+				err = fmt.Errorf("a tensor has more than %d strings, or what is none", maxStrings)
+			}
 		case 8:
 			t.name, err = f.text()
 		case 9:
@@ -87,11 +94,18 @@ func (t *tensorProto) tensor(files outer) (*Tensor, error) {
 		return nil, err
 	}
 	n := product(shape)
-	if t.kind.Size() == 0 {
+	if t.kind.Size() == 0 && t.kind != String {
 		return nil, fmt.Errorf("tensor %q is of %v, which is not supported", t.name, t.kind)
 	}
 	if t.segment {
 		return nil, fmt.Errorf("tensor %q is cut into segments, which is not supported", t.name)
+	}
+	if t.kind == String {
+		text, err := t.strings(n)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.name, err)
+		}
+		return NewStrings(text, shape...)
 	}
 	raw := t.raw
 	if t.outside {
