@@ -84,7 +84,7 @@ func (c Config) uses(e Encoders) error {
 // at on and adds vectors (D) to each; tokens (n k, D) is scratch.
 func (w *worker) project(c *Config, p *linear, tokens, x []float32, at, k int, add ...[]float32) {
 	w.hand.linear, w.hand.tokens, w.hand.x, w.hand.rows = p, tokens, x, w.n*k
-	w.each(stageProject)
+	w.each(stageProject, 1)
 	d, t := c.D, c.ContextTokens()
 	for i := range w.n * k {
 		row := w.ctx[(i/k*t+at+i%k)*d:][:d]

@@ -13,17 +13,21 @@ const maxCrew = 32
 
 // crew does work that comes in stages of a few dozen microseconds, each in a
 // fixed number of parts. Who is free takes the next part, so one that has no
-// processor just now holds up the others by no more than the part in its hands.
+// processor just now holds up the others by no more than the part in its hands;
+// who ends a stage's last part begins the next stage.
 type crew struct {
-	ticket atomic.Uint64 // count of stages<<maxCrew | parts that nobody has taken
-	_      [56]byte      // those who spin read the ticket, not what changes beside it
-	left   atomic.Int32  // parts that are not done
-	closed atomic.Bool
-	n      int
-	work   func(part int) // of the stage in hand
-	seats  []workers.Seat // the leader's is the first
-	spin   atomic.Bool    // no use where there is one processor
-	yield  atomic.Bool    // lets other goroutines in, where the crew takes all processors
+	ticket  atomic.Uint64 // count of stages<<maxCrew | parts that nobody has taken
+	running atomic.Bool
+	_       [48]byte     // those who spin read the ticket, not what changes beside it
+	left    atomic.Int32 // parts that are not done
+	closed  atomic.Bool
+	n       int
+	stage   int // in hand, of so many:
+	stages  int
+	work    func(stage, part int)
+	seats   []workers.Seat // the leader's is the first
+	spin    atomic.Bool    // no use where there is one processor
+	yield   atomic.Bool    // lets other goroutines in, where the crew takes all processors
 }
 
 // newCrew starts n-1 goroutines that help with stages of n parts until close.
@@ -43,21 +47,31 @@ func (t *crew) begin() {
 	t.yield.Store(procs <= t.n)
 }
 
-// run does all parts of a stage; one goroutine at a time calls it.
-func (t *crew) run(work func(part int)) {
-	if t.yield.Load() {
-		runtime.Gosched() // a control loop's timer may be due, and nothing else would look
+// run does all parts of so many stages, one stage after another; one goroutine at
+// a time calls it.
+func (t *crew) run(stages int, work func(stage, part int)) {
+	if stages == 0 {
+		return
 	}
-	t.work = work
+	t.stages, t.work = stages, work
+	t.running.Store(true)
+	t.post(0)
+	for t.running.Load() {
+		if !t.take(0) {
+			t.wait(0, func() bool { return uint32(t.ticket.Load()) != 0 || !t.running.Load() })
+		}
+	}
+	t.work = nil
+}
+
+// post lets all parts of a stage be taken.
+func (t *crew) post(stage int) {
+	t.stage = stage
 	t.left.Store(int32(t.n))
 	t.ticket.Store((t.ticket.Load()>>maxCrew+1)<<maxCrew | 1<<t.n - 1)
-	for i := range t.seats[1:] {
-		t.seats[1+i].Rouse()
+	for i := range t.seats {
+		t.seats[i].Rouse()
 	}
-	for t.take(0) {
-	}
-	t.wait(0, func() bool { return t.left.Load() == 0 })
-	t.work = nil
 }
 
 // take does one part, the goroutine's own if it can be had: its weights may
@@ -74,24 +88,35 @@ func (t *crew) take(i int) bool {
 			part = bits.TrailingZeros32(free)
 		}
 		if t.ticket.CompareAndSwap(ticket, ticket&^(1<<part)) {
-			t.work(part)
-			if t.left.Add(-1) == 0 {
-				t.seats[0].Rouse()
-			}
+			t.do(part)
 			return true
 		}
 	}
 }
 
+// do does a part of the stage in hand, and what follows from it.
+func (t *crew) do(part int) {
+	if t.stage%t.n == part && t.yield.Load() {
+		// A control loop's timer may be due, and nothing else would look. One at a
+		// time: two would change processors, away from their caches.
+		runtime.Gosched()
+	}
+	t.work(t.stage, part)
+	switch next := t.stage + 1; {
+	case t.left.Add(-1) > 0:
+	case next < t.stages:
+		t.post(next)
+	default:
+		t.running.Store(false)
+		t.seats[0].Rouse()
+	}
+}
+
 func (t *crew) help(i int) {
 	for !t.closed.Load() {
-		if t.take(i) {
-			if t.yield.Load() {
-				runtime.Gosched()
-			}
-			continue
+		if !t.take(i) {
+			t.wait(i, func() bool { return uint32(t.ticket.Load()) != 0 || t.closed.Load() })
 		}
-		t.wait(i, func() bool { return uint32(t.ticket.Load()) != 0 || t.closed.Load() })
 	}
 }
 

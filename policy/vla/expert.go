@@ -36,12 +36,11 @@ func (w *worker) velocityForward(c *Config, p *weights, b *Batch, out []float32)
 	t.forward(p, b.Tau[w.lo:w.lo+n], n, d)
 	w.embed(c, p, b.Noisy[w.lo*rows:(w.lo+n)*rows])
 	w.heed(c, w.condition.y)
-	w.keys()
+	w.each(stageKeys, 1)
 	for l := range p.blocks {
-		a := w.layers[l]
-		p.blocks[l].ada.forward(a.mod, t.se, n)
-		w.block(c, l, a.mod, 9*d)
+		p.blocks[l].ada.forward(w.layers[l].mod, t.se, n)
 	}
+	w.blocks(c)
 	p.ada.forward(t.mod, t.se, n)
 	w.head(c, p, t.mod, 2*d, out[w.lo*rows:(w.lo+n)*rows])
 }
@@ -54,19 +53,21 @@ func (w *worker) embed(c *Config, p *weights, noisy []float32) {
 	}
 }
 
-// keys computes the context's keys and values for all blocks.
-func (w *worker) keys() {
-	for l := range w.layers {
-		w.hand.l = l
-		w.each(stageKeys)
+// modulation returns that of block l, which is found every stride elements
+// (0: one for all items).
+func (w *worker) modulation(l int) (mod []float32, stride int) {
+	if m := w.hand.mods; m != nil {
+		size := branches * 3 * w.hand.c.D
+		return m.layers[l][w.hand.step*size:][:size], 0
 	}
+	return w.layers[l].mod, branches * 3 * w.hand.c.D
 }
 
 // modulated normalises x and applies shift k and scale k+1 of each item's
-// modulation, found every stride elements (0: one for all).
-func (w *worker) modulated(c *Config, a *normActs, mod []float32, stride, k int) {
+// modulation.
+func (w *worker) modulated(c *Config, a *normActs, x, mod []float32, stride, k int) {
 	d, h := c.D, c.Horizon
-	nn.LayerNorm(a.xhat, a.rstd, w.x, w.n*h, d)
+	nn.LayerNorm(a.xhat, a.rstd, x, w.n*h, d)
 	for i := range w.n {
 		m, lo, hi := mod[i*stride:], i*h*d, (i+1)*h*d
 		nn.Modulate(a.y[lo:hi], a.xhat[lo:hi], m[k*d:(k+1)*d], m[(k+1)*d:(k+2)*d], h)
@@ -75,31 +76,28 @@ func (w *worker) modulated(c *Config, a *normActs, mod []float32, stride, k int)
 
 // gated adds branch k of block l, the sum of all mates' terms, to x times its
 // gate.
-func (w *worker) gated(c *Config, l, k int, mod []float32, stride int) {
-	d, h, g := c.D, c.Horizon, (3*k+2)*c.D
+func (w *worker) gated(x []float32, l, k int) {
+	d, h := w.hand.c.D, w.hand.c.Horizon
+	mod, stride := w.modulation(l)
 	for _, mate := range w.part.mates {
 		s := mate.layers[l].s[k]
 		for i := range w.n {
-			lo, hi := i*h*d, (i+1)*h*d
-			nn.Gate(w.x[lo:hi], s[lo:hi], mod[i*stride+g:i*stride+g+d], h)
+			lo, hi, g := i*h*d, (i+1)*h*d, i*stride+(3*k+2)*d
+			nn.Gate(x[lo:hi], s[lo:hi], mod[g:g+d], h)
 		}
 	}
 }
 
-// block runs block l on x, with the keys and values already there.
-func (w *worker) block(c *Config, l int, mod []float32, stride int) {
-	w.hand.l = l
-	for k, s := range [...]stage{stageSelf, stageCross, stageMLP} {
-		w.modulated(c, &w.layers[l].norm[k], mod, stride, 3*k)
-		w.each(s)
-		w.gated(c, l, k, mod, stride)
-	}
+// blocks runs all blocks on x, with the keys and values already there.
+func (w *worker) blocks(c *Config) {
+	w.each(stageBranch, branches*c.Layers)
+	w.gated(w.x, c.Layers-1, branches-1)
 }
 
 // head applies the final modulation (shift, scale) and the output layer.
 func (w *worker) head(c *Config, p *weights, mod []float32, stride int, out []float32) {
 	f := normActs{w.xhat, w.rstd, w.y}
-	w.modulated(c, &f, mod, stride, 0)
+	w.modulated(c, &f, w.x, mod, stride, 0)
 	p.out.forward(out, w.y, w.n*c.Horizon)
 }
 

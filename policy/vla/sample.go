@@ -90,7 +90,6 @@ type hand struct {
 	step  int // of the integration
 	guide float32
 	stage stage
-	l     int // block
 
 	b      *Batch
 	camera int
@@ -108,7 +107,7 @@ func (w *worker) sample(c *Config, p *weights, b *Batch, mods *modulations) {
 		w.untell(c, p)
 	}
 	w.tell(c, p, b, nil)
-	w.keys()
+	w.each(stageKeys, 1)
 	flow.Euler(w.field, b.Noisy[w.lo*rows:(w.lo+n)*rows], w.velocity[:n*rows], mods.steps)
 }
 
@@ -142,8 +141,6 @@ func (w *worker) velocityAt(v, x, condition []float32) {
 	c, p, s, d := w.hand.c, w.hand.p, w.hand.step, w.hand.c.D
 	w.embed(c, p, x)
 	w.heed(c, condition)
-	for l := range p.blocks {
-		w.block(c, l, w.hand.mods.layers[l][s*9*d:(s+1)*9*d], 0)
-	}
+	w.blocks(c)
 	w.head(c, p, w.hand.mods.final[s*2*d:(s+1)*2*d], 0, v)
 }

@@ -13,9 +13,10 @@ import (
 // heads with their columns of the queries, keys and values, and some of the
 // MLPs' width; of the layer that leads back to the residual stream it has the
 // matching columns of the weight, so that its product is one term of a sum
-// (Shoeybi et al., arXiv 1909.08053). The first worker leads: it has the
-// residual stream, to which it adds the terms in the workers' order, and what
-// is small it computes alone.
+// (Shoeybi et al., arXiv 1909.08053). Each has a residual stream of its own, to
+// which it adds the terms of all in the workers' order, and normalises it for
+// itself: that is done sooner than one could hand the others a result. The first
+// worker leads: what is small it computes alone.
 type part struct {
 	i     int
 	mates []*worker // in order, the worker itself among them
@@ -44,89 +45,120 @@ type stage int
 
 const (
 	stageKeys stage = iota
-	stageSelf
-	stageCross
-	stageMLP
+	stageBranch
 	stagePatches
-	stageVisionSelf
-	stageVisionMLP
+	stageVisionBranch
 	stageProject
 )
 
-// each lets w and its mates compute their parts of a stage.
-func (w *worker) each(s stage) {
+// each lets w and its mates compute their parts of a stage, so many times.
+func (w *worker) each(s stage, times int) {
 	w.hand.stage = s
-	if w.part.crew == nil {
-		w.compute(0)
+	if w.part.crew != nil {
+		w.part.crew.run(times, w.work)
 		return
 	}
-	w.part.crew.run(w.work)
+	for k := range times {
+		w.compute(k, 0)
+	}
 }
 
-// compute is mate i's part of the stage in hand: of the leader's activations it
-// reads those that all need and writes its own terms.
-func (w *worker) compute(i int) {
+// compute is mate i's part of the stage in hand, the k'th time: of the others'
+// activations it reads those that all need and writes its own.
+func (w *worker) compute(k, i int) {
 	m, p := w.part.mates[i], w.hand.p
 	if w.part.crew != nil {
 		p = m.sampled
 	}
-	c, l := w.hand.c, w.hand.l
 	switch w.hand.stage {
 	case stageKeys:
-		a := m.layers[l]
+		w.contextKeys(m, p)
+	case stageBranch:
+		w.branch(m, p, k)
+	case stagePatches:
+		w.embedPatches(m, p)
+	case stageVisionBranch:
+		w.visionBranch(m, p, k)
+	case stageProject:
+		lo, hi := m.part.of(w.hand.rows)
+		w.hand.linear.forward(w.hand.tokens[lo*w.hand.c.D:], w.hand.x[lo*w.hand.linear.in:], hi-lo)
+	}
+}
+
+// contextKeys are mate m's keys and values of the context, for all blocks.
+func (w *worker) contextKeys(m *worker, p *weights) {
+	c := w.hand.c
+	for l, a := range m.layers {
 		p.blocks[l].kv.forward(a.kv, w.ctx, w.n*c.ContextTokens())
 		if h := m.part.crossHeads(c, w.n); a.keys != nil && h.N > 0 {
 			h.PackKeys(a.keys, a.kv)
 		}
-	case stageSelf:
-		w.attendSelf(m, &p.blocks[l])
-	case stageCross:
-		w.attendContext(m, &p.blocks[l])
-	case stageMLP:
-		a, b, rows := m.layers[l], &p.blocks[l], w.n*c.Horizon
-		mlp(a.s[2], a.f, a.g, w.layers[l].norm[2].y, &b.f1, &b.f2, rows)
-	case stagePatches:
-		w.embedPatches(m, p)
-	case stageVisionSelf:
-		w.attendPatches(m, &p.vision[l])
-	case stageVisionMLP:
-		i := w.hand.camera
-		a, b, rows := m.vision[i].layers[l], &p.vision[l], w.n*c.cameraTokens(c.Cameras[i])
-		mlp(a.s, a.f, a.g, w.vision[i].layers[l].norm[1].y, &b.f1, &b.f2, rows)
-	case stageProject:
-		lo, hi := m.part.of(w.hand.rows)
-		w.hand.linear.forward(w.hand.tokens[lo*c.D:], w.hand.x[lo*w.hand.linear.in:], hi-lo)
 	}
 }
 
-// attendSelf is mate m's term of the branch of self-attention.
-func (w *worker) attendSelf(m *worker, p *block) {
-	c, l := w.hand.c, w.hand.l
-	a, h, rows := m.layers[l], m.part.selfHeads(c, w.n), w.n*c.Horizon
-	p.qkv.forward(a.qkv, w.layers[l].norm[0].y, rows)
-	h.Attention(a.a1, a.p1, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
-	p.o1.forward(a.s[0], a.a1, rows)
+// branches of a block: self-attention, cross-attention, MLP.
+const branches = 3
+
+// branch is mate m's term of branch k, counted through all blocks.
+func (w *worker) branch(m *worker, p *weights, k int) {
+	c, l, k := w.hand.c, k/branches, k%branches
+	switch {
+	case k > 0:
+		w.gated(m.x, l, k-1)
+	case l > 0:
+		w.gated(m.x, l-1, branches-1)
+	case m != w:
+		copy(m.x, w.x[:w.n*c.Horizon*c.D])
+	}
+	a, b, rows := m.layers[l], &p.blocks[l], w.n*c.Horizon
+	mod, stride := w.modulation(l)
+	w.modulated(c, &a.norm[k], m.x, mod, stride, 3*k)
+	switch y := a.norm[k].y; k {
+	case 0:
+		h := m.part.selfHeads(c, w.n)
+		b.qkv.forward(a.qkv, y, rows)
+		h.Attention(a.a1, a.p1, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
+		b.o1.forward(a.s[0], a.a1, rows)
+	case 1:
+		h := m.part.crossHeads(c, w.n)
+		h.Keys = a.keys
+		b.q.forward(a.q, y, rows)
+		h.Attention(a.a2, a.p2, a.q, a.kv, a.kv[h.D:])
+		b.o2.forward(a.s[1], a.a2, rows)
+	case 2:
+		mlp(a.s[2], a.f, a.g, y, &b.f1, &b.f2, rows)
+	}
 }
 
-// attendContext is mate m's term of the branch of cross-attention.
-func (w *worker) attendContext(m *worker, p *block) {
-	c, l := w.hand.c, w.hand.l
-	a, h, rows := m.layers[l], m.part.crossHeads(c, w.n), w.n*c.Horizon
-	h.Keys = a.keys
-	p.q.forward(a.q, w.layers[l].norm[1].y, rows)
-	h.Attention(a.a2, a.p2, a.q, a.kv, a.kv[h.D:])
-	p.o2.forward(a.s[1], a.a2, rows)
-}
+// visionBranches of a block of the ViT: attention, MLP.
+const visionBranches = 2
 
-// attendPatches is mate m's term of the branch of attention in a block of the
-// ViT.
-func (w *worker) attendPatches(m *worker, p *visionBlock) {
-	c, i, l := w.hand.c, w.hand.camera, w.hand.l
+// visionBranch is mate m's term of branch k of the ViT, counted through all
+// blocks.
+func (w *worker) visionBranch(m *worker, p *weights, k int) {
+	c, i, l, k := w.hand.c, w.hand.camera, k/visionBranches, k%visionBranches
 	np := c.cameraTokens(c.Cameras[i])
-	a, h, rows := m.vision[i].layers[l], m.part.visionHeads(c, w.n, np), w.n*np
-	p.qkv.forward(a.qkv, w.vision[i].layers[l].norm[0].y, rows)
-	h.Attention(a.a, a.p, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
-	p.o.forward(a.s, a.a, rows)
+	v, rows := m.vision[i], w.n*np
+	switch {
+	case k > 0:
+		w.added(v.x, i, l, k-1)
+	case l > 0:
+		w.added(v.x, i, l-1, visionBranches-1)
+	case m != w:
+		copy(v.x, w.vision[i].x[:rows*c.VisionD])
+	}
+	a, b := v.layers[l], &p.vision[l]
+	y := a.norm[k].y
+	normed(&a.norm[k], [...]*affine{&b.n1, &b.n2}[k], v.x, rows)
+	switch k {
+	case 0:
+		h := m.part.visionHeads(c, w.n, np)
+		b.qkv.forward(a.qkv, y, rows)
+		h.Attention(a.a, a.p, a.qkv, a.qkv[h.D:], a.qkv[2*h.D:])
+		b.o.forward(a.s[0], a.a, rows)
+	case 1:
+		mlp(a.s[1], a.f, a.g, y, &b.f1, &b.f2, rows)
+	}
 }
 
 // mlp computes s (rows, out of f2), with f and g (rows, out of f1) between.

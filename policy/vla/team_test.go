@@ -168,15 +168,21 @@ func TestCrew(t *testing.T) {
 			defer c.close()
 			set(c)
 			var done [stages][n]int // plain memory: the race detector sees what is out of order
-			for s := range stages {
-				c.run(func(part int) {
+			for from := 0; from < stages; {
+				k := min(rand.IntN(20), stages-from)
+				c.run(k, func(stage, part int) {
 					if rand.IntN(100) == 0 {
 						time.Sleep(3 * workers.Watch)
 					}
+					s := from + stage
+					if s > 0 && done[s-1] != [n]int{1, 1, 1, 1, 1} {
+						t.Errorf("stage %d begins, of the one before parts were done %v times", s, done[s-1])
+					}
 					done[s][part]++
 				})
-				if done[s] != [n]int{1, 1, 1, 1, 1} {
-					t.Fatalf("stage %d: parts done %v times", s, done[s])
+				from += k
+				if from > 0 && done[from-1] != [n]int{1, 1, 1, 1, 1} {
+					t.Fatalf("stage %d: parts done %v times", from-1, done[from-1])
 				}
 				if rand.IntN(50) == 0 {
 					time.Sleep(3 * workers.Watch)

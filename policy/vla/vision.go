@@ -19,13 +19,14 @@ type visionActs struct {
 }
 
 type visionLayer struct {
-	norm      [2]normActs
-	qkv, a, s []float32 // (R, 3VD), (R, VD), (R, VD)
-	p         []float32 // (n, heads, P, P)
-	f, g      []float32 // (R, 4VD)
+	norm   [visionBranches]normActs
+	s      [visionBranches][]float32 // (R, VD), what each branch adds
+	qkv, a []float32                 // (R, 3VD), (R, VD)
+	p      []float32                 // (n, heads, P, P)
+	f, g   []float32                 // (R, 4VD)
 
-	dqkv, df []float32    // (R, 3VD), (R, 4VD)
-	ds       [2][]float32 // (R, VD)
+	dqkv, df []float32                 // (R, 3VD), (R, 4VD)
+	ds       [visionBranches][]float32 // like s
 }
 
 // newVision allocates for n items; without training all cameras and blocks of
@@ -68,11 +69,11 @@ func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 			continue
 		}
 		a.layers = append(a.layers, &visionLayer{
-			norm: [2]normActs{newNormActs(r, v), newNormActs(r, v)},
-			qkv:  f(3 * v), a: f(v), s: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
+			norm: [visionBranches]normActs{newNormActs(r, v), newNormActs(r, v)}, s: [visionBranches][]float32{f(v), f(v)},
+			qkv: f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
 		})
 		if y := a.layers[len(a.layers)-1]; train {
-			y.dqkv, y.df, y.ds = f(3*v), f(4*v), [2][]float32{f(v), f(v)}
+			y.dqkv, y.df, y.ds = f(3*v), f(4*v), [visionBranches][]float32{f(v), f(v)}
 		}
 	}
 	if train {
@@ -122,27 +123,19 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	a, d, np := w.vision[i], c.D, c.cameraTokens(c.Cameras[i])
 	r := w.n * np
 	w.hand.camera, w.hand.b = i, b
-	w.each(stagePatches)
-	for l := range p.vision {
-		q, y := &p.vision[l], a.layers[l]
-		w.hand.l = l
-		normed(&y.norm[0], &q.n1, a.x, r)
-		w.each(stageVisionSelf)
-		w.added(c, i, l)
-		normed(&y.norm[1], &q.n2, a.x, r)
-		w.each(stageVisionMLP)
-		w.added(c, i, l)
-	}
+	w.each(stagePatches, 1)
+	w.each(stageVisionBranch, visionBranches*c.VisionLayers)
+	w.added(a.x, i, c.VisionLayers-1, visionBranches-1)
 	normed(&a.norm, &p.visionNorm, a.x, r)
 	w.project(c, &p.proj, a.tokens, a.norm.y, at, np, p.camera[i*d:(i+1)*d], p.visionType)
 	return np
 }
 
-// added adds a branch of block l of the ViT, the sum of all mates' terms, to x.
-func (w *worker) added(c *Config, i, l int) {
-	x := w.vision[i].x[:w.n*c.cameraTokens(c.Cameras[i])*c.VisionD]
+// added adds branch k of block l of the ViT, the sum of all mates' terms, to x.
+func (w *worker) added(x []float32, i, l, k int) {
+	x = x[:w.n*w.hand.c.cameraTokens(w.hand.c.Cameras[i])*w.hand.c.VisionD]
 	for _, mate := range w.part.mates {
-		vec.Add(x, x, mate.vision[i].layers[l].s)
+		vec.Add(x, x, mate.vision[i].layers[l].s[k])
 	}
 }
 

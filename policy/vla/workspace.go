@@ -129,8 +129,8 @@ type worker struct {
 	velocity  []float32 // (N, A), Sample only
 	hand      hand
 	condition conditionActs
-	field     flow.Field // evaluate, and
-	work      func(int)  // compute, bound once so that a chunk allocates nothing
+	field     flow.Field     // evaluate, and
+	work      func(k, i int) // compute, bound once so that a chunk allocates nothing
 
 	dx, dy, da []float32 // (N, D)
 	dp         []float32 // (max Tq, max Tk)
@@ -147,18 +147,18 @@ type timeActs struct {
 // layerActs are the activations of one block of the expert.
 type layerActs struct {
 	mod       []float32 // (n, 9D)
-	norm      [3]normActs
-	s         [3][]float32  // (N, D), what each branch adds to the residual stream
-	qkv, a1   []float32     // (N, 3D), (N, D)
-	p1        []float32     // (n, heads, H, H)
-	q, kv, a2 []float32     // (N, D), (M, 2D), (N, D)
-	keys      []gemm.Packed // (n, heads) of kv, without training
-	p2        []float32     // (n, heads, H, T)
-	f, g      []float32     // (N, 4D), (N, 4D)
+	norm      [branches]normActs
+	s         [branches][]float32 // (N, D), what each branch adds to the residual stream
+	qkv, a1   []float32           // (N, 3D), (N, D)
+	p1        []float32           // (n, heads, H, H)
+	q, kv, a2 []float32           // (N, D), (M, 2D), (N, D)
+	keys      []gemm.Packed       // (n, heads) of kv, without training
+	p2        []float32           // (n, heads, H, T)
+	f, g      []float32           // (N, 4D), (N, 4D)
 
-	dmod, dqkv, dkv, df []float32    // like mod, qkv, kv and f
-	dq                  []float32    // (N, D)
-	ds                  [3][]float32 // like s
+	dmod, dqkv, dkv, df []float32           // like mod, qkv, kv and f
+	dq                  []float32           // (N, D)
+	ds                  [branches][]float32 // like s
 }
 
 // normActs are the activations of a modulated layer normalisation.
@@ -189,21 +189,21 @@ func newWorker(c *Config, n int, train bool) *worker {
 	for range c.Layers {
 		if one == nil || train {
 			one = &layerActs{
-				mod: f(9 * d), norm: [3]normActs{newNormActs(n*h, d), newNormActs(n*h, d), newNormActs(n*h, d)},
-				s:   [3][]float32{f(h * d), f(h * d), f(h * d)},
-				qkv: f(3 * h * d), a1: f(h * d), p1: f(c.Heads * h * h),
+				norm: [branches]normActs{newNormActs(n*h, d), newNormActs(n*h, d), newNormActs(n*h, d)},
+				s:    [branches][]float32{f(h * d), f(h * d), f(h * d)},
+				qkv:  f(3 * h * d), a1: f(h * d), p1: f(c.Heads * h * h),
 				q: f(h * d), a2: f(h * d), p2: f(c.Heads * h * t),
 				f: f(4 * h * d), g: f(4 * h * d),
 			}
 		}
 		l := *one
-		l.kv = f(2 * t * d) // keys and values of the context outlive a block
+		l.mod, l.kv = f(9*d), f(2*t*d) // known before the first block
 		if !train {
 			l.keys = make([]gemm.Packed, n*c.Heads)
 		}
 		if train {
 			l.dmod, l.dqkv, l.dkv, l.df = f(9*d), f(3*h*d), f(2*t*d), f(4*h*d)
-			l.dq, l.ds = f(h*d), [3][]float32{f(h * d), f(h * d), f(h * d)}
+			l.dq, l.ds = f(h*d), [branches][]float32{f(h * d), f(h * d), f(h * d)}
 		}
 		w.layers = append(w.layers, &l)
 	}
