@@ -40,7 +40,8 @@ type Comparison struct {
 	Work    string  `json:"work"`
 	Command string  `json:"command"` // that measures ours alone
 	Ours    float64 `json:"ours_ms"` // median over rounds
-	// GFLOP of matrix products, and the share of Peak.All that ours reaches.
+	// GFLOP of matrix products, and how fast ours does them beside large squares
+	// on all cores: the median of the rounds' ratios.
 	GFLOP float64  `json:"gflop"`
 	Share float64  `json:"share_of_peak"`
 	Peers []Result `json:"peers"` // fastest first
@@ -123,14 +124,9 @@ func Peers(ctx context.Context, o PeersOptions) (*PeersReport, error) {
 	defer stop(running)
 	for _, e := range all {
 		next(e.what())
-		r.Peak.add() // time and again, for a moment when nothing else runs
 		if err := r.compare(ctx, e, running, o.Rounds); err != nil {
 			return nil, err
 		}
-	}
-	r.Peak.add()
-	for _, c := range r.Works {
-		c.Share = c.GFLOP / c.Ours * 1e3 / r.Peak.All
 	}
 	stop(running) // what follows has the machine to itself
 	return r, r.others(ctx, o, next)
@@ -214,12 +210,15 @@ func (r *PeersReport) compare(ctx context.Context, e entry, running []*peers.Pro
 			rivals, counts[one] = append(rivals, one), q
 		}
 	}
+	r.Peak.add() // before each work, for a moment when nothing else runs
+	peak := &rival{side: squares(r.Peak.mul, runtime.GOMAXPROCS(0)), stays: true}
 	runtime.GC() // what came before is not this work's to clear
-	ms, err := race(ctx, w.ours, rivals, rounds)
+	ms, err := race(ctx, w.ours, append(rivals, peak), rounds)
 	if err != nil {
 		return err
 	}
 	c := &Comparison{Work: e.what(), Command: e.command(), Ours: median(ms), GFLOP: w.gflop(), Peers: []Result{}, Goal: e.goal}
+	c.Share = c.GFLOP / squareGFLOP / median(peak.ratios)
 	for _, one := range rivals {
 		if one.err != nil {
 			if ctx.Err() != nil {

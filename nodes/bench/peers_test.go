@@ -169,6 +169,9 @@ func testCompare(t *testing.T, all []*peers.Process) {
 			t.Errorf("%+v", c.Peers)
 		}
 	}
+	if rate := c.Share * r.Peak.All; rate <= 0 || rate > 2*c.GFLOP/c.Ours*1e3 {
+		t.Errorf("%v GFLOP in %v ms are said to be %v of %v GFLOP/s", c.GFLOP, c.Ours, c.Share, r.Peak.All)
+	}
 	if err := all[0].Close(); err != nil {
 		t.Fatal(err)
 	}

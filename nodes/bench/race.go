@@ -37,6 +37,7 @@ type rival struct {
 	ms     []float64 // median of each round
 	ratios []float64 // ours by its, of each round
 	out    bool      // it has fallen behind
+	stays  bool      // it does something else: it neither falls behind nor wins
 	err    error     // it has failed
 }
 
@@ -107,14 +108,14 @@ func (r *rival) round(ctx context.Context, ours float64) {
 func leaveBehind(rivals []*rival, times float64) {
 	best := fastest(rivals)
 	for _, r := range rivals {
-		r.out = r.out || r.err == nil && best != nil && median(r.ms) > times*median(best.ms)
+		r.out = r.out || r.err == nil && best != nil && !r.stays && median(r.ms) > times*median(best.ms)
 	}
 }
 
 // fastest returns the rival with the smallest median, nil without any.
 func fastest(rivals []*rival) (best *rival) {
 	for _, r := range rivals {
-		if r.err == nil && len(r.ms) > 0 && (best == nil || median(r.ms) < median(best.ms)) {
+		if r.err == nil && !r.stays && len(r.ms) > 0 && (best == nil || median(r.ms) < median(best.ms)) {
 			best = r
 		}
 	}

@@ -106,7 +106,7 @@ ratios; rivals far behind the fastest leave after a round or two.
 			fmt.Fprintf(b, "  %s: %s, threads: %d: %.1f ms, ratio %.2f, rounds: %d\n", c.Work, p.Peer, p.Threads, p.Median, p.Ratio, p.Rounds)
 		}
 	}
-	fmt.Fprintf(b, "GEMM peak, squares of %d by %s: %.0f GFLOP/s on one core, %.0f on all\n", peakSide, r.Peak.Kernel, r.Peak.One, r.Peak.All)
+	fmt.Fprintf(b, "GEMM peak, squares of %d by %s: %.0f GFLOP/s on one core, %.0f on all at best;\nshares are medians of interleaved rounds too, of ours by theirs\n", peakSide, r.Peak.Kernel, r.Peak.One, r.Peak.All)
 	for _, m := range r.Missing {
 		fmt.Fprintf(b, "not found: %s\n", m)
 	}
