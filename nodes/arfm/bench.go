@@ -183,6 +183,9 @@ that has nothing else to do.
 			})
 			bar.done()
 			if err != nil {
+				if r != nil && len(r.Works) > 0 && !*asJSON {
+					fmt.Fprintln(std.out, r) // half an hour may be behind it
+				}
 				return benchError(err)
 			}
 			if err := printReport(std, *asJSON, r); err != nil {

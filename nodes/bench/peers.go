@@ -98,8 +98,9 @@ const ingestRounds = 3
 // the simulated arm.
 var demoTraining = Setup{Preset: "nano", StateDim: 31, StateFields: 12, ActionDim: 7, Horizon: 16, Language: true, Batch: 64, Runs: 60, Seed: 1}
 
-// Peers measures ours and the peers that this machine has, side by side, until
-// ctx ends. Peers that compute something else than we do are refused.
+// Peers measures ours and the peers that this machine has, side by side. Peers that
+// compute something else than we do are refused. With an error, or ctx's when that
+// ends, comes what was done until then, or nil.
 func Peers(ctx context.Context, o PeersOptions) (*PeersReport, error) {
 	if o.Rounds < 1 {
 		return nil, fmt.Errorf("%w: the number of rounds is %d, it must be at least 1", ErrSetup, o.Rounds)
@@ -125,7 +126,7 @@ func Peers(ctx context.Context, o PeersOptions) (*PeersReport, error) {
 	for _, e := range all {
 		next(e.what())
 		if err := r.compare(ctx, e, running, o.Rounds); err != nil {
-			return nil, err
+			return r, err
 		}
 	}
 	stop(running) // what follows has the machine to itself
