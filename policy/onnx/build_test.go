@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ func Decode(data []byte) (*Model, error) { return load(data, nil, "model", true)
 // file writes small models for tests.
 type file struct {
 	opset        int
-	domain       string // of the nodes
+	domain       string // of the nodes but Gradient
 	nodes        []string
 	attrs        map[string]map[string]any // by the node's operator, or its last output
 	inputs       []*Tensor                 // called a, b, c, ...
@@ -48,12 +49,18 @@ func (f *file) bytes() []byte {
 		g = appendMessage(g, 12, (&Value{Name: name}).message(""))
 	}
 	b := appendMessage(appendInt(nil, 1, irVersion), 7, append(g, f.more...))
+	if slices.ContainsFunc(f.nodes, func(line string) bool { return strings.HasPrefix(line, "Gradient ") }) {
+		b = appendMessage(b, 8, opsetMessage(trainingDomain, 1))
+	}
 	return appendMessage(b, 8, opsetMessage(f.domain, int64(f.opset)))
 }
 
 func (f *file) node(line string) []byte {
 	words := strings.Fields(line)
 	n := NodeDef{Op: words[0], Domain: f.domain, Attrs: map[string]any{}}
+	if trainingOps[n.Op] != nil {
+		n.Domain = trainingDomain
+	}
 	to := &n.Inputs
 	for _, w := range words[1:] {
 		switch w {

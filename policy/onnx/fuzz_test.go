@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +105,10 @@ func seeds(f *testing.F) [][]byte {
 		(&file{opset: 20, nodes: []string{"StringNormalizer a -> n", "StringConcat n k -> c", "Gather c i -> g", "Equal g k -> e", "Where e g k -> w", "StringSplit w -> y l", "RegexFullMatch c -> m"},
 			attrs: map[string]map[string]any{"n": {"case_change_action": "UPPER", "stopwords": []string{"a"}}, "m": {"pattern": "[A-Z ]+k"}}, inputs: []*Tensor{words("a b")}, open: true,
 			initializers: map[string]*Tensor{"k": words("k"), "i": ints(0, 0)}, outputs: []string{"y", "l", "m"}}).bytes(),
+	}
+	for _, c := range []string{"MatMul of vectors", "Gemm transposed", "Pow of many", "ReduceMean", "shapes", "a small network"} {
+		f := slopeCases[c].file(rand.New(rand.NewPCG(7, 1)))
+		list = append(list, f.bytes())
 	}
 	for _, name := range sharedArchives {
 		path := filepath.Join("..", "..", "..", "shared", "data", "onnx", name)

@@ -33,8 +33,10 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 	if err := m.readConstants(p, files); err != nil {
 		return nil, bad(err)
 	}
-	if err := m.order(); err != nil {
-		return nil, bad(err)
+	for _, step := range []func() error{m.order, m.differentiate} {
+		if err := step(); err != nil {
+			return nil, bad(err)
+		}
 	}
 	m.countUses()
 	if err := m.fold(); err != nil {

@@ -12,10 +12,13 @@
 //	     -> backend.go                 takes them as onnx-go's computation backend
 //	     -> graph.go                   checks the graph, binds operators, orders
 //	                                   the nodes
+//	     -> gradient.go                puts ordinary nodes in the place of Gradient
 //	     -> fold.go                    computes what depends on constants only
 //	     -> fuse.go                    joins nodes into fewer passes over memory
 //	     -> plan.go, layout.go         fixes shapes, places results in one arena
 //	     -> run.go                     computes the outputs from the inputs
+//
+// Strings, which have no fixed size, are in text.go.
 //
 // An operator (registry.go, op_*.go) looks at types and shapes first, says what
 // comes out, and returns the function that computes it. float16 and bfloat16

@@ -128,10 +128,10 @@ func (m *Model) inferAll(inputs []Value) (map[int]*Tensor, error) {
 }
 
 // infer prepares one node. It computes it where all inputs are known, and where
-// only their shapes matter. No results: they depend on data.
+// of the others only shape or type matters. No results: they depend on data.
 func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
 	known := true
-	for _, id := range n.inputs {
+	for i, id := range n.inputs {
 		if id == 0 {
 			continue
 		}
@@ -139,7 +139,7 @@ func (m *Model) infer(n *node, room *pool) ([]*Tensor, error) {
 		if t == nil {
 			return nil, nil
 		}
-		known = known && t.data != nil
+		known = known && (t.data != nil || n.op == "CastLike" && i == 1)
 	}
 	if known || n.op == "Shape" || n.op == "Size" {
 		results, err := m.apply(n, room, room.limit-room.used)

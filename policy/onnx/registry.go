@@ -103,11 +103,16 @@ func (p *proto) find(name, domain string) (*operator, int64, error) {
 	if !ok && domain == "" && p.irVersion < 3 {
 		version, ok = 1, true // IR versions before 3 state no opset
 	}
-	op, more := operators[name], ""
+	op, newest, more := operators[name], int64(newestOpset), ""
+	if domain == trainingDomain {
+		op, newest = trainingOps[name], newestTraining
+	} else if domain != "" {
+		op = nil
+	}
 	switch {
-	case op == nil || domain != "" || !ok:
-	case version > newestOpset:
-		more = fmt.Sprintf("; opsets up to %d are known", newestOpset)
+	case op == nil || !ok:
+	case version > newest:
+		more = fmt.Sprintf("; opsets up to %d are known", newest)
 	case version < op.from:
 		more = fmt.Sprintf("; it is supported from opset %d on", op.from)
 	default:
