@@ -122,9 +122,9 @@ func (j Job) ID(build string) string {
 // Costs of jobs in seconds of one core, measured on an Intel Xeon with AVX-512
 // at the nano preset; the estimate before the start is made of them.
 const (
-	episodeRecorded  = 0.13
-	episodeEvaluated = 0.30
-	chunkTrained     = 0.0020
+	episodeRecorded  = 0.30
+	episodeEvaluated = 0.60
+	chunkTrained     = 0.0025
 )
 
 // cost estimates the job's time on one core, seconds.

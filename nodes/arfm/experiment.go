@@ -30,7 +30,7 @@ as there are, and give the same results on any number of them. DIR then has
 %[1]s.md, %[1]s.json and %[1]s.svg.
 
 Budgets: small takes one seed and less than an hour for multitask on two cores;
-full takes three seeds and 50 episodes a task, and about twelve hours for all five.
+full takes three seeds and 50 episodes a task, and about twenty hours of two cores for all five.
 `
 
 // experimentCommands are the subcommands of arfm experiment.
