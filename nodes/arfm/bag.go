@@ -10,6 +10,17 @@ import (
 	"arfm/policy/contract"
 )
 
+// contractAndBags checks that both were named.
+func contractAndBags(contract string, bags []string) error {
+	switch {
+	case contract == "":
+		return usagef("--contract is missing: name the contract YAML")
+	case len(bags) == 0:
+		return usagef("name at least one bag, or a folder of bags")
+	}
+	return nil
+}
+
 func bagCheckCommand() *command {
 	fs := newFlags("check")
 	contractPath := fs.StringP("contract", "c", "", "contract YAML: which topics are observation, action and reward (examples: launch/contracts)")
@@ -27,11 +38,8 @@ stamped before the message before; REFUSED ones cannot be used.
 `,
 		example: "arfm bag check --contract arm.yaml recordings",
 		run: func(ctx context.Context, std streams, args []string) error {
-			switch {
-			case *contractPath == "":
-				return usagef("--contract is missing: name the contract YAML")
-			case len(args) == 0:
-				return usagef("name at least one bag, or a folder of bags")
+			if err := contractAndBags(*contractPath, args); err != nil {
+				return err
 			}
 			c, err := contract.Load(*contractPath)
 			if err != nil {

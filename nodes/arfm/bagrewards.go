@@ -28,11 +28,8 @@ tell good episodes from bad ones, success has the higher.
 `,
 		example: "arfm bag rewards --contract arm.yaml recordings",
 		run: func(ctx context.Context, std streams, args []string) error {
-			switch {
-			case *contractPath == "":
-				return usagef("--contract is missing: name the contract YAML")
-			case len(args) == 0:
-				return usagef("name at least one bag, or a folder of bags")
+			if err := contractAndBags(*contractPath, args); err != nil {
+				return err
 			}
 			s, err := rewardsOf(ctx, std, *contractPath, args)
 			if err != nil {
