@@ -35,6 +35,7 @@ const (
 	rwrMethod   = "rwr"
 	arfmMethod  = "arfm"
 	paperMethod = "arfm-paper"
+	batchMethod = "arfm-batch"
 )
 
 // DefaultMethods are those of the paper's tables.
@@ -44,8 +45,9 @@ var DefaultMethods = []string{"bc", "reinbot", rwrMethod, arfmMethod, paperMetho
 // advantages of a task.
 var betas = []float64{0.5, 1, 2}
 
-// MethodNames returns all methods: the objectives, and arfm as the paper has it.
-func MethodNames() []string { return append(objective.Names(), paperMethod) }
+// MethodNames returns all methods: the objectives, arfm as the paper has it, and
+// with alpha fitted to the batch.
+func MethodNames() []string { return append(objective.Names(), paperMethod, batchMethod) }
 
 // FindMethod returns the method of that name.
 func FindMethod(name string) (Method, error) {
@@ -66,6 +68,8 @@ func FindMethod(name string) (Method, error) {
 		return one(arfmMethod, "scale relative, lambda 50", objective.Options{"scale": string(objective.Relative)}), nil
 	case name == paperMethod:
 		return one(arfmMethod, "arfm with scale paper, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
+	case name == batchMethod:
+		return one(arfmMethod, "arfm with spread batch: alpha gives each batch the effective sample size that x stands for", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Batch)}), nil
 	case slices.Contains(objective.Names(), name):
 		return one(name, "", nil), nil
 	}

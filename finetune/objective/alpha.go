@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // AlphaOptions are the settings of the adaptive strength alpha.
@@ -137,4 +138,37 @@ func polish(lo, hi, c float64) float64 {
 		z = next
 	}
 	return z
+}
+
+// FitAlpha returns the alpha in [Min, Max] at which the weights softmax(alpha r)
+// have the given effective sample size, (sum w)^2 / sum w^2, or the nearer bound
+// (-1, 1) where there is none between. The size falls as alpha grows.
+func FitAlpha(r []float64, size float64, o AlphaOptions) (alpha float64, bound int) {
+	lo, hi := o.Min, o.Max
+	switch {
+	case effectiveSize(r, lo) <= size:
+		return lo, -1
+	case effectiveSize(r, hi) >= size:
+		return hi, 1
+	}
+	for range 60 {
+		if mid := 0.5 * (lo + hi); effectiveSize(r, mid) > size {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return 0.5 * (lo + hi), 0
+}
+
+// effectiveSize is that of the weights softmax(alpha r).
+func effectiveSize(r []float64, alpha float64) float64 {
+	most := slices.Max(r)
+	var sum, squares float64
+	for _, v := range r {
+		w := math.Exp(alpha * (v - most))
+		sum += w
+		squares += w * w
+	}
+	return sum * sum / squares
 }

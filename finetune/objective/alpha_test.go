@@ -156,3 +156,66 @@ func TestAlphaOptionsValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestFitAlpha: the weights have the effective sample size that was asked for, or
+// alpha lies on the bound next to it.
+func TestFitAlpha(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 1))
+	o := DefaultAlpha()
+	bounds := [3]int{}
+	for range 500 {
+		r := make([]float64, 2+rng.IntN(100))
+		for i := range r {
+			r[i] = rng.NormFloat64() * math.Exp(rng.NormFloat64()) // tails that are not Gaussian
+		}
+		size := 1 + rng.Float64()*float64(len(r))
+		alpha, bound := FitAlpha(r, size, o)
+		bounds[bound+1]++
+		var sum, squares float64
+		for _, v := range r {
+			w := math.Exp(alpha * (v - r[0]))
+			sum, squares = sum+w, squares+w*w
+		}
+		got := sum * sum / squares
+		if bound == 0 && math.Abs(got-size) > 1e-9*size || bound < 0 && (alpha != o.Min || got > size) || bound > 0 && (alpha != o.Max || got < size) {
+			t.Errorf("alpha %v, bound %d: effective sample size %v, not %v", alpha, bound, got, size)
+		}
+	}
+	if bounds[0] == 0 || bounds[1] < 100 || bounds[2] == 0 {
+		t.Errorf("%v cases on the lower bound, between, on the upper", bounds)
+	}
+}
+
+// TestSpread: for a large batch of Gaussian advantages both spreads give about the
+// same alpha; one far out takes all the weight with one and not with the other.
+func TestSpread(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 2))
+	const b = 20000
+	l, adv, w, r := make([]float32, b), make([]float32, b), make([]float32, b), make([]float64, b)
+	for i := range l {
+		l[i], adv[i] = float32(rng.ExpFloat64()), float32(rng.NormFloat64())
+	}
+	weigh := func(n int, lambda float64, s Spread) (float64, float64) {
+		o := &ARFM{Options: RelativeAlpha(), Scale: Relative, Spread: s}
+		o.Options.Lambda = lambda
+		got, err := o.weigh(w[:n], l[:n], adv[:n], r[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sum, squares float64
+		for _, v := range w[:n] {
+			sum, squares = sum+float64(v), squares+float64(v)*float64(v)
+		}
+		return got.Alpha, sum * sum / squares / (float64(n) * math.Exp(-got.X))
+	}
+	gaussian, _ := weigh(b, 5, Gaussian)
+	if batch, _ := weigh(b, 5, Batch); math.Abs(batch/gaussian-1) > 0.02 {
+		t.Errorf("alpha %v and %v", gaussian, batch)
+	}
+	adv[0] = 8
+	_, size := weigh(64, 50, Gaussian)
+	_, fitted := weigh(64, 50, Batch)
+	if size > 0.2 || math.Abs(fitted-1) > 1e-4 {
+		t.Errorf("with an outlier the effective sample size is %v and %v of the predicted", size, fitted)
+	}
+}

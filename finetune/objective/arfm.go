@@ -11,6 +11,7 @@ import (
 var _ = register(Definition{"arfm", "weighed by advantage, with a strength that is solved for in each batch", func(fs *flag.FlagSet) Objective {
 	o, d := &ARFM{}, RelativeAlpha()
 	fs.StringVar((*string)(&o.Scale), "scale", string(Relative), "units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
+	fs.StringVar((*string)(&o.Spread), "spread", string(Gaussian), "how alpha follows from x: gaussian (sqrt(x) / s_R, the paper's), batch (the batch's own effective sample size is B e^-x, whatever its outliers)")
 	fs.Float64Var(&o.Options.Lambda, "lambda", d.Lambda, "weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
 	fs.Float64Var(&o.Options.Min, "alpha-min", d.Min, "least alpha")
 	fs.Float64Var(&o.Options.Max, "alpha-max", d.Max, "greatest alpha")
@@ -33,6 +34,19 @@ const (
 	Relative Scale = "relative"
 )
 
+// Spread says how ARFM's alpha follows from the solution x, by which the effective
+// sample size is to be B e^-x.
+type Spread string
+
+// Spreads.
+const (
+	// Gaussian has alpha = sqrt(x) / s_R, as for advantages of a normal
+	// distribution. In a batch with one far out that one takes all the weight.
+	Gaussian Spread = "gaussian"
+	// Batch has the alpha at which that is the size of the batch in hand.
+	Batch Spread = "batch"
+)
+
 // ARFM is adaptive reinforced flow matching (arXiv 2509.04063):
 // w = softmax(alpha R*), where alpha is solved anew for every batch from the
 // spread of its losses and advantages; see SolveAlpha. The mean advantage of
@@ -40,6 +54,7 @@ const (
 type ARFM struct {
 	Options AlphaOptions
 	Scale   Scale
+	Spread  Spread
 
 	last Solution
 }
@@ -54,6 +69,9 @@ func (*ARFM) Needs() Needs { return Needs{Rewards: true} }
 func (o *ARFM) Validate() error {
 	if o.Scale != Paper && o.Scale != Relative {
 		return fmt.Errorf("scale %q is unknown; use %q or %q", o.Scale, Paper, Relative)
+	}
+	if o.Spread != Gaussian && o.Spread != Batch {
+		return fmt.Errorf("spread %q is unknown; use %q or %q", o.Spread, Gaussian, Batch)
 	}
 	return o.Options.Validate()
 }
@@ -98,6 +116,9 @@ func (o *ARFM) weigh(w, l, adv []float32, r []float64) (Solution, error) {
 		}
 	}
 	s := SolveAlpha(rms, variance, o.Options)
+	if o.Spread == Batch && rms > 0 {
+		s.Alpha, s.Bound = FitAlpha(r, float64(len(r))*math.Exp(-s.X), o.Options)
+	}
 	softmax(w, r, s.Alpha)
 	return s, nil
 }

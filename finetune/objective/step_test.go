@@ -16,7 +16,7 @@ const testB, testH, testA = 16, 4, 3
 func newARFM(scale Scale, lambda float64) *ARFM {
 	o := DefaultAlpha()
 	o.Lambda = lambda
-	return &ARFM{Options: o, Scale: scale}
+	return &ARFM{Options: o, Scale: scale, Spread: Gaussian}
 }
 
 // newStep compiles obj on a fresh field and fills one random batch in which
@@ -219,7 +219,7 @@ func TestPaddedSampleCountsNothing(t *testing.T) {
 
 func TestCompileRefuses(t *testing.T) {
 	field := newMLP(2, 4, 1, 1)
-	for _, obj := range []Objective{RWR{Beta: -1}, &ARFM{Options: DefaultAlpha(), Scale: "loud"}, &ARFM{Scale: Paper}} {
+	for _, obj := range []Objective{RWR{Beta: -1}, &ARFM{Options: DefaultAlpha(), Scale: "loud", Spread: Batch}, &ARFM{Options: DefaultAlpha(), Scale: Paper, Spread: "wide"}, &ARFM{Scale: Paper, Spread: Gaussian}} {
 		if _, err := Compile(field, obj, 1, 1, 2); err == nil {
 			t.Errorf("%#v was accepted", obj)
 		}
