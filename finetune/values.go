@@ -113,12 +113,14 @@ func (t *transitions) standardise() {
 	}
 }
 
-// spreadOf returns the mean and the deviation of the population.
+// spreadOf returns the mean and the deviation of the population: exactly 0 where
+// all are equal.
 func spreadOf(x []float64) (mean, std float64) {
 	n := float64(len(x))
 	for _, v := range x {
-		mean += v / n
+		mean += (v - x[0]) / n
 	}
+	mean += x[0]
 	for _, v := range x {
 		std += (v - mean) * (v - mean) / n
 	}

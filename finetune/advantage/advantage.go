@@ -65,7 +65,7 @@ func (o Options) Validate() error {
 //	R*_k = K/(K-1) (G_k - mean G) = G_k - mean of the others
 //
 // A group of one gets 0, for there is nothing to compare it with; so does,
-// exactly, a group of equal returns. Returns and advantages are in the reward's
+// exactly, a group of returns that are equal but for rounding. Returns and advantages are in the reward's
 // unit; with ZScore advantages have no unit.
 func Compute(returns []float64, from []Origin, o Options) ([]float64, error) {
 	if len(from) != len(returns) {
@@ -92,6 +92,9 @@ func Compute(returns []float64, from []Origin, o Options) ([]float64, error) {
 	return adv, nil
 }
 
+// rounding is how far returns may lie apart, by the largest, and count as equal.
+const rounding = 1e-12
+
 func leaveOneOut(adv, returns []float64, members []int) {
 	k := float64(len(members))
 	if k < 2 {
@@ -100,8 +103,13 @@ func leaveOneOut(adv, returns []float64, members []int) {
 	// Deviations from the first member, so that equal returns give exact zeros
 	// and a large common offset costs no digits.
 	first, mean := returns[members[0]], 0.0
+	widest, largest := 0.0, 0.0
 	for _, i := range members {
 		mean += (returns[i] - first) / k
+		widest, largest = max(widest, math.Abs(returns[i]-first)), max(largest, math.Abs(returns[i]))
+	}
+	if widest <= rounding*largest { // nothing that could be brought to unit deviation, or ranked
+		return
 	}
 	for _, i := range members {
 		adv[i] = k / (k - 1) * (returns[i] - first - mean)

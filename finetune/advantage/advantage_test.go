@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -131,4 +132,30 @@ func ExampleCompute() {
 	adv, _ := Compute(returns, from, Options{})
 	fmt.Printf("%.4f\n", adv)
 	// Output: [-0.4375 0.3125 0.1250 0.0000]
+}
+
+// TestEqualButForRounding: what only rounding tells apart is not ranked, and not
+// brought to unit deviation.
+func TestEqualButForRounding(t *testing.T) {
+	var returns []float64
+	var from []Origin
+	for k := 1; k <= 85; k++ {
+		sum := 0.0
+		for range k {
+			sum += 0.1
+		}
+		returns, from = append(returns, sum/float64(k)), append(from, Origin{Task: "a"})
+	}
+	if slices.Min(returns) == slices.Max(returns) {
+		t.Fatal("rounding tells nothing apart here")
+	}
+	for _, s := range []Standardize{None, ZScore} {
+		adv, err := Compute(returns, from, Options{Standardize: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Min(adv) != 0 || slices.Max(adv) != 0 {
+			t.Errorf("%s: advantages from %v to %v", s, slices.Min(adv), slices.Max(adv))
+		}
+	}
 }

@@ -99,14 +99,14 @@ func SolveAlpha(sR, sL2 float64, o AlphaOptions) Solution {
 	}
 	c := o.Lambda * sR / sL2
 	switch {
-	case sL2 == 0 || math.IsInf(c, 1):
+	case sL2 == 0 || c > math.Exp(maxExponent):
 		return Solution{Alpha: o.Max, X: o.Max * sR * o.Max * sR, Bound: 1}
 	case stationarity(o.Min*sR, c) >= 0:
 		return at(o.Min, -1, c)
 	case stationarity(o.Max*sR, c) <= 0:
 		return at(o.Max, 1, c)
 	}
-	lo, hi := o.Min*o.Min*sR*sR, o.Max*o.Max*sR*sR
+	lo, hi := o.Min*o.Min*sR*sR, min(o.Max*o.Max*sR*sR, furthest(c))
 	for i := 0; i < o.Iterations && hi-lo > o.Tolerance; i++ {
 		if mid := 0.5 * (lo + hi); stationarity(math.Sqrt(mid), c) < 0 {
 			lo = mid
@@ -116,6 +116,11 @@ func SolveAlpha(sR, sL2 float64, o AlphaOptions) Solution {
 	}
 	return at(polish(math.Sqrt(lo), math.Sqrt(hi), c)/sR, 0, c)
 }
+
+// furthest is a bound of x at the root of stationarity: where z >= 1, F >= 2 e^(2x) - c.
+// Without it the exponent's guard would lie between wide bounds of alpha, and
+// beyond that Newton's steps are tiny.
+func furthest(c float64) float64 { return max(1, 0.5*math.Log(c/2)) }
 
 // polish finds the root of stationarity in [lo, hi] by Newton's method, and
 // halves the bracket wherever a step would leave it.

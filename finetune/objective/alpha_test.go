@@ -157,6 +157,23 @@ func TestAlphaOptionsValidate(t *testing.T) {
 	}
 }
 
+// TestSolveAlphaWithWideBounds: how far the bounds are does not matter to a root
+// between them.
+func TestSolveAlphaWithWideBounds(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 6))
+	for range 2000 {
+		o := RelativeAlpha()
+		sR, sL2, _ := randomCase(rng)
+		o.Lambda, o.Iterations = math.Pow(10, 12*rng.Float64()-3), 1+rng.IntN(20)
+		o.Min, o.Max = 0, 1e6
+		got := SolveAlpha(sR, sL2, o)
+		c := o.Lambda * sR / sL2
+		if got.Bound != 0 || math.Abs(got.Residual) > 1e-9*c {
+			t.Fatalf("s_R %v, s_L^2 %v, lambda %v: alpha %v on bound %d with residual %v of %v", sR, sL2, o.Lambda, got.Alpha, got.Bound, got.Residual, c)
+		}
+	}
+}
+
 // TestFitAlpha: the weights have the effective sample size that was asked for, or
 // alpha lies on the bound next to it.
 func TestFitAlpha(t *testing.T) {

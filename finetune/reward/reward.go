@@ -205,11 +205,14 @@ func (r *Rater) All(ctx context.Context, parts []Part, workers int, progress fun
 // the frame's own included (ARFM, section 3; undiscounted, per remaining step):
 //
 //	G_t = 1/(T-t) sum_{k>=t} r_k
+//
+// Equal rewards give exactly themselves.
 func ReturnToGo(rewards []float64) []float64 {
 	g, sum := make([]float64, len(rewards)), 0.0
 	for t := len(rewards) - 1; t >= 0; t-- {
-		sum += rewards[t]
-		g[t] = sum / float64(len(rewards)-t)
+		last := rewards[len(rewards)-1]
+		sum += rewards[t] - last
+		g[t] = last + sum/float64(len(rewards)-t)
 	}
 	return g
 }

@@ -185,6 +185,17 @@ func TestReturnToGo(t *testing.T) {
 }
 
 func ExampleReturnToGo() {
-	fmt.Println(ReturnToGo([]float64{0, 0, 0, 1}))
-	// Output: [0.25 0.3333333333333333 0.5 1]
+	fmt.Println(ReturnToGo([]float64{1, 0, 0, 0}))
+	// Output: [0.25 0 0 0]
+}
+
+// TestReturnToGoOfEqualRewards: no rounding tells one frame from another.
+func TestReturnToGoOfEqualRewards(t *testing.T) {
+	for _, r := range []float64{0.1, 0.1 / 13, -1e9 / 3, 0} {
+		for i, g := range ReturnToGo(slices.Repeat([]float64{r}, 997)) {
+			if g != r {
+				t.Fatalf("frame %d: %v from rewards of %v", i, g, r)
+			}
+		}
+	}
 }

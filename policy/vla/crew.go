@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"arfm/policy/nn/workers"
 )
@@ -28,6 +29,7 @@ type crew struct {
 	seats   []workers.Seat // the leader's is the first
 	spin    atomic.Bool    // no use where there is one processor
 	yield   atomic.Bool    // lets other goroutines in, where the crew takes all processors
+	crowded atomic.Int64   // until when it does not, Unix nanoseconds: they take long
 }
 
 // newCrew starts n-1 goroutines that help with stages of n parts until close.
@@ -57,7 +59,9 @@ func (t *crew) run(stages int, work func(stage, part int)) {
 	t.running.Store(true)
 	t.post(0)
 	for t.running.Load() {
-		if !t.take(0) {
+		if t.take(0) {
+			t.rest(0)
+		} else {
 			t.wait(0, func() bool { return uint32(t.ticket.Load()) != 0 || !t.running.Load() })
 		}
 	}
@@ -96,11 +100,6 @@ func (t *crew) take(i int) bool {
 
 // do does a part of the stage in hand, and what follows from it.
 func (t *crew) do(part int) {
-	if t.stage%t.n == part && t.yield.Load() {
-		// A control loop's timer may be due, and nothing else would look. One at a
-		// time: two would change processors, away from their caches.
-		runtime.Gosched()
-	}
 	t.work(t.stage, part)
 	switch next := t.stage + 1; {
 	case t.left.Add(-1) > 0:
@@ -112,9 +111,29 @@ func (t *crew) do(part int) {
 	}
 }
 
+// rest lets other goroutines in: a control loop's timer may be due, and nothing else
+// would look. In each stage one member does, with no part in its hands, as two
+// would change processors, away from their caches. Where others took long, which
+// have a turn of 10 ms each and not a tick to do, there is no rest for a while.
+func (t *crew) rest(i int) {
+	if !t.yield.Load() || int(t.ticket.Load()>>maxCrew)%t.n != i {
+		return
+	}
+	start := time.Now()
+	if start.UnixNano() < t.crowded.Load() {
+		return
+	}
+	runtime.Gosched()
+	if took := time.Since(start); took > workers.Watch {
+		t.crowded.Store(time.Now().Add(20 * took).UnixNano())
+	}
+}
+
 func (t *crew) help(i int) {
 	for !t.closed.Load() {
-		if !t.take(i) {
+		if t.take(i) {
+			t.rest(i)
+		} else {
 			t.wait(i, func() bool { return uint32(t.ticket.Load()) != 0 || t.closed.Load() })
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func drawnConfigs() map[string]Config {
 	few.Cameras, few.Language, few.StateFields = nil, false, nil
 	few.Horizon, few.Heads, few.Layers = 1, 1, 1
 	configs["one token, one action, one head"] = few
+	long := testConfig()
+	long.Horizon = groupRows + 6
+	configs["a long chunk"] = long
 	rng := rand.New(rand.NewPCG(3, 1))
 	for i := range 6 {
 		c := testConfig()
@@ -131,6 +135,37 @@ func TestTeamOnOneProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if !slices.Equal(sampled(m, ws, b), want) {
 		t.Error("another result on one processor")
+	}
+}
+
+// TestTeamInACrowd: goroutines that compute as well get their share of the
+// processors, and a chunk does not wait for them at every stage.
+func TestTeamInACrowd(t *testing.T) {
+	c := testConfig()
+	c.Layers, c.Steps = 6, 50
+	m, b := testModel(t, c, 1), testBatch(c, 1, 1)
+	ws := m.NewWorkspaceN(1, false, 2)
+	sampled(m, ws, b)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var stop atomic.Bool
+	defer stop.Store(true)
+	for range 4 {
+		go func() {
+			for !stop.Load() {
+			}
+		}()
+	}
+	done := make(chan bool)
+	go func() {
+		for range 3 {
+			sampled(m, ws, b)
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second): // 900 stages each; with a turn of all others in each they take minutes
+		t.Error("the chunk is not there")
 	}
 }
 

@@ -52,7 +52,7 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 		workers = min(workers, maxB)
 	}
 	ws := &Workspace{model: m, maxB: maxB, train: train, share: (maxB + workers - 1) / workers}
-	if !train && ws.share*m.Config.Horizon > groupRows {
+	if !train && !split && ws.share*m.Config.Horizon > groupRows {
 		workers = ws.group(workers)
 	}
 	for range workers {
