@@ -83,7 +83,7 @@ func onnxInfoCommand() *command {
 		name: "info", args: "MODEL", flags: fs,
 		summary: "Say what is in an ONNX model, whether it runs here, and what it takes.",
 		detail: `The exit status is 1 if the model does not run; what stands in the way is said.
-Steps and memory are those at --dims.
+Steps and memory are those at --dims and the sizes of --input.
 ` + randomInputs + `
 --json prints an object:
   path, producer, opsets, inputs and outputs (name, type, dims), nodes,

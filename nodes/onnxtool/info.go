@@ -112,7 +112,8 @@ func (info *Info) try(ctx context.Context, path string, o Options, runs int) err
 		return err
 	}
 	defer m.Close()
-	if err := o.check(m); err != nil {
+	_, sizes, err := o.read(m)
+	if err != nil {
 		return err
 	}
 	known := true
@@ -124,8 +125,8 @@ func (info *Info) try(ctx context.Context, path string, o Options, runs int) err
 			}
 		}
 	}
-	maps.Copy(info.Dims, o.Dims)
-	assumed := assumedDims(m.Inputs, o.Dims)
+	maps.Copy(info.Dims, sizes)
+	assumed := assumedDims(m.Inputs, sizes)
 	if known {
 		if err := m.Fix(info.Dims); err != nil {
 			return because(err, assumed)
@@ -196,7 +197,7 @@ func (info *Info) String() string {
 		row("unsupported", "%s", s)
 	}
 	if info.Runs {
-		row("runs", "yes, in %d steps after folding and joining%s", info.Steps, at(info.Dims))
+		row("runs", "yes, in %s after folding and joining%s", steps(info.Steps), at(info.Dims))
 		arena := size(int64(info.ArenaBytes)) + " results"
 		if info.ArenaBytes == 0 {
 			arena = "no results planned beforehand"
@@ -214,6 +215,13 @@ func (info *Info) String() string {
 
 // mostSentences about unsupported nodes are printed.
 const mostSentences = 20
+
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
+}
 
 // at names the sizes of open dimensions.
 func at(dims map[string]int) string {

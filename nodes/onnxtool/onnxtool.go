@@ -99,26 +99,34 @@ func (o *Options) check(m *onnx.Model) error {
 	return nil
 }
 
+// read reads the inputs that have files. These, and what is asked for, say how
+// large open dimensions are.
+func (o *Options) read(m *onnx.Model) (inputs map[string]*onnx.Tensor, dims map[string]int, err error) {
+	if err := o.check(m); err != nil {
+		return nil, nil, err
+	}
+	inputs = map[string]*onnx.Tensor{}
+	for name, file := range o.Inputs {
+		if inputs[name], err = onnx.OpenTensor(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	dims = sizes(m, inputs)
+	for name, size := range o.Dims {
+		if have, ok := dims[name]; ok && have != size {
+			return nil, nil, fmt.Errorf("%w: the dimension %q is to be %d, but the inputs' files say %d", ErrOptions, name, size, have)
+		}
+		dims[name] = size
+	}
+	return inputs, dims, nil
+}
+
 // feed reads or makes the inputs. Files also fix the open dimensions of the
 // other inputs.
 func (o *Options) feed(m *onnx.Model) (map[string]*onnx.Tensor, error) {
-	if err := o.check(m); err != nil {
+	inputs, dims, err := o.read(m)
+	if err != nil {
 		return nil, err
-	}
-	inputs := map[string]*onnx.Tensor{}
-	for name, file := range o.Inputs {
-		t, err := onnx.OpenTensor(file)
-		if err != nil {
-			return nil, err
-		}
-		inputs[name] = t
-	}
-	dims := sizes(m, inputs)
-	for name, size := range o.Dims {
-		if have, ok := dims[name]; ok && have != size {
-			return nil, fmt.Errorf("%w: the dimension %q is to be %d, but the inputs' files say %d", ErrOptions, name, size, have)
-		}
-		dims[name] = size
 	}
 	o.assumed = assumedDims(slices.DeleteFunc(slices.Clone(m.Inputs), func(v onnx.Value) bool { return inputs[v.Name] != nil }), dims)
 	for i, v := range m.Inputs {

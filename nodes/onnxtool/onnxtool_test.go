@@ -427,6 +427,13 @@ func TestStrings(t *testing.T) {
 	if err != nil || info.Err() != nil || !strings.Contains(info.String(), "words: string[n]") {
 		t.Errorf("%v, %v\n%v", err, info.Err(), info)
 	}
+	info, err = Inspect(ctx, model, Options{Inputs: map[string]string{"words": pb}}, 1)
+	if err != nil || info.Err() != nil || !strings.Contains(info.String(), "in 1 step after folding and joining at n=2\n") || info.Timing == nil {
+		t.Errorf("%v, %v\n%v", err, info.Err(), info)
+	}
+	if _, err := Inspect(ctx, model, Options{Inputs: map[string]string{"words": pb}, Dims: map[string]int{"n": 3}}, 0); !errors.Is(err, ErrOptions) {
+		t.Errorf("a file of another size: %v", err)
+	}
 	if _, err := Run(ctx, model, Options{}); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "words: string[n]") {
 		t.Errorf("random strings: %v", err)
 	}

@@ -41,8 +41,9 @@ type node struct {
 	attrs    map[string]any
 	version  int64 // of its domain
 	operator *operator
-	joined   bool // from several, by fuse
-	rank     int  // least number of dimensions of what a join gives
+	of       *node // the Gradient in whose place it is
+	joined   bool  // from several, by fuse
+	rank     int   // least number of dimensions of what a join gives
 	packs    packs
 }
 

@@ -362,6 +362,22 @@ func (node *nodeProto) skeleton(i int, n *names) []byte {
 	return appendMessage(b, 5, attrMessage(numberAttr, i))
 }
 
+// int reads an attribute of an integer as onnx-go does, 0 where it is missing.
+func (node *nodeProto) int(name string) (v int64) {
+	for i := range node.attrs {
+		if a := &node.attrs[i]; a.name == name && a.kind == attrInt {
+			v = 0
+			_ = walk(a.raw, func(f field) error { // which went well once
+				if f.num == 3 {
+					v = int64(f.bits)
+				}
+				return nil
+			})
+		}
+	}
+	return v
+}
+
 // decoded says that onnx-go reads this kind of attribute well.
 func (a *attrProto) decoded() bool {
 	switch a.kind {

@@ -33,7 +33,7 @@ func (m *Model) fuse(shape map[int]*Tensor) {
 			if f == nil {
 				continue
 			}
-			f.name, f.outputs, f.version, f.number = n.name, n.outputs[:1], newestOpset, n.number
+			f.name, f.outputs, f.version, f.number, f.of = n.name, n.outputs[:1], newestOpset, n.number, n.of
 			f.rank = m.leastRank(n.outputs[0], f.inputs)
 			if m.fits(f) {
 				m.engine.nodes[i] = f

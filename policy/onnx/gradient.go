@@ -22,6 +22,7 @@ const newestTraining = 1
 const (
 	maxGradients = 64      // in a graph
 	maxGradNodes = 1 << 14 // that take their place
+	maxRefused   = 1 << 8  // that are named
 )
 
 // gradients puts ordinary nodes in the place of Gradient: those that compute
@@ -37,6 +38,9 @@ type gradients struct {
 	put    []*node
 	fresh  int
 	number map[float64]int // constants
+
+	refused []error // nodes that are not differentiable, as far as maxRefused
+	seen    map[*node]bool
 }
 
 type progress int
@@ -46,8 +50,18 @@ const (
 	done
 )
 
-// differentiate rewrites every Gradient of the graph.
+// differentiate is gradients with the first refusal as an error.
 func (m *Model) differentiate() error {
+	refused, err := m.gradients()
+	if len(refused) > 0 {
+		return refused[0]
+	}
+	return err
+}
+
+// gradients rewrites every Gradient of the graph, and says which nodes on their
+// way are not differentiable here; where there are any, the graph is of no use.
+func (m *Model) gradients() (refused []error, err error) {
 	var all []*node
 	for _, n := range m.engine.nodes {
 		if n.operator == trainingOps["Gradient"] {
@@ -55,12 +69,12 @@ func (m *Model) differentiate() error {
 		}
 	}
 	if len(all) == 0 {
-		return nil
+		return nil, nil
 	}
 	if len(all) > maxGradients {
-		return fmt.Errorf("the graph has %d gradients, at most %d are supported: %w", len(all), maxGradients, ErrTooLarge)
+		return nil, fmt.Errorf("the graph has %d gradients, at most %d are supported: %w", len(all), maxGradients, ErrTooLarge)
 	}
-	g := &gradients{m: m, maker: map[int]*node{}, state: map[*node]progress{}, number: map[float64]int{}}
+	g := &gradients{m: m, maker: map[int]*node{}, state: map[*node]progress{}, number: map[float64]int{}, seen: map[*node]bool{}}
 	for _, n := range m.engine.nodes {
 		for _, o := range n.outputs {
 			g.maker[o] = n
@@ -68,11 +82,11 @@ func (m *Model) differentiate() error {
 	}
 	for _, n := range all {
 		if err := g.rewrite(n); err != nil {
-			return err
+			return g.refused, err
 		}
 	}
 	m.engine.nodes = append(slices.DeleteFunc(m.engine.nodes, func(n *node) bool { return g.state[n] == done }), g.put...)
-	return m.order()
+	return g.refused, m.order()
 }
 
 // rewrite puts nodes in the place of one Gradient, after those that its y
@@ -245,9 +259,7 @@ func (g *gradients) backward(path []*node, xs []int, ends map[int]bool, y int) (
 			if !ok || !active[o] || ends[o] {
 				continue
 			}
-			if err := g.through(n, slope, active, slopes); err != nil {
-				return nil, err
-			}
+			g.through(n, slope, active, slopes)
 		}
 		if err := g.full(); err != nil {
 			return nil, err
@@ -256,31 +268,43 @@ func (g *gradients) backward(path []*node, xs []int, ends map[int]bool, y int) (
 	return slopes, nil
 }
 
-// through adds what a node's inputs get by its chain rule.
-func (g *gradients) through(n *node, slope int, active map[int]bool, slopes map[int]int) error {
+// through adds what a node's inputs get by its chain rule. Those of a node that
+// has none get its output's slope, so that the nodes before it are seen too.
+func (g *gradients) through(n *node, slope int, active map[int]bool, slopes map[int]int) {
 	rule, ok := slopeOf(n)
-	if !ok || n.version < 7 || rule.along == nil || len(n.outputs) > 1 {
-		return g.refuse("%s is not differentiable here", g.m.describe(n))
+	if ok = ok && n.version >= 7 && rule.along != nil && len(n.outputs) == 1; !ok {
+		g.refuse(n, "")
 	}
 	for _, i := range slopeInputs(n) {
 		v := n.inputs[i]
 		if !active[v] {
 			continue
 		}
-		part, why := rule.along(g, n, i, slope)
-		if why != "" {
-			return g.refuse("%s is not differentiable here: %s", g.m.describe(n), why)
+		part := slope
+		if ok {
+			along, why := rule.along(g, n, i, slope)
+			if why != "" {
+				g.refuse(n, ": "+why)
+			} else {
+				part = along
+			}
 		}
 		if before, ok := slopes[v]; ok {
 			part = g.add("Add", nil, before, part)
 		}
 		slopes[v] = part
 	}
-	return nil
 }
 
-func (g *gradients) refuse(format string, args ...any) error {
-	return g.m.failed(g.by, unsupported(g.by.op, g.by.domain, g.by.version, "; "+fmt.Sprintf(format, args...)))
+// refuse notes that a node is not differentiable; one without an operator is
+// refused elsewhere.
+func (g *gradients) refuse(n *node, why string) {
+	if g.seen[n] || n.operator == nil || len(g.refused) == maxRefused {
+		return
+	}
+	g.seen[n] = true
+	more := fmt.Sprintf("; %s is not differentiable here%s", g.m.describe(n), why)
+	g.refused = append(g.refused, g.m.failed(g.by, unsupported(g.by.op, g.by.domain, g.by.version, more)))
 }
 
 // full refuses more nodes than may take the place of gradients.
@@ -293,7 +317,7 @@ func (g *gradients) full() error {
 
 // keep puts a node into the graph.
 func (g *gradients) keep(n *node) {
-	n.name, n.number = g.by.name, g.by.number
+	n.name, n.number, n.of = g.by.name, g.by.number, g.by
 	if n.version == 0 {
 		n.version = gradientOpset
 	}

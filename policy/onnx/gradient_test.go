@@ -263,10 +263,67 @@ func TestRefusedGradients(t *testing.T) {
 		if wraps := errors.Is(err, ErrUnsupported); wraps != strings.Contains(fmt.Sprint(err), "unsupported operator") {
 			t.Errorf("%v wraps ErrUnsupported: %t", err, wraps)
 		}
+		if errors.Is(err, ErrTooLarge) && errors.Is(err, ErrFormat) {
+			t.Errorf("a limit of this package is no fault of the file: %v", err)
+		}
 	}
 	old := gradientOf([]string{"a"}, []string{"Add a a -> y"}, "Gradient a -> d", x)
 	old.opset = 6
 	if _, err := Decode(old.bytes()); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "(Add) is not differentiable") {
 		t.Errorf("opset 6: %v", err)
+	}
+}
+
+// TestInspectGradients: each operator that is not differentiable is named, also
+// beside nodes that are not supported at all.
+func TestInspectGradients(t *testing.T) {
+	f := gradientOf([]string{"a"}, []string{"Softmax a -> h", "Frob h -> f", "Max f a -> m", "Softmax h -> q", "Add m q -> y", "Softmax y -> z"}, "Gradient a -> d", floats([]float32{1, 2}, 1, 2))
+	p, err := readProto(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, why := p.operators()
+	for _, op := range list {
+		if want := !strings.HasSuffix(op.Name, "Gradient") && op.Name != "Frob"; op.Supported != want {
+			t.Errorf("%+v", op)
+		}
+	}
+	for _, want := range []string{`makes "f" (Frob)`, `makes "m" (Max) is not differentiable`, `makes "h" (Softmax) is not differentiable`, `makes "q" (Softmax) is not differentiable`} {
+		if !strings.Contains(strings.Join(why, "\n"), want) {
+			t.Errorf("%q lacks %q", why, want)
+		}
+	}
+	if len(why) != 4 {
+		t.Errorf("%q", why)
+	}
+	f.nodes = slices.DeleteFunc(f.nodes, func(s string) bool { return strings.HasPrefix(s, "Frob") || strings.HasPrefix(s, "Max") })
+	f.nodes = append(f.nodes, "Frob h -> m") // off the way
+	if p, err = readProto(f.bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if _, why := p.operators(); len(why) != 3 {
+		t.Errorf("%q", why)
+	}
+}
+
+// TestGradientNodes: what fails in the place of a Gradient is said of that, and
+// a run's steps say both.
+func TestGradientNodes(t *testing.T) {
+	f := gradientOf([]string{"a"}, []string{"Mul a k -> y"}, "Gradient b -> d", floats([]float32{1, 2}, 1, 2), floats([]float32{1, 2, 3}, 1, 3))
+	f.initializers = map[string]*Tensor{"k": floats([]float32{1, 2}, 1, 2)}
+	f.open = true
+	if err := f.fails(t); !strings.HasPrefix(err.Error(), `model: the node that makes "d" (Gradient): the shapes`) {
+		t.Error(err)
+	}
+	m, err := Decode(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	m.Trace = func(s Step) error { steps = append(steps, s.Node); return nil }
+	in := f.feed()
+	in["b"] = in["a"]
+	if _, err := m.Run(in); err != nil || !slices.Contains(steps, `the node that makes "d" (Gradient), Mul`) {
+		t.Errorf("%q, %v", steps, err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // load takes a model from its bytes to where it may run.
 func load(data []byte, files outer, label string, optimise bool) (*Model, error) {
 	bad := func(err error) error {
-		if errors.Is(err, ErrUnsupported) {
+		if errors.Is(err, ErrUnsupported) || errors.Is(err, ErrTooLarge) {
 			return fmt.Errorf("%s: %w", label, err)
 		}
 		return fmt.Errorf("%s: %w: %w", label, ErrFormat, err)
@@ -21,11 +21,8 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 	if err != nil {
 		return nil, bad(err)
 	}
-	m := &Model{Inputs: p.inputs, Outputs: p.outputs, Producer: p.producer, Opsets: p.opsets,
-		engine: &engine{}, names: newNames(), constants: map[int]*Tensor{}, label: label}
-	m.engine.run = m.compute
-	m.SetLimit(DefaultLimit)
-	for _, step := range []func(*proto) error{m.checkNames, resolveSequences, m.decode, m.bind, refuseTexts} {
+	m := newModel(p, label)
+	for _, step := range []func(*proto) error{m.checkNames, resolveSequences, m.decode, m.bind, refuseTypes} {
 		if err := step(p); err != nil {
 			return nil, bad(err)
 		}
@@ -48,6 +45,14 @@ func load(data []byte, files outer, label string, optimise bool) (*Model, error)
 		m.fuse(nil)
 	}
 	return m, nil
+}
+
+func newModel(p *proto, label string) *Model {
+	m := &Model{Inputs: p.inputs, Outputs: p.outputs, Producer: p.producer, Opsets: p.opsets,
+		engine: &engine{}, names: newNames(), constants: map[int]*Tensor{}, label: label}
+	m.engine.run = m.compute
+	m.SetLimit(DefaultLimit)
+	return m
 }
 
 // checkNames refuses values that are made twice or by no one, before onnx-go
@@ -194,7 +199,11 @@ func (m *Model) readConstants(p *proto, files outer) error {
 	return nil
 }
 
+// describe names a node of the file, for one in the place of a Gradient that.
 func (m *Model) describe(n *node) string {
+	if n.of != nil {
+		n = n.of
+	}
 	outputs := make([]string, len(n.outputs))
 	for i, o := range n.outputs {
 		outputs[i] = m.names.text[o]

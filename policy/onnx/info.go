@@ -85,7 +85,7 @@ func Inspect(path string) (*Info, error) {
 // operators counts the nodes by operator and says which cannot be computed.
 func (p *proto) operators() (list []OperatorCount, unsupported []string) {
 	count, refused := map[string]*OperatorCount{}, map[int]error{}
-	for _, r := range p.refusedTexts() {
+	for _, r := range p.refusedTypes() {
 		refused[r.node] = r.err
 	}
 	rest := *p // keeps its sequences
@@ -116,10 +116,35 @@ func (p *proto) operators() (list []OperatorCount, unsupported []string) {
 		}
 		count[name].Nodes++
 	}
+	for _, err := range rest.refusedGradients() {
+		unsupported = append(unsupported, err.Error())
+		count[trainingDomain+".Gradient"].Supported = false
+	}
 	for _, name := range slices.Sorted(maps.Keys(count)) {
 		list = append(list, *count[name])
 	}
 	return list, unsupported
+}
+
+// refusedGradients says what is not differentiable on the way of gradients, in a
+// graph whose sequences are resolved. Other things may be wrong with it.
+func (p *proto) refusedGradients() []error {
+	if !slices.ContainsFunc(p.nodes, func(n nodeProto) bool { return n.op == "Gradient" && n.domain == trainingDomain }) {
+		return nil
+	}
+	m := newModel(p, "")
+	if m.checkNames(p) != nil || m.decode(p) != nil {
+		return nil
+	}
+	for i := range p.initializers {
+		m.names.of(p.initializers[i].name)
+	}
+	_ = m.bind(p) // nodes without an operator are named already
+	if m.order() != nil {
+		return nil
+	}
+	refused, _ := m.gradients() // of an error beside them, loading tells
+	return refused
 }
 
 // tensors lists the initializers and what Constant nodes hold.

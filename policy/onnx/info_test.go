@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -82,5 +83,35 @@ func TestInspectHostile(t *testing.T) {
 		if _, err := Inspect(path); !errors.Is(err, ErrFormat) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestRefusedCasts: types that are not there are refused at load, and listed.
+func TestRefusedCasts(t *testing.T) {
+	const float8 = 19
+	f := &file{opset: 17, nodes: []string{"Cast a -> x", "Cast a -> y", "CastLike a b -> z", "Cast a -> v", "Cast b -> w"}, outputs: []string{"x"},
+		inputs: []*Tensor{scalar(1), {Type: float8, Shape: []int{}}},
+		attrs:  map[string]map[string]any{"x": {"to": int(Int32)}, "y": {"to": int(String)}, "v": {"to": float8}, "w": {"to": 1 << 40}}}
+	const want = `the node that makes "y" (Cast): unsupported operator Cast of domain ai.onnx, opset 17; it is to give string, which is not supported here`
+	if _, err := Decode(f.bytes()); !errors.Is(err, ErrUnsupported) || err.Error() != "model: "+want {
+		t.Errorf("got %v", err)
+	}
+	p, err := readProto(f.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, why := p.operators()
+	if len(why) != 4 || why[0] != want || list[0].Supported || list[1].Supported {
+		t.Errorf("%v, %q", list, why)
+	}
+}
+
+// TestNoOpset: a domain that the file does not import has no opset.
+func TestNoOpset(t *testing.T) {
+	f := &file{opset: 17, domain: "made.here", nodes: []string{"Relu a -> y"}, inputs: []*Tensor{scalar(1)}, outputs: []string{"y"}}
+	b := f.bytes()
+	copy(b[bytes.LastIndex(b, []byte("made.here")):], "made.else")
+	if _, err := Decode(b); !errors.Is(err, ErrUnsupported) || !strings.HasSuffix(err.Error(), "Relu of domain made.here, of which the file imports no opset") {
+		t.Error(err)
 	}
 }

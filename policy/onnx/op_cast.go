@@ -29,6 +29,36 @@ func prepareBitCast(c *call) (func() error, error) {
 	return func() error { copy(c.result[0].data, c.in[0].data); return nil }, c.out(0, to, c.in[0].Shape...)
 }
 
+// refusedCasts says which nodes are to give a type that is not there.
+func (p *proto) refusedCasts() (refused []refusal) {
+	stated := map[string]Type{} // of values that are not of nodes
+	for _, v := range p.inputs {
+		stated[v.Name] = v.Type
+	}
+	for i := range p.initializers {
+		stated[p.initializers[i].name] = p.initializers[i].kind
+	}
+	for i := range p.nodes {
+		n := &p.nodes[i]
+		to, known := Type(0), true
+		switch {
+		case n.domain != "":
+			continue
+		case n.op == "Cast" || n.op == "BitCast":
+			to = Type(n.int("to"))
+		case n.op == "CastLike" && len(n.inputs) > 1:
+			to, known = stated[n.inputs[1]]
+			known = known && to != 0 && to != String // which refusedTexts refuses
+		default:
+			continue
+		}
+		if known && to.Size() == 0 {
+			refused = append(refused, p.refuse(i, fmt.Sprintf("it is to give %v, which is not supported here", to)))
+		}
+	}
+	return refused
+}
+
 // castInto converts src element by element to the type of dst.
 func castInto(dst, src *Tensor) error {
 	if dst.Type == src.Type {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -45,7 +46,7 @@ func prepareStringNormalizer(c *call) (func() error, error) {
 			for i, s := range v {
 				v[i] = change(s)
 			}
-			return c.gives(c.result[0], v)
+			return c.makes(c.result[0], v)
 		}, c.outStrings(0, x.Shape...)
 	}
 	list, err := c.strings(0)
@@ -67,7 +68,7 @@ func prepareStringNormalizer(c *call) (func() error, error) {
 	}
 	shape := slices.Clone(x.Shape)
 	shape[rank-1] = len(kept)
-	return func() error { return c.gives(c.result[0], kept) }, c.outStrings(0, shape...)
+	return func() error { return c.makes(c.result[0], kept) }, c.outStrings(0, shape...)
 }
 
 // caseChange gives what StringNormalizer makes of a word before it is compared
@@ -169,7 +170,7 @@ func prepareStringSplit(c *call) (func() error, error) {
 				Data[int64](c.result[1])[i] = int64(len(p))
 			}
 		}
-		return c.gives(c.result[0], v)
+		return c.makes(c.result[0], v)
 	}, c.out(1, Int64, shape...)
 }
 
@@ -209,18 +210,22 @@ func prepareRegex(c *call) (func() error, error) {
 			return err
 		}
 		for i, s := range x.text {
-			Data[uint8](c.result[0])[i] = bit(match.MatchString(s))
+			Data[uint8](c.result[0])[i] = bit(match(s))
 		}
 		return nil
 	}, c.out(0, Bool, x.Shape...)
 }
 
-// fullMatch compiles a pattern of RE2 that is to match whole strings.
-func fullMatch(pattern string) (match *regexp.Regexp, steps int, err error) {
+// fullMatch compiles a pattern of RE2. It says whether the pattern matches the
+// whole of a string: the leftmost longest match is then that.
+func fullMatch(pattern string) (match func(string) bool, steps int, err error) {
 	if len(pattern) > maxText {
 		return nil, 0, fmt.Errorf("a pattern of %d bytes is longer than %d", len(pattern), maxText)
 	}
 	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if bad, ok := errors.AsType[*syntax.Error](err); ok && bad.Code == syntax.ErrInvalidEscape && bad.Expr == `\C` {
+		return nil, 0, fmt.Errorf("the pattern %q has a \\C, a single byte, which is not available here", pattern)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("the pattern %q is no regular expression of RE2: %w", pattern, err)
 	}
@@ -231,6 +236,13 @@ func fullMatch(pattern string) (match *regexp.Regexp, steps int, err error) {
 	if len(program.Inst) > maxProgram {
 		return nil, 0, fmt.Errorf("the pattern %q takes %d instructions, more than %d", pattern, len(program.Inst), maxProgram)
 	}
-	match, err = regexp.Compile(`\A(?:` + pattern + `)\z`)
-	return match, len(program.Inst), err
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, 0, fmt.Errorf("the pattern %q: %w", pattern, err)
+	}
+	compiled.Longest()
+	return func(s string) bool {
+		at := compiled.FindStringIndex(s)
+		return at != nil && at[0] == 0 && at[1] == len(s)
+	}, len(program.Inst), nil
 }

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -67,22 +68,25 @@ func register(list ...operator) {
 }
 
 // bind finds each node's operator and checks what can be checked without
-// shapes.
-func (m *Model) bind(p *proto) error {
+// shapes. After the first error it goes on; nodes with one get no operator.
+func (m *Model) bind(p *proto) (first error) {
 	for _, n := range m.engine.nodes {
 		op, version, err := p.find(n.op, n.domain)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.describe(n), err)
+			err = fmt.Errorf("%s: %w", m.describe(n), err)
+		} else if err = checkInputs(op, n.inputs); err != nil {
+			err = fmt.Errorf("%s %w", m.describe(n), err)
 		}
-		if err := checkInputs(op, n.inputs); err != nil {
-			return fmt.Errorf("%s %w", m.describe(n), err)
+		if err != nil {
+			first = cmp.Or(first, err)
+			continue
 		}
 		if n.version == 0 {
 			n.version = version
 		}
 		n.operator = op
 	}
-	return nil
+	return first
 }
 
 // checkInputs refuses too many or too few inputs; the last is not left out.
@@ -99,10 +103,7 @@ func checkInputs[T comparable](op *operator, inputs []T) error {
 
 // find gives the operator of that name in the opset that the file states.
 func (p *proto) find(name, domain string) (*operator, int64, error) {
-	version, ok := p.opsets[domain]
-	if !ok && domain == "" && p.irVersion < 3 {
-		version, ok = 1, true // IR versions before 3 state no opset
-	}
+	version, ok := p.opset(domain)
 	op, newest, more := operators[name], int64(newestOpset), ""
 	if domain == trainingDomain {
 		op, newest = trainingOps[name], newestTraining
@@ -110,7 +111,9 @@ func (p *proto) find(name, domain string) (*operator, int64, error) {
 		op = nil
 	}
 	switch {
-	case op == nil || !ok:
+	case !ok:
+		return nil, 0, unsupported(name, domain, 0, "")
+	case op == nil:
 	case version > newest:
 		more = fmt.Sprintf("; opsets up to %d are known", newest)
 	case version < op.from:
@@ -121,11 +124,26 @@ func (p *proto) find(name, domain string) (*operator, int64, error) {
 	return nil, version, unsupported(name, domain, version, more)
 }
 
+// opset is the version of a domain that the file states.
+func (p *proto) opset(domain string) (version int64, ok bool) {
+	version, ok = p.opsets[domain]
+	if !ok && domain == "" && p.irVersion < 3 {
+		return 1, true // IR versions before 3 state no opset
+	}
+	return version, ok
+}
+
+// unsupported refuses an operator; version 0 stands for a domain that the file
+// does not import.
 func unsupported(op, domain string, version int64, more string) error {
 	if domain == "" {
 		domain = "ai.onnx"
 	}
-	return fmt.Errorf("%w %s of domain %s, opset %d%s", ErrUnsupported, Plain(op), Plain(domain), version, more)
+	of := fmt.Sprintf("opset %d", version)
+	if version == 0 {
+		of = "of which the file imports no opset"
+	}
+	return fmt.Errorf("%w %s of domain %s, %s%s", ErrUnsupported, Plain(op), Plain(domain), of, more)
 }
 
 // out declares output i, if the node has it.

@@ -185,7 +185,11 @@ func (m *Model) compute() error {
 			return err
 		}
 		if took := time.Since(start); m.Trace != nil {
-			if err := m.Trace(Step{m.describe(n), n.op, results, took}); err != nil {
+			name := m.describe(n)
+			if n.of != nil {
+				name += ", " + n.op
+			}
+			if err := m.Trace(Step{name, n.op, results, took}); err != nil {
 				return err
 			}
 		}

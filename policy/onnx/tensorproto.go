@@ -107,6 +107,9 @@ func (t *tensorProto) tensor(files outer) (*Tensor, error) {
 		}
 		return NewStrings(text, shape...)
 	}
+	if len(t.text) > 0 {
+		return nil, fmt.Errorf("tensor %q is of %v and has string_data", t.name, t.kind)
+	}
 	raw := t.raw
 	if t.outside {
 		if raw, err = t.externalData(files, n*t.kind.Size()); err != nil {

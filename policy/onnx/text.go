@@ -43,8 +43,11 @@ func NewStrings(v []string, shape ...int) (*Tensor, error) {
 func (t *Tensor) Strings() []string { return t.text }
 
 func checkString[S string | []byte](i int, s S) error {
-	if len(s) > maxString || !utf8.ValidString(string(s)) {
-		return fmt.Errorf("string %d should be UTF-8 of at most %d bytes", i, maxString)
+	if len(s) > maxString {
+		return fmt.Errorf("string %d has %d bytes, at most %d are supported: %w", i, len(s), maxString, ErrTooLarge)
+	}
+	if !utf8.ValidString(string(s)) {
+		return fmt.Errorf("string %d should be UTF-8", i)
 	}
 	return nil
 }
@@ -63,7 +66,7 @@ func (t *Tensor) bytes() int { return len(t.data) + textBytes(t.text) }
 
 // strings reads a TensorProto's elements, n by its shape.
 func (t *tensorProto) strings(n int) ([]string, error) {
-	if t.raw != nil || t.outside {
+	if t.raw != nil || t.outside || len(t.floats)+len(t.doubles)+len(t.ints) > 0 {
 		return nil, fmt.Errorf("strings lie in string_data only")
 	}
 	if len(t.text) != n {
@@ -103,6 +106,16 @@ func (c *call) outStrings(i int, shape ...int) error {
 		c.result[i] = &Tensor{Type: String, Shape: slices.Clone(shape)}
 	}
 	return nil
+}
+
+// makes is gives of strings that may be beyond what a tensor holds.
+func (c *call) makes(t *Tensor, v []string) error {
+	for i, s := range v {
+		if err := checkString(i, s); err != nil {
+			return fmt.Errorf("of its result, %w", err)
+		}
+	}
+	return c.gives(t, v)
 }
 
 // gives makes v the elements of a result that has its memory.
@@ -177,16 +190,31 @@ func texts(op string, outputs int) (n int, ok bool) {
 	return 0, op == "Shape" || op == "Size"
 }
 
-// refuseTexts is refusedTexts with the first refusal as an error.
-func refuseTexts(p *proto) error {
-	if refused := p.refusedTexts(); len(refused) > 0 {
+// refuseTypes is refusedTypes with the first refusal as an error.
+func refuseTypes(p *proto) error {
+	if refused := p.refusedTypes(); len(refused) > 0 {
 		return refused[0].err
 	}
 	return nil
 }
 
+// refusedTypes says which nodes would get or give elements of types that they
+// do not take here, as far as the file says, in its order.
+func (p *proto) refusedTypes() []refusal {
+	refused := append(p.refusedTexts(), p.refusedCasts()...)
+	slices.SortStableFunc(refused, func(a, b refusal) int { return cmp.Compare(a.node, b.node) })
+	return refused
+}
+
+// refuse says that node i is not supported, and why.
+func (p *proto) refuse(i int, why string) refusal {
+	n := &p.nodes[i]
+	version, _ := p.opset(n.domain)
+	return refusal{i, fmt.Errorf("%s: %w", n, unsupported(n.op, n.domain, version, "; "+why))}
+}
+
 // refusedTexts says which nodes would get strings and do not take them, as far
-// as the file's own types say, in its order.
+// as the file's own types say.
 func (p *proto) refusedTexts() (refused []refusal) {
 	readers, seen := map[string][]int{}, map[string]bool{}
 	var list []string // values that are strings
@@ -222,13 +250,11 @@ func (p *proto) refusedTexts() (refused []refusal) {
 			n := &p.nodes[i]
 			count, ok := texts(n.op, len(n.outputs))
 			if !ok {
-				more := fmt.Sprintf("; its input %q is of strings, which it does not take here", list[0])
-				refused = append(refused, refusal{i, fmt.Errorf("%s: %w", n, unsupported(n.op, n.domain, p.opsets[n.domain], more))})
+				refused = append(refused, p.refuse(i, fmt.Sprintf("its input %q is of strings, which it does not take here", list[0])))
 			}
 			add(n.outputs[:count])
 		}
 	}
-	slices.SortStableFunc(refused, func(a, b refusal) int { return cmp.Compare(a.node, b.node) })
 	return refused
 }
 

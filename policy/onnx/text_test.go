@@ -29,12 +29,14 @@ func TestStringTensors(t *testing.T) {
 	}
 	head := NamedTensor{"w", &Tensor{Type: String, Shape: []int{2}}}.head()
 	for want, b := range map[string][]byte{
-		"1 elements of data, its shape needs 2":     appendText(head, 6, "a"),
-		"string 1 should be UTF-8":                  appendText(appendText(head, 6, "a"), 6, "\xff"),
-		"string 0 should be UTF-8 of at most 65536": appendText(appendText(head, 6, strings.Repeat("a", maxString+1)), 6, ""),
-		"strings lie in string_data only":           appendMessage(head, 9, []byte("ab")),
-		"or what is none":                           appendInt(head, 6, 7),
-		"more than 1048576 strings":                 slices.Concat(slices.Repeat([][]byte{appendText(nil, 6, "")}, maxStrings+1)...),
+		"1 elements of data, its shape needs 2":   appendText(head, 6, "a"),
+		"string 1 should be UTF-8":                appendText(appendText(head, 6, "a"), 6, "\xff"),
+		"string 0 has 65537 bytes, at most 65536": appendText(appendText(head, 6, strings.Repeat("a", maxString+1)), 6, ""),
+		"strings lie in string_data only":         appendMessage(head, 9, []byte("ab")),
+		"string_data only":                        appendMessage(appendText(appendText(head, 6, "a"), 6, "b"), 4, make([]byte, 8)),
+		"is of int64 and has string_data":         appendText(NamedTensor{"w", ints(1)}.append(nil), 6, "a"),
+		"or what is none":                         appendInt(head, 6, 7),
+		"more than 1048576 strings":               slices.Concat(slices.Repeat([][]byte{appendText(nil, 6, "")}, maxStrings+1)...),
 	} {
 		if _, err := DecodeTensor(b); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v, expected %q", err, want)
@@ -170,7 +172,7 @@ func TestRefusedStrings(t *testing.T) {
 		t.Errorf("strings beside numbers: %v", err)
 	}
 	regex := &file{opset: 20, nodes: []string{"RegexFullMatch a -> y"}, inputs: []*Tensor{words("a")}, outputs: []string{"y"}}
-	for pattern, want := range map[string]string{"(": "no regular expression", "a{900}b{900}c{900}d{900}e{900}": "instructions", strings.Repeat("a", maxText+1): "longer"} {
+	for pattern, want := range map[string]string{"(": `the pattern "(" is no regular expression`, "a)|(b": `the pattern "a)|(b" is no`, `\C`: "not available here", "a{900}b{900}c{900}d{900}e{900}": "instructions", strings.Repeat("a", maxText+1): "longer"} {
 		regex.attrs = map[string]map[string]any{"y": {"pattern": pattern}}
 		if err := regex.fails(t); !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.20s: %v", pattern, err)
@@ -194,6 +196,48 @@ func TestStringLimits(t *testing.T) {
 	} {
 		if err := f.fails(t); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFullMatch: a pattern matches whole strings, however it ends.
+func TestFullMatch(t *testing.T) {
+	for pattern, c := range map[string]struct{ yes, no string }{
+		`\Qa.c`:      {"a.c", "abc a.cc aa.c"},
+		`\Qa.c\E`:    {"a.c", "abc"},
+		`a|ab`:       {"a ab", "b aba xab"},
+		`(?U)a+?`:    {"a aa", "ab ba"},
+		`(a|ab)(c)?`: {"a ab ac abc", "abcc"},
+		`(?i)zoË`:    {"ZOë", "zoe"},
+		`b$`:         {"b", "ab"},
+	} {
+		match, _, err := fullMatch(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for list, want := range map[string]bool{c.yes: true, c.no: false} {
+			for _, s := range strings.Fields(list) {
+				if match(s) != want {
+					t.Errorf("%q of %q: %t", pattern, s, !want)
+				}
+			}
+		}
+		if match("a.c\n") || match("a\n") || match("") {
+			t.Errorf("%q matches a line or nothing", pattern)
+		}
+	}
+}
+
+// TestMadeStrings: what operators make keeps to what a tensor may hold.
+func TestMadeStrings(t *testing.T) {
+	for want, f := range map[string]*file{
+		`(StringSplit): of its result, string 1 should be UTF-8`: {opset: 20, nodes: []string{"StringSplit a -> y n"}, inputs: []*Tensor{words("aé")}, outputs: []string{"y"},
+			attrs: map[string]map[string]any{"n": {"delimiter": "\xc3"}}},
+		`(StringNormalizer): of its result, string 0 has 98304 bytes`: {opset: 10, nodes: []string{"StringNormalizer a -> y"}, inputs: []*Tensor{words(strings.Repeat("ɐ", maxString/2))},
+			outputs: []string{"y"}, attrs: map[string]map[string]any{"y": {"case_change_action": "UPPER"}}},
+	} {
+		if err := f.fails(t); !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, expected %q", err, want)
 		}
 	}
 }
