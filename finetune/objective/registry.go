@@ -103,6 +103,18 @@ func Define(fs *flag.FlagSet, o Options) {
 	}
 }
 
+// Owner returns the objective that the option belongs to; empty: none.
+func Owner(option string) string {
+	for _, name := range Names() {
+		own := newFlags()
+		registered[name].New(own)
+		if own.Lookup(option) != nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // Complete returns o with the default of every option that it lacks, and each
 // value in the form in which its flag prints it.
 func (o Options) Complete() Options {

@@ -283,6 +283,8 @@ func TestBadInput(t *testing.T) {
 		{"endless run", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "-1s"}, exitUsage, []string{"--duration"}},
 		{"guided by nothing", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--guidance", "0"}, exitUsage, []string{"--guidance"}},
 		{"unknown option of an objective", train(f.contract, "--good-share", "2", "--objective", "recap"), exitUsage, []string{"good", "2"}},
+		{"another objective's option", train(f.contract, "--objective", "rwr", "--lambda", "3"), exitUsage, []string{"--lambda", "arfm", "rwr"}},
+		{"an option of none", train(f.contract, "--objective", "bc", "--lambda", "-1"), exitUsage, []string{"--lambda", "arfm", "bc"}},
 		{"replanning backwards", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--replan", "-1"}, exitUsage, []string{"--replan"}},
 		{"demo over a folder", []string{"demo", "--out", f.dir}, exitFailed, []string{f.dir, "--force"}},
 		{"bench of nothing", []string{"bench", "infer", "--preset", "nano", "--runs", "0"}, exitUsage, []string{"runs"}},

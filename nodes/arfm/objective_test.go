@@ -24,8 +24,12 @@ func TestObjectives(t *testing.T) {
 			t.Errorf("the help lacks %s", name)
 		}
 		out := f.path(name)
-		must(t, "train", "--init", filepath.Join(f.path("clone"), "policy-00000001.safetensors"), "--bags", f.bag, "--objective", name,
-			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--critic-warm-up", "5", "--group", "suite", "--out", out, "--report")
+		args := []string{"train", "--init", filepath.Join(f.path("clone"), "policy-00000001.safetensors"), "--bags", f.bag, "--objective", name,
+			"--steps", "2", "--batch", "4", "--eval-chunks", "4", "--lr", "1e-3", "--group", "suite", "--out", out, "--report"}
+		if name == objective.Owner("critic-warm-up") {
+			args = append(args, "--critic-warm-up", "5")
+		}
+		must(t, args...)
 		reported(t, filepath.Join(out, "report.html"), name, out)
 		path := filepath.Join(out, "policy-00000002.safetensors")
 		ck, err := checkpoint.Load(path)

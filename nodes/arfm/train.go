@@ -191,6 +191,12 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 	if o.Out == "" {
 		return nil, usagef("--out is missing: name a folder for the checkpoints")
 	}
+	var options []string // of objectives, that were given
+	f.tuning.VisitAll(func(v *flag.Flag) {
+		if fs.Changed(v.Name) {
+			options = append(options, v.Name)
+		}
+	})
 	if o.Resume {
 		if c, err = f.takeUp(fs, o.Out); err != nil {
 			return nil, err
@@ -201,6 +207,11 @@ func (f *trainFlags) apply(fs *pflag.FlagSet, o *finetune.Options) (c *contract.
 		return nil, usagef("--contract is missing: name the contract YAML, or a checkpoint with --init")
 	case len(f.bags) == 0:
 		return nil, usagef("name the bags to train on with --bags")
+	}
+	for _, name := range options {
+		if owner := objective.Owner(name); owner != o.Objective && slices.Contains(objective.Names(), o.Objective) {
+			return nil, usagef("--%s is an option of objective %s, which %s does not have; leave it out", name, owner, o.Objective)
+		}
 	}
 	if err := training.Complete(o, f.preset, f.lr, f.ema); err != nil {
 		return nil, usageError{err}
