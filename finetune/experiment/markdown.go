@@ -45,7 +45,7 @@ func (r *Report) setUp(b *strings.Builder) {
 	fmt.Fprintf(b, "| | |\n|---|---|\n| command | `%s` |\n", r.Made.Command)
 	fmt.Fprintf(b, "| budget | %s: %s, %d demonstrations of a suite, %d steps of pre-training, %d of each objective, batches of %d, preset %s, %d test episodes of a task for each seed |\n",
 		g.Name, plural(g.Seeds, "seed"), g.Demonstrations, g.Pretrain, g.Tune, g.Batch, g.Preset, g.Episodes)
-	fmt.Fprintf(b, "| time | %.2f hours of one core, over all jobs |\n", r.CoreHours)
+	fmt.Fprintf(b, "| time | %.2f hours, summed over jobs, one core each |\n", r.CoreHours)
 	fmt.Fprintf(b, "| machine | %s |\n| program | %s |\n", r.Made.Machine, r.Made.Program)
 	var said []string
 	for _, d := range r.Data {
@@ -152,7 +152,7 @@ func (r *Report) alphas(b *strings.Builder) {
 	if len(r.Alphas) == 0 {
 		return
 	}
-	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median, and the effective sample size, as B e^-x predicts it and as it was.\n\n" +
+	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median, and the effective sample size, as B e^-x predicts it (at least 1) and as it was. Alpha that is given, such as rwr's beta, has no bounds.\n\n" +
 		"| | | runs | at lower bound | at upper bound | median alpha | predicted | seen | of |\n|---|---|---|---|---|---|---|---|---|\n")
 	var low, equal []string
 	for _, a := range r.Alphas {
@@ -160,9 +160,17 @@ func (r *Report) alphas(b *strings.Builder) {
 		if a.Panel != "" {
 			where = a.Panel + ", " + a.Column
 		}
-		fmt.Fprintf(b, "| %s | %s | %d | %.1f %% | %.1f %% | %.4g | %.1f | %.1f | %d |\n",
-			where, a.Method, a.Runs, 100*a.Lower, 100*a.Upper, a.Median, a.Predicted, a.Seen, a.Batch)
+		known := func(ok bool, format string, v float64) string {
+			if !ok {
+				return "–"
+			}
+			return fmt.Sprintf(format, v)
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %s | %s | %s | %s | %.1f | %d |\n", where, a.Method, a.Runs,
+			known(!a.Given, "%.1f %%", 100*a.Lower), known(!a.Given, "%.1f %%", 100*a.Upper),
+			known(a.Median != 0, "%.4g", a.Median), known(a.Predicted != 0, "%.1f", a.Predicted), a.Seen, a.Batch)
 		switch {
+		case a.Given:
 		case a.Lower > mostlyBound:
 			low = append(low, a.Method)
 		case a.Seen > mostlyEqual*float64(a.Batch):

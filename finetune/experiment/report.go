@@ -352,7 +352,8 @@ func (t *tabulator) data() (out []DataSet) {
 	return out
 }
 
-// alphas describes alpha in each cell whose runs solve for it.
+// alphas describes alpha in each cell whose runs weigh chunks unequally, of
+// several candidates in those of the one that was taken.
 func (t *tabulator) alphas() (out []AlphaRow) {
 	for _, panel := range t.p.Panels {
 		seen := map[string]bool{} // perturb's columns share their runs
@@ -360,7 +361,11 @@ func (t *tabulator) alphas() (out []AlphaRow) {
 			for i, cell := range c.Cells {
 				row := AlphaRow{Panel: panel.Name, Column: c.Name, Method: t.p.Methods[i].Name}
 				for _, u := range cell.Units {
-					for _, id := range u.Trainings {
+					of := u.Trainings
+					if u.Choice != "" {
+						of = of[t.done(u.Choice).Chosen.Best:][:1]
+					}
+					for _, id := range of {
 						if a := t.done(id).Trained.Alpha; a != nil && !seen[id] {
 							seen[id] = true
 							row.add(a)
@@ -386,5 +391,5 @@ func (r *AlphaRow) add(a *Alpha) {
 	}{{&r.Lower, a.Lower}, {&r.Upper, a.Upper}, {&r.Median, a.Median}, {&r.Predicted, a.Predicted}, {&r.Seen, a.Seen}} {
 		*f.mean += k * (f.v - *f.mean)
 	}
-	r.Steps, r.Batch = r.Steps+a.Steps, a.Batch
+	r.Steps, r.Batch, r.Given = r.Steps+a.Steps, a.Batch, a.Given
 }

@@ -180,7 +180,7 @@ func TestSumUp(t *testing.T) {
 	}
 	tr := &Train{Objective: "arfm", Tuning: objective.Own("arfm", nil), Batch: 64}
 	a := SumUp(tr, lines)
-	predicted := (2*64*math.Exp(-1e-4) + 7*64*math.Exp(-0.25) + 64*math.Exp(-25)) / 10
+	predicted := (2*64*math.Exp(-1e-4) + 7*64*math.Exp(-0.25) + 1) / 10 // not 64 e^-25
 	if a == nil || math.Abs(a.Lower-0.2) > 1e-12 || math.Abs(a.Upper-0.1) > 1e-12 || a.Median != 0.5 ||
 		math.Abs(a.Predicted-predicted) > 1e-9 || math.Abs(a.Seen-(2*64+7*30+1)/10.0) > 1e-9 || len(a.Curve) != 10 || a.Curve[9].Alpha != 5 {
 		t.Errorf("%+v, predicted %g", a, predicted)
@@ -191,11 +191,19 @@ func TestSumUp(t *testing.T) {
 	if n := len(SumUp(tr, lines).Curve); n != 60 { // of 120 steps, two each
 		t.Errorf("a curve of %d points", n)
 	}
+	tr.Tuning = objective.Own("arfm", objective.Options{"alpha-min": "0.5", "alpha-max": "0.5"})
+	if a := SumUp(tr, lines); a == nil || !a.Given || a.Lower != 0 || a.Upper != 0 || math.Abs(a.Predicted-predicted) > 1e-9 || math.Abs(a.Seen-(2*64+7*30+1)/10.0) > 1e-9 {
+		t.Errorf("alpha fixed: %+v", a)
+	}
 	for i := range lines {
 		lines[i].X = 0
 	}
-	if a := SumUp(&Train{Objective: "rwr"}, lines); a != nil {
-		t.Errorf("rwr solves for nothing: %+v", a)
+	if a := SumUp(&Train{Objective: "bc"}, lines); a != nil {
+		t.Errorf("bc weighs all the same: %+v", a)
+	}
+	lines[3].WeightMax = 0.5
+	if a := SumUp(&Train{Objective: "rwr", Batch: 64}, lines); a == nil || !a.Given || a.Median != 0.5 || a.Predicted != 0 || math.Abs(a.Seen-(2*64+7*30+1)/10.0) > 1e-9 {
+		t.Errorf("rwr: %+v", a)
 	}
 }
 

@@ -30,7 +30,7 @@ type Trained struct {
 	Checkpoint string `json:"checkpoint"` // within the job's folder
 	Hash       string `json:"hash"`
 	Frames     int    `json:"frames"`
-	Alpha      *Alpha `json:"alpha,omitempty"` // of an objective that solves for it
+	Alpha      *Alpha `json:"alpha,omitempty"` // of an objective that weighs chunks unequally
 }
 
 // Chosen is the candidate that a Choose job took.
@@ -56,10 +56,11 @@ type Outcome struct {
 type Alpha struct {
 	Steps     int     `json:"steps"`
 	Batch     int     `json:"batch"`
-	Lower     float64 `json:"at_lower_bound"` // share of the steps
+	Given     bool    `json:"given,omitempty"` // not solved for, so that no share is at a bound
+	Lower     float64 `json:"at_lower_bound"`  // share of the steps
 	Upper     float64 `json:"at_upper_bound"`
-	Median    float64 `json:"median"`
-	Predicted float64 `json:"ess_predicted"`   // mean of B e^-x
+	Median    float64 `json:"median"`          // 0: the objective has no alpha
+	Predicted float64 `json:"ess_predicted"`   // mean of B e^-x, at least 1 each; 0: no prediction
 	Seen      float64 `json:"ess_seen"`        // mean of 1 / sum w^2
 	Curve     []Point `json:"curve,omitempty"` // means over up to 100 stretches of the run
 }
@@ -72,10 +73,11 @@ type Point struct {
 	Seen      float64 `json:"ess_seen"`
 }
 
-// SumUp describes alpha over the steps of the run of t; nil where nothing is
-// solved for: then x is 0 in every step, or the bounds leave no choice.
+// SumUp describes alpha and the effective sample size over the steps of the run
+// of t; nil where all chunks weigh the same in every step.
 func SumUp(t *Train, lines []finetune.Line) *Alpha {
-	if !slices.ContainsFunc(lines, func(l finetune.Line) bool { return l.X != 0 }) {
+	solved := slices.ContainsFunc(lines, func(l finetune.Line) bool { return l.X != 0 })
+	if !solved && !slices.ContainsFunc(lines, func(l finetune.Line) bool { return l.WeightMax > l.WeightMin }) {
 		return nil
 	}
 	tuning := t.Tuning.Complete()
@@ -87,24 +89,28 @@ func SumUp(t *Train, lines []finetune.Line) *Alpha {
 		return v
 	}
 	low, high := bound("alpha-min"), bound("alpha-max")
-	if low == high {
-		return nil
-	}
-	a := &Alpha{Steps: len(lines), Batch: t.Batch}
+	a := &Alpha{Steps: len(lines), Batch: t.Batch, Given: !solved || low == high}
 	n := float64(len(lines))
 	var alphas []float64
 	for _, l := range lines {
 		alphas = append(alphas, l.Alpha)
 		switch {
+		case a.Given:
 		case l.Alpha <= low:
 			a.Lower += 1 / n
 		case l.Alpha >= high:
 			a.Upper += 1 / n
 		}
-		a.Predicted += l.PredictedESS(t.Batch) / n
-		a.Seen += l.ESS / n
+	}
+	whole := point(t.Batch, lines)
+	a.Seen = whole.Seen
+	if solved {
+		a.Predicted = whole.Predicted
 	}
 	a.Median = median(alphas)
+	if !solved {
+		return a // a curve of it would be of a prediction that there is not
+	}
 	const most = 100
 	width := (len(lines) + most - 1) / most
 	for part := range slices.Chunk(lines, width) {

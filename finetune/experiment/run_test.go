@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -62,7 +63,11 @@ func result(id string, j Job) *Done {
 		return &Done{Recorded: &Recorded{Episodes: j.Record.Episodes, Successes: j.Record.Episodes / 2}}
 	case j.Train != nil:
 		d := &Trained{Checkpoint: id}
-		if j.Train.Objective == "arfm" {
+		switch j.Train.Objective {
+		case "rwr":
+			beta, _ := strconv.ParseFloat(j.Train.Tuning["beta"], 64)
+			d.Alpha = &Alpha{Steps: 20, Batch: 8, Given: true, Median: beta, Seen: 7.95}
+		case "arfm":
 			d.Alpha = &Alpha{Steps: 20, Batch: 8, Lower: 0.6, Median: 0.5, Predicted: 4, Seen: 5, Curve: []Point{{Step: 10, Alpha: 0.5, Predicted: 4, Seen: 5}}}
 		}
 		return &Done{Trained: d}

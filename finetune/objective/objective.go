@@ -97,8 +97,8 @@ type Metrics struct {
 }
 
 // PredictedESS is the effective sample size that ARFM's theory gives a batch of B
-// with Gaussian advantages, B e^-X.
-func (m *Metrics) PredictedESS(batch int) float64 { return float64(batch) * math.Exp(-m.X) }
+// with Gaussian advantages, B e^-X; less than the 1 of a single chunk there is not.
+func (m *Metrics) PredictedESS(batch int) float64 { return max(1, float64(batch)*math.Exp(-m.X)) }
 
 func (m *Metrics) fill(loss float64, l, w []float32) {
 	*m = Metrics{Loss: loss, WeightMin: math.Inf(1), WeightMax: math.Inf(-1)}

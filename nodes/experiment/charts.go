@@ -26,7 +26,7 @@ func Charts(r *experiment.Report) (charts []Chart) {
 			Chart{r.Experiment + "-alpha.svg", report.Lines{Title: "Alpha over training", XLabel: "step", YLabel: "alpha", LogY: true, Series: courses(r, "", alpha)}},
 			Chart{r.Experiment + "-ess.svg", report.Lines{
 				Title: "Effective sample size over training", XLabel: "step", YLabel: "samples",
-				Note: "Predicted is B e^-x.",
+				Note: "Predicted is B e^-x, but at least 1.",
 				Series: append(courses(r, "", func(p experiment.Point) float64 { return p.Seen }),
 					courses(r, ", predicted", func(p experiment.Point) float64 { return p.Predicted })...),
 			}})

@@ -63,11 +63,16 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestPredictedSampleSize is B e^-x.
+// TestPredictedSampleSize is B e^-x, at least 1.
 func TestPredictedSampleSize(t *testing.T) {
 	c := SampleSize(steps(3, 0.5), 64)
 	if got, want := c.Series[1].Y[2], 64*math.Exp(-0.5); math.Abs(got-want) > 1e-12 {
 		t.Errorf("predicted %v, want %v", got, want)
+	}
+	lines := steps(1, 0.5)
+	lines[0].X = 25
+	if got := SampleSize(lines, 64).Series[1].Y[0]; got != 1 {
+		t.Errorf("predicted %v, less than one chunk", got)
 	}
 	if seen := c.Series[0]; seen.Y[2] != 50 || seen.X[2] != 3 {
 		t.Errorf("seen %v", seen)
