@@ -1,6 +1,9 @@
 package experiment
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
@@ -11,7 +14,8 @@ import (
 // Done is what a job has come to: one of the four is set, as in its Job.
 type Done struct {
 	Job       Job        `json:"job"`
-	Seconds   float64    `json:"seconds"` // that it took
+	Seconds   float64    `json:"seconds"`          // that it took
+	Sum       string     `json:"sha256,omitempty"` // of the rest, as it is stored
 	Recorded  *Recorded  `json:"recorded,omitempty"`
 	Trained   *Trained   `json:"trained,omitempty"`
 	Chosen    *Chosen    `json:"chosen,omitempty"`
@@ -137,6 +141,17 @@ func median(x []float64) float64 {
 		return x[m]
 	}
 	return (x[m-1] + x[m]) / 2
+}
+
+// sum is the hash of all but Sum itself.
+func (d Done) sum() (string, error) {
+	d.Sum = ""
+	data, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // choose does a Choose job by the results of the jobs that it needs.

@@ -85,7 +85,9 @@ func (r *Results) read(id, build string) (*Done, error) {
 		return nil, fmt.Errorf("cannot read the result %s: %w; remove its folder to do the job again", path, err)
 	}
 	var d Done
-	if err := json.Unmarshal(data, &d); err != nil || d.Job.ID(build) != id || !d.whole() {
+	err = json.Unmarshal(data, &d)
+	sum, failed := d.sum()
+	if err != nil || failed != nil || sum != d.Sum || d.Job.ID(build) != id || !d.whole() {
 		return nil, fmt.Errorf("%s is %w; remove its folder to do the job again", path, ErrDamaged)
 	}
 	return &d, nil
@@ -103,6 +105,10 @@ func (d *Done) whole() bool {
 func (r *Results) write(id string, d *Done) error {
 	dir := r.Dir(id)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if d.Sum, err = d.sum(); err != nil {
 		return err
 	}
 	data, err := json.Marshal(d)

@@ -199,7 +199,7 @@ func TestKilled(t *testing.T) {
 
 // TestDamaged: a result that is not its job's is refused, not believed.
 func TestDamaged(t *testing.T) {
-	p := newPlan(t, "multitask", "bc")
+	p := newPlan(t, "multitask", "bc", "rwr")
 	r := Runner{Dir: t.TempDir(), Worker: &clerk{}, Cores: 1}
 	results, err := r.Run(t.Context(), p)
 	if err != nil {
@@ -224,6 +224,30 @@ func TestDamaged(t *testing.T) {
 		}
 		if _, err := r.Run(t.Context(), p); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.WriteFile(path, own, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Results that fit their jobs and yet are not what was written.
+	for _, c := range []struct{ kind, old, new string }{
+		{"evaluate", `"seconds":`, `"seconds":-`}, {"evaluate", `"success":true`, `"success":false`}, {"evaluate", `"sha256":`, `"sha":`},
+		{"record", `"successes":`, `"successes":9`}, {"train", `"checkpoint":"`, `"checkpoint":"../`}, {"choose", `"successes":[`, `"successes":[99,`},
+	} {
+		path := filepath.Join(results.Dir(ids(p, c.kind)[0]), resultFile)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(string(was), c.old, c.new, 1)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Run(t.Context(), p); text == string(was) || !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s with %s: %v", c.kind, c.new, err)
+		}
+		if err := os.WriteFile(path, was, 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if err := os.Remove(path); err != nil {
