@@ -69,8 +69,8 @@ func TestReward(t *testing.T) {
 		lost := reward(eps, ends, []rewards{{RewardTopic, []point{{tc.stamp, 1}}}}, 100)
 		got := [3]float64{frames[0].Reward, frames[1].Reward, frames[2].Reward}
 		sum := got[0] + got[1] + got[2]
-		if got != tc.want || lost != 1-int(sum) || outside != 0 {
-			t.Errorf("end %d, reward at %d: %v, lost %d, want %v", tc.end, tc.stamp, got, lost, tc.want)
+		if got != tc.want || lost[0] != 1-int(sum) || outside != 0 {
+			t.Errorf("end %d, reward at %d: %v, lost %v, want %v", tc.end, tc.stamp, got, lost, tc.want)
 		}
 	}
 }

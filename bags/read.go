@@ -301,8 +301,13 @@ func (s *reader) episodes() ([]Episode, error) {
 	for i := range ends {
 		ends[i] = min(ends[i], s.hi)
 	}
-	if lost := reward(eps, ends, sources, s.period); lost > 0 && s.opts.Span == (Span{}) {
-		s.report.note("rewards lost", "%d of %d rewards belong to no frame", lost, len(sources[0].points)+len(sources[1].points))
+	lost, n := reward(eps, ends, sources, s.period), len(sources[1].points)
+	switch {
+	case s.opts.Span != (Span{}):
+	case n > 0 && lost[1] == n:
+		s.report.note("sidecar elsewhere", "none of the %d rewards in %s falls into a frame, so the file rewards nothing; do its stamps have the recording's clock?", n, SidecarPath(s.path, s.c.Reward.File))
+	case lost[0]+lost[1] > 0:
+		s.report.note("rewards lost", "%d of %d rewards belong to no frame", lost[0]+lost[1], len(sources[0].points)+n)
 	}
 	return eps, nil
 }

@@ -92,19 +92,19 @@ type rewards struct {
 // reward fills the frames' rewards, for each episode from the first source
 // that has a point in it, and names that source. An episode in which none has
 // one is rewarded by its outcome, and one that is left with RewardNone has its
-// rewards still to come, from dense terms. It returns the number of points
-// that belong to no frame.
-func reward(eps []Episode, ends []int64, sources []rewards, period int64) (lost int) {
+// rewards still to come, from dense terms. It returns, for each source, the
+// number of points that belong to no frame.
+func reward(eps []Episode, ends []int64, sources []rewards, period int64) (lost []int) {
 	for _, s := range sources {
 		slices.SortStableFunc(s.points, func(a, b point) int { return cmp.Compare(a.stamp, b.stamp) })
-		lost += len(s.points)
+		lost = append(lost, len(s.points))
 	}
 	for i := range eps {
 		e := &eps[i]
-		for _, s := range sources {
+		for k, s := range sources {
 			first := e.RewardSource == RewardNone
 			placed, own := place(e.Frames, ends[i], s.points, period, first)
-			lost -= placed
+			lost[k] -= placed
 			if first && own {
 				e.RewardSource = s.name
 			}

@@ -55,8 +55,36 @@ func TestRewardSources(t *testing.T) {
 func TestRewardOfDroppedFrame(t *testing.T) {
 	eps := []Episode{{Outcome: Success, Frames: make([]Frame, 2)}}
 	eps[0].Frames[0].Stamp, eps[0].Frames[1].Stamp = 100, 500
-	if lost := reward(eps, []int64{600}, []rewards{{RewardTopic, []point{{300, -1}}}}, 100); lost != 1 || eps[0].RewardSource != RewardTopic {
-		t.Errorf("lost %d, source %q", lost, eps[0].RewardSource)
+	if lost := reward(eps, []int64{600}, []rewards{{RewardTopic, []point{{300, -1}}}}, 100); lost[0] != 1 || eps[0].RewardSource != RewardTopic {
+		t.Errorf("lost %v, source %q", lost, eps[0].RewardSource)
+	}
+}
+
+// TestSidecarElsewhere: that a file's rewards fall into no frame is told.
+func TestSidecarElsewhere(t *testing.T) {
+	one := 1.0
+	for _, c := range []struct {
+		stamps []int64
+		want   string
+	}{
+		{[]int64{1e18, 2e18}, "none of the 2 rewards in "}, {[]int64{5}, "none of the 1 rewards in "},
+		{[]int64{2000 * msec, 2e18}, "1 of 2 rewards belong to no frame"}, {[]int64{2000 * msec}, ""},
+	} {
+		path := walk(t, 1000, 4000).close()
+		var labels []Label
+		for _, stamp := range c.stamps {
+			labels = append(labels, Label{Stamp: stamp, Reward: &one})
+		}
+		if err := WriteSidecar(SidecarPath(path, ""), labels); err != nil {
+			t.Fatal(err)
+		}
+		_, report, err := ReadEpisodes(t.Context(), path, parse(t, simple+"}"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(report.Notes, "\n"); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") || strings.Contains(got, "\n") {
+			t.Errorf("%v: notes %q, want %q", c.stamps, got, c.want)
+		}
 	}
 }
 

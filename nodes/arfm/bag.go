@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 
 	"arfm/bags"
 	"arfm/bags/rosbag2"
+	"arfm/finetune/reward"
 	"arfm/policy/contract"
 )
 
@@ -79,7 +81,7 @@ func bagLabelCommand() *command {
 	outcome := fs.String("outcome", "", "how the episode ended: success, failure, end (unknown)")
 	task := fs.String("task", "", "instruction in words for the episode (default: what the recording or the contract says)")
 	span := fs.String("span", "", "the episode's part of the bag as start:end, such as 10s:2m or 0%:80% (default: all of it)")
-	reward := fs.Float64("reward", 0, "reward given at the episode's end (default: none; training then rewards a success with 1)")
+	given := fs.Float64("reward", 0, "reward given at the episode's end (default: none; training then rewards a success with 1)")
 	file := fs.String("file", contract.DefaultSidecar, "name of the sidecar file; the contract's reward.file must say the same")
 	asJSON := fs.Bool("json", false, "print JSON")
 	return &command{
@@ -107,7 +109,10 @@ contract's episode topic go before those of the file.
 				}
 			}
 			if fs.Changed("reward") {
-				l.Reward = reward
+				l.Reward = given
+			}
+			if !(math.Abs(*given) <= reward.MaxReward) {
+				return usagef("--reward is %g, and %g is the most that training can weigh; give less", *given, reward.MaxReward)
 			}
 			if err := l.Validate(); err != nil {
 				return usageError{err}

@@ -62,9 +62,10 @@ func rewardsOf(ctx context.Context, std streams, contractPath string, args []str
 	bar := newProgress(std.err, "rewards")
 	defer bar.done()
 	var all []reward.Rewards
+	var reports []*bags.CheckReport
 	for i, path := range found {
 		bar.at(int64(i), int64(len(found)), path)
-		episodes, _, err := bags.ReadEpisodes(ctx, path, c, bags.Options{})
+		episodes, report, err := bags.ReadEpisodes(ctx, path, c, bags.Options{})
 		if err != nil {
 			return nil, err
 		}
@@ -76,8 +77,10 @@ func rewardsOf(ctx context.Context, std streams, contractPath string, args []str
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, rewards...)
+		all, reports = append(all, rewards...), append(reports, report)
 	}
+	bar.done()
+	tell(std.err, bags.Notes(reports))
 	s := reward.Summarize(all)
 	return &s, nil
 }

@@ -274,6 +274,7 @@ func TestBadInput(t *testing.T) {
 		{"init is no checkpoint", train(f.contract, "--init", text), exitFailed, []string{"notes.txt"}},
 		{"no checkpoint to run", []string{"run", "--checkpoints", empty, "--bag", f.bag}, exitFailed, []string{"empty", "no checkpoint"}},
 		{"bad outcome", []string{"bag", "label", "--outcome", "great", f.bag}, exitUsage, []string{"great", "success"}},
+		{"too great a reward", []string{"bag", "label", "--outcome", "success", "--reward", "-1e30", f.bag}, exitUsage, []string{"-1e+30", "1e+09"}},
 		{"bad span", []string{"bag", "label", "--outcome", "success", "--span", "9s:1s", f.bag}, exitUsage, []string{"9s:1s"}},
 		{"demo over a folder that is no demo", []string{"demo", "--out", f.dir, "--force"}, exitFailed, []string{f.dir, "name another"}},
 		{"demo of nothing", []string{"demo", "--out", out, "--episodes", "-1"}, exitUsage, []string{"at least one"}},

@@ -103,6 +103,16 @@ func TestBagRewards(t *testing.T) {
 			t.Errorf("%q is not in %s", want, text)
 		}
 	}
+	sidecar := bags.SidecarPath(f.bag, "")
+	if err := os.WriteFile(sidecar, []byte("stamp_ns,reward,event,task\n5,1,,\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, errs := arfm("bag", "rewards", "-c", f.contract, f.bag); strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "note: none of the 1 rewards in "+sidecar) {
+		t.Errorf("of a sidecar on another clock it says %q", errs)
+	}
+	if err := os.Remove(sidecar); err != nil {
+		t.Fatal(err)
+	}
 	bad := f.write(t, "bad.yaml", strings.Replace(mustRead(t, f.contract), "reward: {", "reward: {terms: {scene_psnr: 1}, ", 1))
 	f.refused(t, f.path("out"), exitFailed, []string{"bad.yaml", "scene_psnr", "scene_ssim"}, "bag", "rewards", "-c", bad, f.bag)
 	f.refused(t, f.path("out"), exitUsage, []string{"--contract"}, "bag", "rewards", f.bag)

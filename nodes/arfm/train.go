@@ -315,10 +315,15 @@ func readEpisodes(ctx context.Context, w io.Writer, paths []string, c *contract.
 		return nil, err
 	}
 	bar.done()
+	tell(w, notes)
+	return episodes, nil
+}
+
+// tell writes what the user should know of bags.
+func tell(w io.Writer, notes []string) {
 	for _, note := range notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	return episodes, nil
 }
 
 func printResult(w io.Writer, r *finetune.Result) {

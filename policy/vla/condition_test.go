@@ -155,10 +155,10 @@ func TestGuideRefused(t *testing.T) {
 		if err := p.Guide(1); err != nil || p.batch.Guide != 0 {
 			t.Errorf("%s: weight 1 gives %v", name, err)
 		}
-		if err := p.Guide(2.5); (err == nil) != c.Condition.Guidable() || err == nil && p.batch.Guide != 1.5 || err != nil && !errors.Is(err, ErrConfig) {
+		if err := p.Guide(2.5); (err == nil) != c.Condition.Guidable() || err == nil && p.batch.Guide != 1.5 || err != nil && !errors.Is(err, ErrGuidance) {
 			t.Errorf("%s: weight 2.5 gives %v", name, err)
 		}
-		if err := p.Guide(math.NaN()); !errors.Is(err, ErrConfig) {
+		if err := p.Guide(math.NaN()); !errors.Is(err, ErrGuidance) {
 			t.Errorf("%s: weight NaN gives %v", name, err)
 		}
 	}

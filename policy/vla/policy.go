@@ -143,17 +143,20 @@ func (p *Policy) Info() policy.Info { return p.info }
 // Contract returns the contract that the policy was trained with.
 func (p *Policy) Contract() *contract.Contract { return p.ct }
 
+// ErrGuidance is wrapped by every error of Policy.Guide.
+var ErrGuidance = errors.New("a policy cannot be guided with weight")
+
 // Guide sets the weight of guidance: 1, as at the start, takes the velocity
 // under the condition that the policy asks for; w moves it to w times its
 // distance from the velocity without any condition, at the cost of a second
 // velocity in each Euler step. The error, for weights that have not learned to
-// do without, wraps ErrConfig.
+// do without, wraps ErrGuidance.
 func (p *Policy) Guide(w float64) error {
 	switch {
 	case !(w >= 0 && w <= 100):
-		return fmt.Errorf("%w: guidance of weight %v, it must lie in [0, 100]", ErrConfig, w)
+		return fmt.Errorf("%w %v; it must lie in [0, 100]", ErrGuidance, w)
 	case w != 1 && !p.model.Config.Condition.Guidable():
-		return fmt.Errorf("%w: there is nothing to guide by in weights of objective %s; leave the guidance at 1", ErrConfig, p.info.Objective)
+		return fmt.Errorf("%w %v: weights of objective %s have nothing to guide by; leave it at 1", ErrGuidance, w, p.info.Objective)
 	}
 	p.batch.Guide = float32(w - 1)
 	return nil
