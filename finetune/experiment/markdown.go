@@ -141,6 +141,9 @@ func or(s, otherwise string) string {
 	return s
 }
 
+// fewSeeds is up to how many seeds intervals are told to be narrow.
+const fewSeeds = 5
+
 // Shares from which on a run of arfm is bc: of the steps with alpha on its lower
 // bound, and of the batch that the effective sample size is.
 const (
@@ -197,17 +200,31 @@ func (r *Report) footnotes(b *strings.Builder) {
 			note = fmt.Sprintf("Other intervals are bootstrapped, 4000 resamples: the %d seeds are drawn first, then episodes of each.", r.Budget.Seeds)
 		}
 		notes = append(notes, note)
+		if n := r.Budget.Seeds; n >= 2 && n <= fewSeeds {
+			notes = append(notes, "Bootstrapped intervals over so few seeds hold the truth less often than they say where seeds differ: simulated with 3 seeds whose success has a standard deviation of 0, 5, 10, 20 points between them, in 98, 95, 92, 83 % of cases instead of 95 %.")
+		}
 	}
 	for _, n := range notes {
 		fmt.Fprintf(b, "- %s\n", n)
 	}
 }
 
-// Hours says how long an estimate is.
-func (e Estimate) Hours() string {
-	d := time.Duration(e.Seconds * float64(time.Second))
-	if d < time.Hour {
-		return fmt.Sprintf("%.0f minutes", max(1, d.Minutes()))
+// String says how much is left.
+func (e Estimate) String() string {
+	s := fmt.Sprintf("%s, %d of them done before", plural(e.Jobs, "job"), e.Done)
+	if e.Done < e.Jobs {
+		s += ", " + e.hours() + " on this machine's cores"
 	}
-	return fmt.Sprintf("%.1f hours", d.Hours())
+	return s
+}
+
+func (e Estimate) hours() string {
+	d := time.Duration(e.Seconds * float64(time.Second))
+	switch {
+	case d < 90*time.Second:
+		return "about a minute"
+	case d < time.Hour:
+		return fmt.Sprintf("about %.0f minutes", d.Minutes())
+	}
+	return fmt.Sprintf("about %.1f hours", d.Hours())
 }

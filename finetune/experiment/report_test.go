@@ -89,6 +89,22 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// TestFewSeeds: that intervals over few seeds are narrow stands in the foot.
+func TestFewSeeds(t *testing.T) {
+	for seeds, want := range map[int]bool{1: false, 2: true, 3: true, 5: true, 6: false} {
+		o := testOptions("multitask", "bc", "arfm")
+		o.Budget.Seeds = seeds
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := p.Tabulate(p.make(func(string, *Evaluate, int) bool { return true }), Made{}).Markdown()
+		if got := strings.Contains(text, "over so few seeds"); got != want {
+			t.Errorf("%d seeds: %v", seeds, got)
+		}
+	}
+}
+
 // TestTransfer: success of 1 when learned, 1/2 after the next stage and 0
 // after that loses 3/4 of the first task and 1/2 of the second.
 func TestTransfer(t *testing.T) {

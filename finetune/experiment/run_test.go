@@ -153,6 +153,24 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// TestEstimate: it reads as a sentence, and says no time where nothing is left.
+func TestEstimate(t *testing.T) {
+	for _, c := range []struct {
+		e    Estimate
+		want string
+	}{
+		{Estimate{Jobs: 9, Done: 9}, "9 jobs, 9 of them done before"},
+		{Estimate{9, 2, 3}, "9 jobs, 2 of them done before, about a minute on this machine's cores"},
+		{Estimate{9, 2, 89}, "9 jobs, 2 of them done before, about a minute on this machine's cores"},
+		{Estimate{9, 2, 90}, "9 jobs, 2 of them done before, about 2 minutes on this machine's cores"},
+		{Estimate{1, 0, 9000}, "1 job, 0 of them done before, about 2.5 hours on this machine's cores"},
+	} {
+		if got := c.e.String(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 const killEnv = "ARFM_TEST_EXPERIMENT"
 
 // TestKilled: a process that is killed leaves whole results only, and the next

@@ -12,6 +12,7 @@ import (
 
 	"arfm/finetune/experiment"
 	nodes "arfm/nodes/experiment"
+	"arfm/nodes/shell"
 )
 
 // experimentFlags are the flags of arfm experiment as they are written.
@@ -96,7 +97,7 @@ func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 
 // command is what does the same again.
 func (f *experimentFlags) command(o *nodes.Options) string {
-	words := []string{"arfm experiment", o.Experiment, "--out", o.Out, "--budget", f.budget}
+	words := []string{"arfm", "experiment", o.Experiment, "--out", o.Out, "--budget", f.budget}
 	if f.seeds != 0 {
 		words = append(words, "--seeds", fmt.Sprint(f.seeds))
 	}
@@ -106,7 +107,7 @@ func (f *experimentFlags) command(o *nodes.Options) string {
 	if len(o.Methods) > 0 {
 		words = append(words, "--objectives", strings.Join(o.Methods, ","))
 	}
-	return strings.Join(words, " ")
+	return shell.Join(words...)
 }
 
 // build is a hash of this program.
@@ -132,7 +133,7 @@ func (f *experimentFlags) run(ctx context.Context, std streams, o nodes.Options)
 	var jobs experiment.Estimate
 	o.Before = func(e experiment.Estimate) {
 		jobs = e
-		fmt.Fprintf(std.err, "%s: %d jobs, %d of them done before, about %s on this machine's cores\n", o.Experiment, e.Jobs, e.Done, e.Hours())
+		fmt.Fprintf(std.err, "%s: %s\n", o.Experiment, e)
 		bar.begin()
 	}
 	o.Progress = func(done, total int64, job string) { bar.at(done, total, job) }

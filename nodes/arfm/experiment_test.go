@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,9 +58,14 @@ func TestExperimentInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	said := canceller{cancel: cancel} // by the estimate before the first job
-	command := "experiment multitask --out " + t.TempDir() + " --budget full --suites goal,long --objectives bc,arfm"
-	status := run(ctx, strings.Fields(command), &bytes.Buffer{}, &said)
-	if status != exitFailed || !strings.Contains(said.String(), "interrupted before its end; arfm "+command+" goes on\n") {
+	dir := t.TempDir()
+	command := func(out string) string {
+		return "experiment multitask --out " + out + " --budget full --suites goal,long --objectives bc,arfm"
+	}
+	args := strings.Fields(command("DIR"))
+	args[slices.Index(args, "DIR")] = dir + "/my dir"
+	status := run(ctx, args, &bytes.Buffer{}, &said)
+	if status != exitFailed || !strings.Contains(said.String(), "interrupted before its end; arfm "+command("'"+dir+"/my dir'")+" goes on\n") {
 		t.Errorf("status %d: %s", status, said.String())
 	}
 	lines := strings.Split(said.String(), "\n")

@@ -72,14 +72,14 @@ func TestResume(t *testing.T) {
 	}
 	f := record(t)
 	want := hash(t, must(t, f.quick(f.path("whole"), "--json")...))
-	out := f.path("broken")
+	out := f.path("broken off")
 	saved := filepath.Join(out, "policy-00000004.safetensors")
 	if status, errs := interrupt(t, syscall.SIGKILL, saved, f.quick(out)...); status != -1 {
 		t.Fatalf("it was not killed: status %d, %s", status, errs)
 	}
 	saved = filepath.Join(out, "policy-00000020.safetensors")
 	status, errs := interrupt(t, os.Interrupt, saved, "train", "--resume", "--out", out)
-	if status != exitFailed || !strings.Contains(errs, "interrupted after step") || !strings.Contains(errs, "arfm train --resume --out "+out) {
+	if status != exitFailed || !strings.Contains(errs, "interrupted after step") || !strings.Contains(errs, "; arfm train --resume --out '"+out+"' goes on") {
 		t.Errorf("status %d, %s", status, errs)
 	}
 	t.Chdir(t.TempDir())

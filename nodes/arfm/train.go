@@ -18,6 +18,7 @@ import (
 	"arfm/finetune"
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
+	"arfm/nodes/shell"
 	"arfm/nodes/training"
 	"arfm/policy/contract"
 	"arfm/policy/vla"
@@ -117,7 +118,7 @@ func (f *trainFlags) train(ctx context.Context, std streams, c *contract.Contrac
 	}
 	switch {
 	case errors.Is(err, context.Canceled) && result != nil && result.Step > 0:
-		return interruptedError{fmt.Sprintf("after step %d of %d; arfm train --resume --out %s goes on", result.Step, o.Steps, o.Out), err}
+		return interruptedError{fmt.Sprintf("after step %d of %d; %s goes on", result.Step, o.Steps, shell.Join("arfm", "train", "--resume", "--out", o.Out)), err}
 	case err != nil:
 		return err
 	case f.json:
@@ -291,7 +292,7 @@ func typed(fs *pflag.FlagSet, args []string) string {
 			words = append(words, "--"+v.Name, v.Value.String())
 		}
 	})
-	return strings.Join(append(words, args...), " ")
+	return shell.Join(append(words, args...)...)
 }
 
 // readEpisodes reads every bag below the paths with the contract. The frames of

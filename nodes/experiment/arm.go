@@ -2,7 +2,9 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -131,7 +133,9 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 		return nil, err
 	}
 	if t.Init != "" {
-		o.Init = filepath.Join(needs.Dir(t.Init), needs.Done(t.Init).Trained.Checkpoint)
+		if o.Init, err = trained(t.Init, needs); err != nil {
+			return nil, err
+		}
 	}
 	o.Progress = func(p finetune.Progress) { tell(float64(p.Step) / float64(p.Steps)) }
 	r, err := finetune.Train(ctx, episodes, a.contract, o)
@@ -145,6 +149,15 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 	return &experiment.Trained{
 		Checkpoint: filepath.Join(trainDir, filepath.Base(r.Checkpoint)), Hash: r.Hash, Frames: r.Frames, Alpha: experiment.SumUp(t, log.Lines),
 	}, nil
+}
+
+// trained returns the path of the checkpoint of a Train job that is done.
+func trained(id string, needs experiment.Needs) (string, error) {
+	path := filepath.Join(needs.Dir(id), needs.Done(id).Trained.Checkpoint)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the checkpoint %s of a finished job: %w; remove the folder %s to do that job again", path, fs.ErrNotExist, needs.Dir(id))
+	}
+	return path, nil
 }
 
 // options of a run of training. Nothing is held out: demonstrations are few, and
@@ -187,8 +200,11 @@ func (a *arm) evaluate(ctx context.Context, e *experiment.Evaluate, needs experi
 	if e.Choice != "" {
 		best = needs.Done(e.Choice).Chosen.Best
 	}
-	id := e.Policies[best]
-	ck, err := checkpoint.Load(filepath.Join(needs.Dir(id), needs.Done(id).Trained.Checkpoint))
+	path, err := trained(e.Policies[best], needs)
+	if err != nil {
+		return nil, err
+	}
+	ck, err := checkpoint.Load(path)
 	if err != nil {
 		return nil, err
 	}

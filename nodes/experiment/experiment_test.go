@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,6 +115,43 @@ func parses(t *testing.T, path string) bool {
 		}
 	}
 	return true
+}
+
+// TestGone: a checkpoint that a finished job has lost is told, with what to do,
+// whether a training or an evaluation needs it; done, the experiment ends.
+func TestGone(t *testing.T) {
+	o, plan := tiny(t, "multitask", t.TempDir(), "bc", "arfm")
+	if _, err := run(t.Context(), o, plan); err != nil {
+		t.Fatal(err)
+	}
+	remove := func(path string) {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, kind := range []string{"train", "evaluate"} {
+		k := slices.IndexFunc(plan.Jobs, func(j experiment.Planned) bool {
+			return j.Train != nil && j.Train.Init != "" && kind == "train" || j.Evaluate != nil && kind == "evaluate"
+		})
+		j := plan.Jobs[k]
+		need := ""
+		if kind == "train" {
+			need = j.Train.Init
+		} else {
+			need = j.Evaluate.Policies[0]
+		}
+		dir := filepath.Join(o.Out, "jobs", need)
+		remove(filepath.Join(o.Out, "jobs", j.ID))
+		remove(filepath.Join(dir, "train"))
+		_, err := run(t.Context(), o, plan)
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "remove the folder "+dir+" to do that job again") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		remove(dir)
+		if _, err := run(t.Context(), o, plan); err != nil {
+			t.Errorf("%s, removed: %v", kind, err)
+		}
+	}
 }
 
 // TestInterrupted: an experiment that is interrupted again and again ends with

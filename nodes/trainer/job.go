@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"arfm/finetune"
+	"arfm/nodes/shell"
 	"arfm/nodes/training"
 	"arfm/policy/contract"
 	"arfm/policy/hotswap"
@@ -118,7 +119,7 @@ func (w *work) do(ctx context.Context) Event {
 		e.State, e.Message = Canceled, "stopped before the first step"
 		if r != nil && r.Step > 0 {
 			e.Step = r.Step
-			e.Message = fmt.Sprintf("stopped after step %d of %d; arfm train --resume --out %s goes on", r.Step, w.job.Steps, w.job.out())
+			e.Message = fmt.Sprintf("stopped after step %d of %d; %s goes on", r.Step, w.job.Steps, w.job.resume())
 		}
 	default:
 		e.State, e.Message = Failed, err.Error()
@@ -127,6 +128,9 @@ func (w *work) do(ctx context.Context) Event {
 }
 
 func (j *Job) out() string { return filepath.Join(j.WorkDir, j.Run) }
+
+// resume is the command that goes on with the run.
+func (j *Job) resume() string { return shell.Join("arfm", "train", "--resume", "--out", j.out()) }
 
 func (w *work) published(e *Event, r *finetune.Result) {
 	e.Checkpoint, e.Hash = filepath.Join(w.job.CheckpointDir, filepath.Base(r.Checkpoint)), r.Hash

@@ -90,9 +90,9 @@ func run(ctx, kill context.Context, j Job, nice int, tell func(Event), log func(
 	if last.State.ended() && last.Message != "" { // it said so itself
 		return last
 	}
-	last.State, last.Message = Failed, fmt.Sprintf("the training process ended by itself (%v): is memory short? It goes on with arfm train --resume --out %s", err, j.out())
+	last.State, last.Message = Failed, fmt.Sprintf("the training process ended by itself (%v): is memory short? It goes on with %s", err, j.resume())
 	if ctx.Err() != nil {
-		last.State, last.Message = Canceled, fmt.Sprintf("stopped; arfm train --resume --out %s goes on from its last save, if it had begun", j.out())
+		last.State, last.Message = Canceled, fmt.Sprintf("stopped; %s goes on from its last save, if it had begun", j.resume())
 	}
 	return last
 }
