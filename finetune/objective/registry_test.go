@@ -69,6 +69,9 @@ func TestOwn(t *testing.T) {
 	if got := Own("arfm", nil); got["scale"] != "relative" || got["lambda"] != "50" || got["beta"] != "" {
 		t.Errorf("%v", got)
 	}
+	if a, none := Owner("lambda"), Owner("no such"); a != "arfm" || none != "" {
+		t.Errorf("lambda is of %q, no such of %q", a, none)
+	}
 	for _, name := range []string{"bc", "no such"} {
 		if got := Own(name, Options{"beta": "2"}); len(got) != 0 {
 			t.Errorf("%s: %v", name, got)
