@@ -64,9 +64,9 @@ func (o Options) Validate() error {
 //
 //	R*_k = K/(K-1) (G_k - mean G) = G_k - mean of the others
 //
-// A group of one gets 0, for there is nothing to compare it with; so does,
-// exactly, a group of returns that are equal but for rounding. Returns and advantages are in the reward's
-// unit; with ZScore advantages have no unit.
+// A group of one gets 0, for there is nothing to compare it with; so does, exactly,
+// a group of returns that are equal but for rounding. Returns and advantages are in
+// the reward's unit; with ZScore advantages have no unit.
 func Compute(returns []float64, from []Origin, o Options) ([]float64, error) {
 	if len(from) != len(returns) {
 		return nil, fmt.Errorf("%d returns came with %d origins; every return needs its own", len(returns), len(from))

@@ -74,10 +74,11 @@ func (w *worker) modulated(c *Config, a *normActs, x, mod []float32, stride, k i
 	}
 }
 
-// gated adds branch k of block l, the sum of all mates' terms, to x times its
-// gate.
-func (w *worker) gated(x []float32, l, k int) {
+// gated adds branch k, counted through all blocks, the sum of all mates' terms, to
+// x times its gate.
+func (w *worker) gated(x []float32, k int) {
 	d, h := w.hand.c.D, w.hand.c.Horizon
+	l, k := k/branches, k%branches
 	mod, stride := w.modulation(l)
 	for _, mate := range w.part.mates {
 		s := mate.layers[l].s[k]
@@ -90,8 +91,9 @@ func (w *worker) gated(x []float32, l, k int) {
 
 // blocks runs all blocks on x, with the keys and values already there.
 func (w *worker) blocks(c *Config) {
-	w.each(stageBranch, branches*c.Layers)
-	w.gated(w.x, c.Layers-1, branches-1)
+	all := branches * c.Layers
+	w.each(stageBranch, all)
+	w.gated(w.x, all-1)
 }
 
 // head applies the final modulation (shift, scale) and the output layer.

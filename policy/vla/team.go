@@ -101,15 +101,14 @@ const branches = 3
 
 // branch is mate m's term of branch k, counted through all blocks.
 func (w *worker) branch(m *worker, p *weights, k int) {
-	c, l, k := w.hand.c, k/branches, k%branches
+	c := w.hand.c
 	switch {
 	case k > 0:
-		w.gated(m.x, l, k-1)
-	case l > 0:
-		w.gated(m.x, l-1, branches-1)
+		w.gated(m.x, k-1)
 	case m != w:
 		copy(m.x, w.x[:w.n*c.Horizon*c.D])
 	}
+	l, k := k/branches, k%branches
 	a, b, rows := m.layers[l], &p.blocks[l], w.n*c.Horizon
 	mod, stride := w.modulation(l)
 	w.modulated(c, &a.norm[k], m.x, mod, stride, 3*k)
@@ -136,17 +135,16 @@ const visionBranches = 2
 // visionBranch is mate m's term of branch k of the ViT, counted through all
 // blocks.
 func (w *worker) visionBranch(m *worker, p *weights, k int) {
-	c, i, l, k := w.hand.c, w.hand.camera, k/visionBranches, k%visionBranches
+	c, i := w.hand.c, w.hand.camera
 	np := c.cameraTokens(c.Cameras[i])
 	v, rows := m.vision[i], w.n*np
 	switch {
 	case k > 0:
-		w.added(v.x, i, l, k-1)
-	case l > 0:
-		w.added(v.x, i, l-1, visionBranches-1)
+		w.added(v.x, k-1)
 	case m != w:
 		copy(v.x, w.vision[i].x[:rows*c.VisionD])
 	}
+	l, k := k/visionBranches, k%visionBranches
 	a, b := v.layers[l], &p.vision[l]
 	y := a.norm[k].y
 	normed(&a.norm[k], [...]*affine{&b.n1, &b.n2}[k], v.x, rows)

@@ -124,18 +124,21 @@ func (w *worker) see(c *Config, p *weights, b *Batch, i, at int) int {
 	r := w.n * np
 	w.hand.camera, w.hand.b = i, b
 	w.each(stagePatches, 1)
-	w.each(stageVisionBranch, visionBranches*c.VisionLayers)
-	w.added(a.x, i, c.VisionLayers-1, visionBranches-1)
+	all := visionBranches * c.VisionLayers
+	w.each(stageVisionBranch, all)
+	w.added(a.x, all-1)
 	normed(&a.norm, &p.visionNorm, a.x, r)
 	w.project(c, &p.proj, a.tokens, a.norm.y, at, np, p.camera[i*d:(i+1)*d], p.visionType)
 	return np
 }
 
-// added adds branch k of block l of the ViT, the sum of all mates' terms, to x.
-func (w *worker) added(x []float32, i, l, k int) {
-	x = x[:w.n*w.hand.c.cameraTokens(w.hand.c.Cameras[i])*w.hand.c.VisionD]
+// added adds branch k, counted through all blocks of the ViT, the sum of all mates'
+// terms, to x.
+func (w *worker) added(x []float32, k int) {
+	c, i := w.hand.c, w.hand.camera
+	x = x[:w.n*c.cameraTokens(c.Cameras[i])*c.VisionD]
 	for _, mate := range w.part.mates {
-		vec.Add(x, x, mate.vision[i].layers[l].s[k])
+		vec.Add(x, x, mate.vision[i].layers[k/visionBranches].s[k%visionBranches])
 	}
 }
 
