@@ -48,14 +48,10 @@ const (
 	settle = 20 * time.Millisecond
 )
 
-// behind is how many times the fastest rival's time one may take after a round
-// and go on: after the first, when less is known, more than later.
-func behind(round int) float64 {
-	if round == 0 {
-		return 2.5
-	}
-	return 1.3
-}
+// behind is how many times the fastest rival's median one may take after a round
+// and go on: the less is known, the more, so that a bad moment of the machine does
+// not take the fastest out.
+func behind(round int) float64 { return max(1.3, 2.8-0.5*float64(round)) }
 
 // race runs ours and each rival in turn, ours before every rival anew, for some
 // rounds, and fills in the rivals. Between two parts it waits for threads of the

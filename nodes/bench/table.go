@@ -99,7 +99,7 @@ func (r *PeersReport) notes(b *strings.Builder) {
 The same policy, weight for weight, in each program: 64 tokens of context (state
 and words), 7 actions, 10 Euler steps; every peer's answer is within %g of ours.
 ours and its are medians of interleaved rounds, ratio is the median of their
-ratios; rivals far behind the fastest leave after a round or two.
+ratios; rivals far behind the fastest leave after some.
 `, agreement)
 	for _, c := range r.Works {
 		for _, p := range c.Peers {
