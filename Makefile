@@ -22,6 +22,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The packages whose tests run under the race detector: those with goroutines.
 RACE = ./policy/nn/gemm ./policy/nn/workers ./policy/vla ./policy/contract/... ./policy/hotswap/... ./policy/onnx/... ./policy/tokenizer/... ./policy/checkpoint/... ./nodes/... ./bags/...
 
+# What a package's tests may take: go's own ten minutes are too few under the race
+# detector on a busy machine.
+TIMEOUT ?= 30m
+
 .PHONY: setup build demo test test-ros lint cross unit race bench fuzz clean
 setup:
 	@GO="$(GO)" .ci/setup
@@ -54,11 +58,11 @@ cross:
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) build ./...
 
 unit:
-	$(GO) test -tags "$(TAGS)" ./...
+	$(GO) test -timeout $(TIMEOUT) -tags "$(TAGS)" ./...
 	$(if $(TAGS),$(GO) test ./policy/nn/... ./policy/vla/... ./policy/contract/... ./bags)
 
 race:
-	$(if $(shell command -v gcc),$(GO) test -race -short -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")
+	$(if $(shell command -v gcc),$(GO) test -race -short -timeout $(TIMEOUT) -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")
 
 # About six minutes. Of use where nothing else runs; for figures that hold:
 # make bench BENCHTIME=1s ROUNDS=25
