@@ -23,7 +23,7 @@ func oldTuning(options string) (objective.Options, error) {
 	}
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	return objective.Options{
-		"beta": number(old.Beta), "scale": old.Scale, "lambda": number(old.Alpha.Lambda), "alpha-min": number(old.Alpha.Min),
+		"beta": number(old.Beta), "scale": old.Scale, "spread": string(objective.Gaussian), "lambda": number(old.Alpha.Lambda), "alpha-min": number(old.Alpha.Min),
 		"alpha-max": number(old.Alpha.Max), "iterations": strconv.Itoa(old.Alpha.Iterations),
 	}, nil
 }

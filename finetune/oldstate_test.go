@@ -12,7 +12,7 @@ import (
 // fields of their own goes on to the weights of an unbroken one.
 func TestResumeOldState(t *testing.T) {
 	o := testOptions(t, 12)
-	o.Tuning = objective.Options{"lambda": "20", "alpha-max": "3"}
+	o.Tuning = objective.Options{"lambda": "20", "alpha-max": "3", "spread": "gaussian"}
 	whole := train(t, o)
 	o.Out = t.TempDir()
 	stopAt(t, o, 7)

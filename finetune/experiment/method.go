@@ -35,7 +35,7 @@ const (
 	rwrMethod   = "rwr"
 	arfmMethod  = "arfm"
 	paperMethod = "arfm-paper"
-	batchMethod = "arfm-batch"
+	gaussMethod = "arfm-gaussian"
 )
 
 // DefaultMethods are those of the paper's tables.
@@ -46,8 +46,8 @@ var DefaultMethods = []string{"bc", "reinbot", rwrMethod, arfmMethod, paperMetho
 var betas = []float64{0.5, 1, 2}
 
 // MethodNames returns all methods: the objectives, arfm as the paper has it, and
-// with alpha fitted to the batch.
-func MethodNames() []string { return append(objective.Names(), paperMethod, batchMethod) }
+// with alpha as for Gaussian advantages.
+func MethodNames() []string { return append(objective.Names(), paperMethod, gaussMethod) }
 
 // FindMethod returns the method of that name.
 func FindMethod(name string) (Method, error) {
@@ -65,11 +65,11 @@ func FindMethod(name string) (Method, error) {
 		m.About = "the best beta of " + strings.Join(said, ", ") + ", chosen for each suite on validation episodes of their own seed over all training seeds, not on those of the table; advantages are standardised within a task"
 		return m, nil
 	case name == arfmMethod:
-		return one(arfmMethod, "scale relative, lambda 50", objective.Options{"scale": string(objective.Relative)}), nil
+		return one(arfmMethod, "scale relative, spread batch, lambda "+number(objective.RelativeAlpha().Lambda), relative(objective.RelativeAlpha().Lambda)), nil
 	case name == paperMethod:
-		return one(arfmMethod, "arfm with scale paper, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
-	case name == batchMethod:
-		return one(arfmMethod, "arfm with spread batch: alpha gives each batch the effective sample size that x stands for", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Batch)}), nil
+		return one(arfmMethod, "arfm with scale paper, spread gaussian, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
+	case name == gaussMethod:
+		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)}), nil
 	case slices.Contains(objective.Names(), name):
 		return one(name, "", nil), nil
 	}
@@ -80,8 +80,12 @@ func rwr(beta float64) Candidate {
 	return Candidate{"beta " + number(beta), "rwr", objective.Options{"beta": number(beta)}, advantage.ZScore}
 }
 
+func relative(lambda float64) objective.Options {
+	return objective.Options{"scale": string(objective.Relative), "lambda": number(lambda)}
+}
+
 func paper(lambda float64) objective.Options {
-	return objective.Options{"scale": string(objective.Paper), "lambda": number(lambda)}
+	return objective.Options{"scale": string(objective.Paper), "spread": string(objective.Gaussian), "lambda": number(lambda)}
 }
 
 func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
@@ -99,11 +103,12 @@ func ablations() (out []Method) {
 		if l == objective.DefaultAlpha().Lambda {
 			continue // arfm itself
 		}
-		add("relative, lambda "+number(l*unit), objective.Options{"scale": string(objective.Relative), "lambda": number(l * unit)})
+		add("relative, lambda "+number(l*unit), relative(l*unit))
 	}
 	for _, l := range lambdas {
 		add("paper, lambda "+number(l), paper(l))
 	}
+	add("relative, spread gaussian", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)})
 	for _, m := range []int{5, 10, 20, 30} {
 		if m == objective.DefaultAlpha().Iterations {
 			continue

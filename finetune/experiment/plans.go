@@ -174,7 +174,7 @@ func (p *Plan) ablation() error {
 	}
 	p.Panels = []Panel{{"", columns}}
 	p.Foot = []string{
-		"relative and paper are arfm's scales; where a row says nothing else it has lambda 50, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times 1e5, the ratio of the scales' defaults.",
+		"relative and paper are arfm's scales, with spread batch and gaussian; where a row says nothing else it has lambda 200, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times 4e5, the ratio of the scales' defaults.",
 		"M bounds the bisections only: Newton steps follow, which is why M hardly matters here.",
 		aboutMix, aboutBase,
 	}

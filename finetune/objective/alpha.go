@@ -21,13 +21,13 @@ func DefaultAlpha() AlphaOptions {
 	return AlphaOptions{Lambda: 5e-4, Min: 0.01, Max: 5, Iterations: 20, Tolerance: 1e-5}
 }
 
-// RelativeAlpha returns DefaultAlpha with lambda 50, for the scale Relative.
-// Per-sample losses vary by about 1.4 times their mean; alpha is then near 1,
-// so that about B/e of a batch's B samples count. The paper's lambda would put
-// alpha on its lower bound.
+// RelativeAlpha returns DefaultAlpha with lambda 200, for the scale Relative.
+// Per-sample losses vary by about 1.4 times their mean; x is then near 1.5, so that
+// about a fifth of a batch counts. The paper's lambda would put alpha on its lower
+// bound.
 func RelativeAlpha() AlphaOptions {
 	o := DefaultAlpha()
-	o.Lambda = 50
+	o.Lambda = 200
 	return o
 }
 

@@ -11,7 +11,7 @@ import (
 var _ = register(Definition{"arfm", "weighed by advantage, with a strength that is solved for in each batch", func(fs *flag.FlagSet) Objective {
 	o, d := &ARFM{}, RelativeAlpha()
 	fs.StringVar((*string)(&o.Scale), "scale", string(Relative), "units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
-	fs.StringVar((*string)(&o.Spread), "spread", string(Gaussian), "how alpha follows from x: gaussian (sqrt(x) / s_R, the paper's), batch (the batch's own effective sample size is B e^-x, whatever its outliers)")
+	fs.StringVar((*string)(&o.Spread), "spread", string(Batch), "how alpha follows from x: batch (the batch's own effective sample size is B e^-x, whatever its outliers), gaussian (sqrt(x) / s_R, the paper's)")
 	fs.Float64Var(&o.Options.Lambda, "lambda", d.Lambda, "weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
 	fs.Float64Var(&o.Options.Min, "alpha-min", d.Min, "least alpha")
 	fs.Float64Var(&o.Options.Max, "alpha-max", d.Max, "greatest alpha")
@@ -41,7 +41,8 @@ type Spread string
 // Spreads.
 const (
 	// Gaussian has alpha = sqrt(x) / s_R, as for advantages of a normal
-	// distribution. In a batch with one far out that one takes all the weight.
+	// distribution. Successes and failures have two peaks, and far more of such a
+	// batch counts; in one with an advantage far out that one takes all the weight.
 	Gaussian Spread = "gaussian"
 	// Batch has the alpha at which that is the size of the batch in hand.
 	Batch Spread = "batch"

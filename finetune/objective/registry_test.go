@@ -66,7 +66,7 @@ func TestOwn(t *testing.T) {
 	if len(got) != 1 || got["beta"] != "2.5" {
 		t.Errorf("%v", got)
 	}
-	if got := Own("arfm", nil); got["scale"] != "relative" || got["lambda"] != "50" || got["beta"] != "" {
+	if got := Own("arfm", nil); got["scale"] != "relative" || got["lambda"] != "200" || got["beta"] != "" {
 		t.Errorf("%v", got)
 	}
 	if a, none := Owner("lambda"), Owner("no such"); a != "arfm" || none != "" {
