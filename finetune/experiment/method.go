@@ -49,7 +49,8 @@ var betas = []float64{0.5, 1, 2}
 // with alpha as for Gaussian advantages.
 func MethodNames() []string { return append(objective.Names(), paperMethod, gaussMethod) }
 
-// FindMethod returns the method of that name.
+// FindMethod returns the method of that name, or an objective with options:
+// objective:option=value, and more options so.
 func FindMethod(name string) (Method, error) {
 	one := func(objective, about string, tuning objective.Options) Method {
 		return Method{name, about, []Candidate{{Objective: objective, Tuning: tuning}}}
@@ -72,8 +73,32 @@ func FindMethod(name string) (Method, error) {
 		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)}), nil
 	case slices.Contains(objective.Names(), name):
 		return one(name, "", nil), nil
+	case strings.Contains(name, ":"):
+		return withOptions(name)
 	}
-	return Method{}, fmt.Errorf("%w: there is no objective %.40q; use some of %s", ErrOptions, name, strings.Join(MethodNames(), ", "))
+	return Method{}, fmt.Errorf("%w: there is no objective %.40q; use some of %s, or one with options, such as arfm:lambda=50", ErrOptions, name, strings.Join(MethodNames(), ", "))
+}
+
+// withOptions is an objective with options of one's own, such as
+// arfm:lambda=50:spread=gaussian.
+func withOptions(name string) (Method, error) {
+	words := strings.Split(name, ":")
+	c := Candidate{Objective: words[0], Tuning: objective.Options{}}
+	own := objective.Own(c.Objective, nil)
+	for _, w := range words[1:] {
+		key, value, ok := strings.Cut(w, "=")
+		if _, known := own[key]; !known || !ok {
+			return Method{}, fmt.Errorf("%w: in %.80q, %.40q is no option=value of objective %.40q", ErrOptions, name, w, c.Objective)
+		}
+		c.Tuning[key] = value
+	}
+	if _, err := objective.New(c.Objective, c.Tuning); err != nil {
+		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)
+	}
+	if c.Objective == rwrMethod {
+		c.Standardize = advantage.ZScore
+	}
+	return Method{Name: name, Candidates: []Candidate{c}}, nil
 }
 
 func rwr(beta float64) Candidate {

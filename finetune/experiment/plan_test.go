@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"arfm/finetune/advantage"
 )
 
 // testOptions plan two seeds of a suite with three tasks.
@@ -241,6 +243,18 @@ func TestMethods(t *testing.T) {
 	for _, name := range MethodNames() {
 		m, err := FindMethod(name)
 		if err != nil || m.Name != name || len(m.Candidates) == 0 {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
+	m, err := FindMethod("arfm:lambda=7:spread=gaussian")
+	if err != nil || m.Name != "arfm:lambda=7:spread=gaussian" || m.Candidates[0].Objective != "arfm" || m.Candidates[0].Tuning["lambda"] != "7" || m.Candidates[0].Tuning["spread"] != "gaussian" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if m, err := FindMethod("rwr:beta=3"); err != nil || m.Candidates[0].Standardize != advantage.ZScore {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, name := range []string{"arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
+		if m, err := FindMethod(name); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}
 	}

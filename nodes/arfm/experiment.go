@@ -58,7 +58,7 @@ func experimentCommand(name, summary string) *command {
 	fs.IntVar(&f.seeds, "seeds", 0, "seeds of demonstrations and training, 1 to so many (default: the budget's)")
 	fs.StringSliceVar(&o.Suites, "suites", nil, "suites of the simulated arm (default: "+strings.Join(nodes.Suites(name), ",")+")")
 	if name != "ablation" {
-		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+" (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
+		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options, such as arfm:lambda=50:spread=gaussian (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
 	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return &command{
