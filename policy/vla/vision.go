@@ -62,19 +62,22 @@ func newVision(c *Config, n int, train bool) (acts []*visionActs) {
 func newVisionActs(c *Config, n, p int, train bool) *visionActs {
 	v, r := c.VisionD, n*p
 	f := func(k int) []float32 { return make([]float32, r*k) }
-	a := &visionActs{patches: f(c.Patch * c.Patch * channels), x: f(v), norm: newNormActs(r, v), tokens: f(c.D)}
+	a := &visionActs{patches: f(c.Patch * c.Patch * channels), x: f(v), norm: newNormActs(r, v, train), tokens: f(c.D)}
 	for range c.VisionLayers {
 		if len(a.layers) > 0 && !train {
 			a.layers = append(a.layers, a.layers[0])
 			continue
 		}
-		a.layers = append(a.layers, &visionLayer{
-			norm: [visionBranches]normActs{newNormActs(r, v), newNormActs(r, v)}, s: [visionBranches][]float32{f(v), f(v)},
-			qkv: f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v), g: f(4 * v),
-		})
-		if y := a.layers[len(a.layers)-1]; train {
+		y := &visionLayer{
+			norm: [visionBranches]normActs{newNormActs(r, v, train), newNormActs(r, v, train)}, s: [visionBranches][]float32{f(v), f(v)},
+			qkv: f(3 * v), a: f(v), p: f(c.VisionHeads * p), f: f(4 * v),
+		}
+		y.g = y.f
+		if train {
+			y.g = f(4 * v)
 			y.dqkv, y.df, y.ds = f(3*v), f(4*v), [visionBranches][]float32{f(v), f(v)}
 		}
+		a.layers = append(a.layers, y)
 	}
 	if train {
 		a.dx, a.dy, a.da = f(v), f(v), f(v)

@@ -164,8 +164,31 @@ type layerActs struct {
 // normActs are the activations of a modulated layer normalisation.
 type normActs struct{ xhat, rstd, y []float32 }
 
-func newNormActs(rows, d int) normActs {
-	return normActs{make([]float32, rows*d), make([]float32, rows), make([]float32, rows*d)}
+func newNormActs(rows, d int, train bool) normActs {
+	a := normActs{make([]float32, rows*d), make([]float32, rows), nil}
+	if a.y = a.xhat; train {
+		a.y = make([]float32, rows*d)
+	}
+	return a
+}
+
+// newLayerActs returns what the blocks have in common. Without training each
+// result is written over one that is done with, so that all of them stay in the
+// nearer caches.
+func newLayerActs(c *Config, n int, train bool) *layerActs {
+	f := func(k int) []float32 { return make([]float32, n*k) }
+	d, h, t := c.D, c.Horizon, c.ContextTokens()
+	norm := newNormActs(n*h, d, train)
+	a := &layerActs{
+		norm: [branches]normActs{norm, norm, norm}, s: [branches][]float32{f(h * d), f(h * d), f(h * d)},
+		qkv: f(3 * h * d), a1: f(h * d), p1: f(c.Heads * h * max(h, t)), f: f(4 * h * d),
+	}
+	a.q, a.a2, a.p2, a.g = a.qkv, a.a1, a.p1, a.f
+	if train {
+		a.norm[1], a.norm[2] = newNormActs(n*h, d, train), newNormActs(n*h, d, train)
+		a.q, a.a2, a.p2, a.g = f(h*d), f(h*d), f(c.Heads*h*t), f(4*h*d)
+	}
+	return a
 }
 
 func newWorker(c *Config, n int, train bool) *worker {
@@ -188,13 +211,7 @@ func newWorker(c *Config, n int, train bool) *worker {
 	var one *layerActs // without training one block's activations serve all
 	for range c.Layers {
 		if one == nil || train {
-			one = &layerActs{
-				norm: [branches]normActs{newNormActs(n*h, d), newNormActs(n*h, d), newNormActs(n*h, d)},
-				s:    [branches][]float32{f(h * d), f(h * d), f(h * d)},
-				qkv:  f(3 * h * d), a1: f(h * d), p1: f(c.Heads * h * h),
-				q: f(h * d), a2: f(h * d), p2: f(c.Heads * h * t),
-				f: f(4 * h * d), g: f(4 * h * d),
-			}
+			one = newLayerActs(c, n, train)
 		}
 		l := *one
 		l.mod, l.kv = f(9*d), f(2*t*d) // known before the first block
