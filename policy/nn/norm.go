@@ -15,10 +15,28 @@ const NormEps = 1e-5
 func LayerNorm(xhat, rstd, x []float32, n, d int) {
 	for i := range n {
 		row := x[i*d : (i+1)*d]
-		mean := vec.Sum(row) / float32(d)
-		rstd[i] = float32(1 / math.Sqrt(float64(vec.Deviations(row, mean))/float64(d)+NormEps))
+		var mean float32
+		mean, rstd[i] = rowMoments(row)
 		vec.Normalize(xhat[i*d:(i+1)*d], row, mean, rstd[i])
 	}
+}
+
+// LayerNormAffine is LayerNorm followed by Affine, y (n, d), for where nothing is
+// kept for a backward pass.
+func LayerNormAffine(y, x, gain, bias []float32, n int) {
+	d := len(gain)
+	for i := range n {
+		row := x[i*d : (i+1)*d]
+		mean, rstd := rowMoments(row)
+		vec.NormalizeAffine(y[i*d:(i+1)*d], row, gain, bias, mean, rstd)
+	}
+}
+
+// rowMoments returns the mean of a row and the reciprocal of its standard deviation.
+func rowMoments(row []float32) (mean, rstd float32) {
+	d := len(row)
+	mean = vec.Sum(row) / float32(d)
+	return mean, float32(1 / math.Sqrt(float64(vec.Deviations(row, mean))/float64(d)+NormEps))
 }
 
 // LayerNormBackward adds to dx (n, d) the gradient through LayerNorm of

@@ -67,6 +67,10 @@ func (w *worker) modulation(l int) (mod []float32, stride int) {
 // modulation.
 func (w *worker) modulated(c *Config, a *normActs, x, mod []float32, stride, k int) {
 	d, h := c.D, c.Horizon
+	if w.hand.mods != nil {
+		nn.LayerNormAffine(a.y, x, mod[(k+1)*d:(k+2)*d], mod[k*d:(k+1)*d], w.n*h)
+		return
+	}
 	nn.LayerNorm(a.xhat, a.rstd, x, w.n*h, d)
 	for i := range w.n {
 		m, lo, hi := mod[i*stride:], i*h*d, (i+1)*h*d

@@ -6,7 +6,8 @@ import (
 )
 
 // modulations are the outputs of all ada layers at the flow times of an Euler
-// integration: they depend on the weights and the number of steps only.
+// integration, with 1 + scale in place of each scale: they depend on the weights
+// and the number of steps only.
 type modulations struct {
 	steps  int         // 0: nothing computed
 	layers [][]float32 // per block (steps, 9D)
@@ -33,9 +34,21 @@ func (m *modulations) fill(c *Config, p *weights, steps int) {
 	m.time.forward(p, m.tau, steps, d)
 	for l := range p.blocks {
 		p.blocks[l].ada.forward(m.layers[l], m.time.se, steps)
+		for k := range steps * branches {
+			increment(m.layers[l][(3*k+1)*d:][:d])
+		}
 	}
 	p.ada.forward(m.final, m.time.se, steps)
+	for i := range steps {
+		increment(m.final[(2*i+1)*d:][:d])
+	}
 	m.steps = steps
+}
+
+func increment(x []float32) {
+	for i := range x {
+		x[i]++
+	}
 }
 
 // Sample integrates the velocity field from Noisy (noise, tau = 0) to actions
