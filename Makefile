@@ -64,7 +64,7 @@ unit:
 race:
 	$(if $(shell command -v gcc),$(GO) test -race -short -timeout $(TIMEOUT) -tags "$(filter mujoco,$(TAGS))" $(RACE),@echo "no C compiler: the race detector is left out")
 
-# About six minutes. Of use where nothing else runs; for figures that hold:
+# Six to ten minutes. Of use where nothing else runs; for figures that hold:
 # make bench BENCHTIME=1s ROUNDS=25
 bench:
 	@GO="$(GO)" .ci/setup test
