@@ -219,7 +219,7 @@ func (r *PeersReport) compare(ctx context.Context, e entry, running []*peers.Pro
 		return err
 	}
 	c := &Comparison{Work: e.what(), Command: e.command(), Ours: median(ms), GFLOP: w.gflop(), Peers: []Result{}, Goal: e.goal}
-	c.Share = c.GFLOP / squareGFLOP / median(peak.ratios)
+	c.Share = shareOf(c.GFLOP, peak.ratios)
 	for _, one := range rivals {
 		if one.err != nil {
 			if ctx.Err() != nil {
@@ -238,6 +238,12 @@ func (r *PeersReport) compare(ctx context.Context, e entry, running []*peers.Pro
 // resultOf is what a rival has done, which a peer's process is.
 func resultOf(one *rival, q *peers.Process) Result {
 	return Result{q.Program.Name, q.Threads, len(one.ms), median(one.ms), median(one.ratios)}
+}
+
+// shareOf is how much of the squares' GFLOP/s work of some GFLOP reaches, by
+// ratios of its time by theirs.
+func shareOf(gflop float64, ratios []float64) float64 {
+	return gflop / squareGFLOP / median(ratios)
 }
 
 // rank puts the fastest first and returns ours by its time; 0 without any.

@@ -164,13 +164,15 @@ func testCompare(t *testing.T, all []*peers.Process) {
 	if len(r.Refused) > 0 || r.Err() != nil || len(c.Peers) != len(all) || c.Ratio != c.Peers[0].Ratio || c.Ratio <= 0 || c.Ours <= 0 {
 		t.Fatalf("%+v, refused %v", c, r.Refused)
 	}
-	for i, p := range c.Peers {
-		if p.Rounds < 1 || p.Median < c.Peers[0].Median || i == 0 && p.Rounds != 3 {
+	toEnd := false // one rival at least is not left behind
+	for _, p := range c.Peers {
+		toEnd = toEnd || p.Rounds == 3
+		if p.Rounds < 1 || p.Median < c.Peers[0].Median {
 			t.Errorf("%+v", c.Peers)
 		}
 	}
-	if rate := c.Share * r.Peak.All; rate <= 0 || rate > 2*c.GFLOP/c.Ours*1e3 {
-		t.Errorf("%v GFLOP in %v ms are said to be %v of %v GFLOP/s", c.GFLOP, c.Ours, c.Share, r.Peak.All)
+	if !toEnd || c.Share <= 0 {
+		t.Errorf("%+v", c)
 	}
 	if err := all[0].Close(); err != nil {
 		t.Fatal(err)
@@ -215,6 +217,14 @@ func TestLeaveBehind(t *testing.T) {
 	}
 	if fastest(nil) != nil || median([]float64{3, 1, 2}) != 2 || median([]float64{4, 1}) != 2.5 {
 		t.Error("no rivals, or medians")
+	}
+}
+
+// TestShareOf: an eighth of a square's work in half of its time is a quarter of
+// its rate.
+func TestShareOf(t *testing.T) {
+	if got := shareOf(squareGFLOP/8, []float64{0.1, 3, 0.5}); got != 0.25 {
+		t.Errorf("%v, want 0.25", got)
 	}
 }
 
