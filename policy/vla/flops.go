@@ -5,14 +5,21 @@ package vla
 // each chunk these are the encoders and, in each block, 2 T D^2 multiply-adds for
 // keys and values of the context, once; then in each step and block 14 H D^2 for
 // the linear layers and 2 H D (H + T) for scores and weighted sums of the two
-// attentions. The time modulations, computed once for the weights, do not count,
-// nor does what works on single elements.
+// attentions. Where the layers around cross-attention are folded into keys and
+// values of N heads, these take 2 T D^2 more, once, and in each step and block
+// 2 H D N T stand for 2 H D^2 + 2 H D T. The time modulations, computed once for
+// the weights, do not count, nor does what works on single elements.
 func (c Config) SampleFLOPs(b, steps int) float64 {
 	var once, step products
 	c.countEncoders(&once)
 	c.countKeys(&once)
 	c.countCondition(&once)
-	c.countField(&step)
+	cross := c.countCross
+	if c.folds() {
+		c.countKeys(&once) // both are multiplied with a matrix (D, D) again
+		cross = c.countFolded
+	}
+	c.countField(&step, cross)
 	return float64(b) * (once.forward + float64(steps)*step.forward)
 }
 
@@ -25,7 +32,7 @@ func (c Config) TrainFLOPs(b int) float64 {
 	c.countKeys(&p)
 	c.countTime(&p)
 	c.countCondition(&p)
-	c.countField(&p)
+	c.countField(&p, c.countCross)
 	return float64(b) * (p.forward + p.backward)
 }
 
@@ -108,19 +115,31 @@ func (c *Config) countTime(p *products) {
 	p.linear(1, c.D, 2*c.D)
 }
 
-// countField is the velocity field, with keys and modulations at hand.
-func (c *Config) countField(p *products) {
+// countField is the velocity field, with keys and modulations at hand, and cross
+// for cross-attention.
+func (c *Config) countField(p *products, cross func(*products)) {
 	h, d := c.Horizon, c.D
 	p.first(h, c.ActionDim, d)
 	for range c.Layers {
 		p.linear(h, d, 3*d)
 		p.attention(h, h, d)
-		p.linear(h, d, d) // out of self-attention
-		p.linear(h, d, d) // queries of cross-attention
-		p.attention(h, c.ContextTokens(), d)
 		p.linear(h, d, d)
+		cross(p)
 		p.linear(h, d, 4*d)
 		p.linear(h, 4*d, d)
 	}
 	p.linear(h, d, c.ActionDim)
+}
+
+// countCross is cross-attention with its layers for queries and output.
+func (c *Config) countCross(p *products) {
+	p.linear(c.Horizon, c.D, c.D)
+	p.attention(c.Horizon, c.ContextTokens(), c.D)
+	p.linear(c.Horizon, c.D, c.D)
+}
+
+// countFolded is countCross with the layers in keys and values.
+func (c *Config) countFolded(p *products) {
+	p.linear(c.Horizon, c.D, c.Heads*c.ContextTokens())
+	p.linear(c.Horizon, c.Heads*c.ContextTokens(), c.D)
 }

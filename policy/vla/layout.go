@@ -153,7 +153,11 @@ func spread(s nn.Spec) float64 {
 }
 
 // block holds the views of one block of the expert.
-type block struct{ ada, qkv, o1, q, kv, o2, f1, f2 linear }
+type block struct {
+	ada, qkv, o1, q, kv, o2, f1, f2 linear
+
+	fold *foldWeights // in place of q and o2; or nil
+}
 
 // visionBlock holds the views of one block of the ViT.
 type visionBlock struct {
@@ -284,7 +288,7 @@ func (c Config) bindTo(p, small *nn.Params) *weights {
 	w.inp, w.pos, w.t1, w.t2 = lin("expert.inp"), small.View("expert.pos"), lin("expert.t1"), lin("expert.t2")
 	for l := range c.Layers {
 		n := fmt.Sprintf("expert.b.%d.", l)
-		w.blocks = append(w.blocks, block{lin(n + "ada"), lin(n + "qkv"), lin(n + "o1"), lin(n + "q"), lin(n + "kv"), lin(n + "o2"), lin(n + "f1"), lin(n + "f2")})
+		w.blocks = append(w.blocks, block{lin(n + "ada"), lin(n + "qkv"), lin(n + "o1"), lin(n + "q"), lin(n + "kv"), lin(n + "o2"), lin(n + "f1"), lin(n + "f2"), nil})
 	}
 	w.ada, w.out = lin("expert.ada"), lin("expert.out")
 	w.condition = c.bindCondition(small, lin)

@@ -75,11 +75,19 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 // pack packs the weights that a sample reads over and over: what each member of
 // a team takes of them, or all for all workers.
 func (ws *Workspace) pack() {
-	if ws.crew == nil && cpu.Has == cpu.Generic {
+	c := &ws.model.Config
+	if ws.crew == nil && cpu.Has == cpu.Generic && !c.folds() {
 		return
 	}
 	var in store
 	for i, w := range ws.workers {
+		p := &w.alone
+		if ws.crew != nil {
+			p = &w.team
+		}
+		if c.folds() {
+			w.makeRoom(c, p, ws.share, &in)
+		}
 		if i > 0 && ws.crew == nil {
 			w.sampled = ws.workers[0].sampled
 			continue
@@ -87,11 +95,7 @@ func (ws *Workspace) pack() {
 		if w.sampled == ws.model.w {
 			w.sampled = new(weights)
 		}
-		p := &w.alone
-		if ws.crew != nil {
-			p = &w.team
-		}
-		ws.model.w.share(w.sampled, &ws.model.Config, p, ws.share, &in)
+		ws.model.w.share(w.sampled, c, p, ws.share, &in)
 	}
 }
 

@@ -1,6 +1,7 @@
 package vla
 
 import (
+	"cmp"
 	"runtime"
 
 	"arfm/policy/nn"
@@ -90,7 +91,10 @@ func (w *worker) contextKeys(m *worker, p *weights) {
 	c := w.hand.c
 	for l, a := range m.layers {
 		p.blocks[l].kv.forward(a.kv, w.ctx, w.n*c.ContextTokens())
-		if h := m.part.crossHeads(c, w.n); a.keys != nil && h.N > 0 {
+		switch h := m.part.crossHeads(c, w.n); {
+		case p.blocks[l].fold != nil:
+			a.fold(p.blocks[l].fold, h, c.D, m.folding)
+		case a.keys != nil && h.N > 0:
 			h.PackKeys(a.keys, a.kv)
 		}
 	}
@@ -120,6 +124,10 @@ func (w *worker) branch(m *worker, p *weights, k int) {
 		b.o1.forward(a.s[0], a.a1, rows)
 	case 1:
 		h := m.part.crossHeads(c, w.n)
+		if b.fold != nil {
+			a.attendFolded(a.s[1], y, h, c.D)
+			break
+		}
 		h.Keys = a.keys
 		b.q.forward(a.q, y, rows)
 		h.Attention(a.a2, a.p2, a.q, a.kv, a.kv[h.D:])
@@ -227,8 +235,13 @@ func (w *weights) share(to *weights, c *Config, p *part, n int, in *store) {
 		in.rows = n * c.Horizon
 		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
 		b.o1.packColumns(&from.o1, lo, hi, p.i == 0, in)
-		b.q.packRows(&from.q, lo, hi, 1, in)
-		b.o2.packColumns(&from.o2, lo, hi, p.i == 0, in)
+		if c.folds() {
+			b.fold = cmp.Or(b.fold, new(foldWeights))
+			b.fold.take(&from.q, &from.o2, lo, hi, c.D/c.Heads, p.i == 0)
+		} else {
+			b.q.packRows(&from.q, lo, hi, 1, in)
+			b.o2.packColumns(&from.o2, lo, hi, p.i == 0, in)
+		}
 		lo, hi = p.of(from.f1.out)
 		b.f1.packRows(&from.f1, lo, hi, 1, in)
 		b.f2.packColumns(&from.f2, lo, hi, p.i == 0, in)

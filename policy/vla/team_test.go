@@ -35,7 +35,7 @@ func drawnConfigs() map[string]Config {
 		c := testConfig()
 		c.Heads, c.VisionHeads = 1+rng.IntN(5), 1+rng.IntN(3)
 		c.D, c.VisionD = 2*c.Heads*(1+rng.IntN(9)), c.VisionHeads*(1+rng.IntN(9))
-		c.Horizon, c.MaxWords, c.ActionDim = 1+rng.IntN(20), 1+rng.IntN(40), 1+rng.IntN(8)
+		c.Horizon, c.MaxWords, c.ActionDim, c.Steps = 1+rng.IntN(20), 1+rng.IntN(40), 1+rng.IntN(8), 1+rng.IntN(20)
 		configs[fmt.Sprintf("drawn %d", i)] = c
 	}
 	return configs

@@ -127,6 +127,7 @@ type worker struct {
 	xhat, y   []float32 // (N, D) final norm
 	rstd      []float32 // (N)
 	velocity  []float32 // (N, A), Sample only
+	folding   []float32 // (heads T, D), in between
 	hand      hand
 	condition conditionActs
 	field     flow.Field     // evaluate, and
@@ -153,6 +154,7 @@ type layerActs struct {
 	p1        []float32           // (n, heads, H, H)
 	q, kv, a2 []float32           // (N, D), (M, 2D), (N, D)
 	keys      []gemm.Packed       // (n, heads) of kv, without training
+	folded    []folded            // (n), where Sample folds
 	p2        []float32           // (n, heads, H, T)
 	f, g      []float32           // (N, 4D), (N, 4D)
 
