@@ -5,10 +5,10 @@ package vla
 // each chunk these are the encoders and, in each block, 2 T D^2 multiply-adds for
 // keys and values of the context, once; then in each step and block 14 H D^2 for
 // the linear layers and 2 H D (H + T) for scores and weighted sums of the two
-// attentions. Where the layers around cross-attention are folded into keys and
-// values of N heads, these take 2 T D^2 more, once, and in each step and block
-// 2 H D N T stand for 2 H D^2 + 2 H D T. The time modulations, computed once for
-// the weights, do not count, nor does what works on single elements.
+// attentions. Where CPUs with kernels fold the layers around cross-attention into
+// keys and values of N heads, these take 2 T D^2 more, once, and in each step and
+// block 2 H D N T stand for 2 H D^2 + 2 H D T. The time modulations, computed once
+// for the weights, do not count, nor does what works on single elements.
 func (c Config) SampleFLOPs(b, steps int) float64 {
 	var once, step products
 	c.countEncoders(&once)

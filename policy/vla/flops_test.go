@@ -6,9 +6,10 @@ import (
 )
 
 // TestFLOPs holds the counts to ones made by hand: D 2, one block, H 3, A 1,
-// S 2 and no other token, so T 1. Two steps pay for folding, one does not.
+// S 2 and no other token, so T 1. A chunk of 64
+// actions folds, one of three does not.
 func TestFLOPs(t *testing.T) {
-	c := Config{D: 2, Layers: 1, Heads: 2, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 1}
+	c := Config{D: 2, Layers: 1, Heads: 2, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 2}
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -22,9 +23,6 @@ func TestFLOPs(t *testing.T) {
 		mlp   = 2*3*2*8 + 2*3*8*2
 		out   = 2 * 3 * 2 * 1
 		field = inp + self + cross + mlp + out
-
-		folding = 2 * (2 * 1 * 2 * 2) // keys and values of both heads
-		folded  = 2 * (2 * 3 * 2 * 2) // to and from two scores
 	)
 	if field != 456 || state+keys+time != 136 {
 		t.Fatalf("%d and %d: the hand slipped", field, state+keys+time)
@@ -32,9 +30,14 @@ func TestFLOPs(t *testing.T) {
 	if got, want := c.SampleFLOPs(5, 2), 5.0*(state+keys+2*field); got != want {
 		t.Errorf("a sample: %v, by hand %v", got, want)
 	}
-	two := c
-	two.Steps = 2
-	if got, want := two.SampleFLOPs(5, 2), 5.0*(state+keys+folding+2*(field-cross+folded)); got != want {
+	const (
+		keysFolded  = keys + 2*(2*1*2*2)
+		crossFolded = 2 * (2 * 64 * 2 * 2) // to and from the scores of both heads
+		fieldFolded = 2*64*1*2 + 2*64*2*6 + 2*(2*64*64*2) + 2*64*2*2 + crossFolded + 2*(2*64*2*8) + 2*64*2*1
+	)
+	long := c
+	long.Horizon = 64
+	if got, want := long.SampleFLOPs(5, 2), 5.0*(state+keysFolded+2*fieldFolded); got != want {
 		t.Errorf("a sample, folded: %v, by hand %v", got, want)
 	}
 	// Of three products no gradient of the left factor is wanted: inp, and the
@@ -47,7 +50,7 @@ func TestFLOPs(t *testing.T) {
 // TestFLOPsOfEncoders: what cameras add, by hand: a ViT of width 4 and two
 // blocks on 2 patches of 3x3 pixels, then 4 to D 2, and two tokens of context.
 func TestFLOPsOfEncoders(t *testing.T) {
-	blind := Config{D: 2, Layers: 1, Heads: 2, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 1}
+	blind := Config{D: 2, Layers: 1, Heads: 2, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 2}
 	seeing := blind
 	seeing.Patch, seeing.VisionD, seeing.VisionLayers, seeing.VisionHeads = 3, 4, 2, 2
 	seeing.Cameras = []Camera{{"eye", 3, 5}}
@@ -71,7 +74,7 @@ func TestFLOPsOfEncoders(t *testing.T) {
 
 // TestFLOPsOfCondition: what a predicted condition of one number adds, by hand.
 func TestFLOPsOfCondition(t *testing.T) {
-	c := Config{D: 2, Layers: 1, Heads: 1, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 2}
+	c := Config{D: 2, Layers: 1, Heads: 2, Horizon: 3, ActionDim: 1, StateDim: 2, Steps: 2}
 	told := c
 	told.Condition = &Condition{Size: 1, Predicted: true}
 	const first, rest = 2 * 1 * 2, 2*2*2 + 2*(2*2*1) + 2*2*2 + 2*2*1

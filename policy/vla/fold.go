@@ -11,12 +11,17 @@ import (
 // (p V) Woᵀ = p (V Woᵀ). K Wq and V Woᵀ, (T, D), stay as they are while a chunk is
 // integrated: computed once they take the place of the layers (D, D) before and
 // after the attention, which is less work where there are few tokens of context.
+// The bias of the queries becomes one of the scores, K bq; 1/sqrt(D/N) goes into
+// both.
 
-// folds reports whether it is. A half is added for packing what comes out.
+// folds reports whether folding is less work for a chunk of Config.Steps steps;
+// doing it counts one and a half times, as what comes out has to be packed.
+// Where many short chunks share a pass over the layers' weights it is not: each
+// would have folded ones of its own, which no cache holds.
 func (c *Config) folds() bool {
 	d, t := c.D, c.ContextTokens()
-	once, apart, folded := 2*t*d*d, 2*d*(d+t), 2*d*c.Heads*t // these of a row in a step
-	return 2*c.Steps*c.Horizon*(apart-folded) > 3*once
+	once, apart, folded := 2*t*d*d, 2*d*(d+t), 2*d*c.Heads*t // multiply-adds; the latter of a row in a step
+	return 2*c.Steps*c.Horizon*(apart-folded) > 3*once && c.group()*c.Heads*t <= 4*d
 }
 
 // foldWeights are what keys and values of some heads are multiplied with.
@@ -31,7 +36,8 @@ type foldHead struct {
 	bias []float32 // of the queries (D/heads)
 }
 
-// take makes f the weights of the heads in columns lo to hi.
+// take makes f the weights of the heads in columns lo to hi; with bias it adds the
+// output's, which one member of a team does.
 func (f *foldWeights) take(q, o *linear, lo, hi, width int, bias bool) {
 	if f.heads == nil {
 		f.heads = make([]foldHead, (hi-lo)/width)
@@ -51,7 +57,7 @@ func (f *foldWeights) take(q, o *linear, lo, hi, width int, bias bool) {
 // heads (N T), and back.
 type folded struct{ keys, values linear }
 
-// makeRoom lets the worker fold the context of n items for its part's heads.
+// makeRoom makes room, once, for what the worker folds: n items, the heads of p.
 func (w *worker) makeRoom(c *Config, p *part, n int, in *store) {
 	if w.folding != nil {
 		return
@@ -70,7 +76,8 @@ func (w *worker) makeRoom(c *Config, p *part, n int, in *store) {
 	}
 }
 
-// fold folds keys and values of h; scratch (N T, D).
+// fold folds keys and values of h; scratch (N T, D). Packed by RightOnce the
+// results were no faster, in a policy's loop or in batches.
 func (a *layerActs) fold(f *foldWeights, h nn.Heads, d int, scratch []float32) {
 	t, nt, width := h.Tk, h.N*h.Tk, h.D/max(h.N, 1) // a team may have members without a head
 	p := gemm.Product{M: t, N: d, K: width, LdC: d}
@@ -95,7 +102,8 @@ func (a *layerActs) fold(f *foldWeights, h nn.Heads, d int, scratch []float32) {
 	}
 }
 
-// attendFolded is cross-attention with both layers: s (N, D) from y (N, D).
+// attendFolded is cross-attention with the layers before and after it: s (B Tq, D)
+// from y (B Tq, D). The weights of one item at a time are in p2.
 func (a *layerActs) attendFolded(s, y []float32, h nn.Heads, d int) {
 	rows, nt := h.Tq, h.N*h.Tk
 	for i := range a.folded[:h.B] {

@@ -45,11 +45,11 @@ func clone(b *Batch) *Batch {
 
 // TestSampleIsVelocityAndEuler: the cached path gives what Velocity and
 // flow.Euler give, on workspaces for training and not, at three step counts; also
-// with so many in the configuration that it folds.
+// with longer chunks, which fold.
 func TestSampleIsVelocityAndEuler(t *testing.T) {
 	for name, c := range encoderConfigs() {
 		t.Run(name, func(t *testing.T) { sampleIsEuler(t, c) })
-		c.Steps = 100
+		c.Horizon, c.Steps = 32, 100
 		t.Run(name+", folded", func(t *testing.T) { sampleIsEuler(t, c) })
 	}
 }

@@ -53,11 +53,12 @@ func increment(x []float32) {
 
 // Sample integrates the velocity field from Noisy (noise, tau = 0) to actions
 // (tau = 1) by steps Euler steps and leaves the chunk in Noisy. The context and
-// its keys and values are computed once; the time modulations once per
-// workspace, until Reset or another number of steps (a training workspace,
-// whose weights move, computes them on each call). In a workspace for single
-// items the workers compute an item together: n of them give what one gives but
-// for rounding.
+// its keys and values are computed once, without training folded with the layers
+// around cross-attention where Config.Steps steps pay for it; the time modulations
+// once per workspace, until Reset or another number of steps (a training
+// workspace, whose weights move, computes them on each call). In a workspace for
+// single items the workers compute an item together: n of them give what one gives
+// but for rounding.
 func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 	m.check(ws, b, false)
 	if steps < 1 {
@@ -76,7 +77,7 @@ func (m *Model) Sample(ws *Workspace, b *Batch, steps int) {
 // a team takes of them, or all for all workers.
 func (ws *Workspace) pack() {
 	c := &ws.model.Config
-	if ws.crew == nil && cpu.Has == cpu.Generic && !c.folds() {
+	if ws.crew == nil && cpu.Has == cpu.Generic {
 		return
 	}
 	var in store
@@ -85,7 +86,7 @@ func (ws *Workspace) pack() {
 		if ws.crew != nil {
 			p = &w.team
 		}
-		if c.folds() {
+		if ws.folds {
 			w.makeRoom(c, p, ws.share, &in)
 		}
 		if i > 0 && ws.crew == nil {
@@ -95,7 +96,7 @@ func (ws *Workspace) pack() {
 		if w.sampled == ws.model.w {
 			w.sampled = new(weights)
 		}
-		ws.model.w.share(w.sampled, c, p, ws.share, &in)
+		ws.model.w.share(w.sampled, c, p, ws.folds, ws.share, &in)
 	}
 }
 

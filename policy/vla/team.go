@@ -218,8 +218,9 @@ func (p *part) visionHeads(c *Config, n, np int) nn.Heads {
 }
 
 // share packs into to the weights that part p reads over and over, at first into
-// memory of the store, for n items. The others are the model's.
-func (w *weights) share(to *weights, c *Config, p *part, n int, in *store) {
+// memory of the store, for n items whose cross-attention it folds or not. The
+// others are the model's.
+func (w *weights) share(to *weights, c *Config, p *part, folds bool, n int, in *store) {
 	blocks, vision := to.blocks, to.vision
 	*to = *w
 	if blocks == nil {
@@ -235,7 +236,7 @@ func (w *weights) share(to *weights, c *Config, p *part, n int, in *store) {
 		in.rows = n * c.Horizon
 		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
 		b.o1.packColumns(&from.o1, lo, hi, p.i == 0, in)
-		if c.folds() {
+		if folds {
 			b.fold = cmp.Or(b.fold, new(foldWeights))
 			b.fold.take(&from.q, &from.o2, lo, hi, c.D/c.Heads, p.i == 0)
 		} else {

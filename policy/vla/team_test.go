@@ -34,8 +34,8 @@ func drawnConfigs() map[string]Config {
 	for i := range 6 {
 		c := testConfig()
 		c.Heads, c.VisionHeads = 1+rng.IntN(5), 1+rng.IntN(3)
-		c.D, c.VisionD = 2*c.Heads*(1+rng.IntN(9)), c.VisionHeads*(1+rng.IntN(9))
-		c.Horizon, c.MaxWords, c.ActionDim, c.Steps = 1+rng.IntN(20), 1+rng.IntN(40), 1+rng.IntN(8), 1+rng.IntN(20)
+		c.D, c.VisionD = 2*c.Heads*(1+rng.IntN(30)), c.VisionHeads*(1+rng.IntN(9))
+		c.Horizon, c.MaxWords, c.ActionDim, c.Steps = 1+rng.IntN(40), 1+rng.IntN(20), 1+rng.IntN(8), 1+rng.IntN(30)
 		configs[fmt.Sprintf("drawn %d", i)] = c
 	}
 	return configs

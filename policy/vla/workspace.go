@@ -8,6 +8,7 @@ import (
 
 	"arfm/policy/flow"
 	"arfm/policy/nn"
+	"arfm/policy/nn/cpu"
 	"arfm/policy/nn/gemm"
 )
 
@@ -20,7 +21,8 @@ type Workspace struct {
 	model   *Model
 	maxB    int
 	train   bool
-	share   int // items that a worker takes at a time, at most
+	folds   bool // in Sample
+	share   int  // items that a worker takes at a time, at most
 	workers []*worker
 	turns   chan struct{} // of workers that are more than may run at a time; or nil
 	crew    *crew         // for single items; nil: workers take items each
@@ -52,6 +54,7 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 		workers = min(workers, maxB)
 	}
 	ws := &Workspace{model: m, maxB: maxB, train: train, share: (maxB + workers - 1) / workers}
+	ws.folds = !train && cpu.Has != cpu.Generic && m.Config.folds()
 	if !train && !split && ws.share*m.Config.Horizon > groupRows {
 		workers = ws.group(workers)
 	}
@@ -75,11 +78,14 @@ func (m *Model) NewWorkspaceN(maxB int, train bool, workers int) *Workspace {
 // stays in its second-level cache.
 const groupRows = 64
 
+// group is that many items.
+func (c *Config) group() int { return max(1, groupRows/c.Horizon) }
+
 // group makes the shares small. They are computed in turn, by twice as many
 // workers as may run at a time, so that the last to end does not end much later
 // than the others. It returns how many workers there are.
 func (ws *Workspace) group(workers int) int {
-	ws.share = max(1, groupRows/ws.model.Config.Horizon)
+	ws.share = ws.model.Config.group()
 	if workers == 1 {
 		return 1
 	}
@@ -127,7 +133,7 @@ type worker struct {
 	xhat, y   []float32 // (N, D) final norm
 	rstd      []float32 // (N)
 	velocity  []float32 // (N, A), Sample only
-	folding   []float32 // (heads T, D), in between
+	folding   []float32 // (heads T, D), scratch of fold
 	hand      hand
 	condition conditionActs
 	field     flow.Field     // evaluate, and
@@ -155,7 +161,7 @@ type layerActs struct {
 	q, kv, a2 []float32           // (N, D), (M, 2D), (N, D)
 	keys      []gemm.Packed       // (n, heads) of kv, without training
 	folded    []folded            // (n), where Sample folds
-	p2        []float32           // (n, heads, H, T)
+	p2        []float32           // (n, heads, H, T), folded (H, heads, T)
 	f, g      []float32           // (N, 4D), (N, 4D)
 
 	dmod, dqkv, dkv, df []float32           // like mod, qkv, kv and f
