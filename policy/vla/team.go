@@ -1,6 +1,7 @@
 package vla
 
 import (
+	"cmp"
 	"runtime"
 
 	"arfm/policy/nn"
@@ -236,9 +237,7 @@ func (w *weights) share(to *weights, c *Config, p *part, folds bool, n int, in *
 		b.qkv.packRows(&from.qkv, lo, hi, 3, in)
 		b.o1.packColumns(&from.o1, lo, hi, p.i == 0, in)
 		if folds {
-			if b.fold == nil {
-				b.fold = new(foldWeights)
-			}
+			b.fold = cmp.Or(b.fold, new(foldWeights))
 			b.fold.take(&from.q, &from.o2, lo, hi, c.D/c.Heads, p.i == 0)
 		} else {
 			b.q.packRows(&from.q, lo, hi, 1, in)
