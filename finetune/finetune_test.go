@@ -384,9 +384,18 @@ func TestRewards(t *testing.T) {
 		eps[i].RewardSource, eps[i].Outcome = "", bags.Unknown
 	}
 	o.Out, c.Reward.Source = t.TempDir(), contract.RewardLabels
-	if _, err := Train(context.Background(), eps, c, o); !errors.Is(err, ErrNoReward) {
+	_, err = Train(context.Background(), eps, c, o)
+	if !errors.Is(err, ErrNoReward) || !strings.Contains(err.Error(), "labels only") {
 		t.Errorf("arfm without rewards gives %v", err)
 	}
+	// Successes are labelled, but only terms are asked for, and there is no camera.
+	eps[0].Outcome, eps[0].RewardSource = bags.Success, string(reward.Success)
+	c.Reward.Source, c.Reward.Terms = contract.RewardTerms, contract.WeightedTerms{{Name: contract.TermSceneMSE, Weight: 1}}
+	_, err = Train(context.Background(), eps, c, o)
+	if !errors.Is(err, ErrNoReward) || !strings.Contains(err.Error(), "no scene camera") || strings.Contains(err.Error(), "label the bags") {
+		t.Errorf("arfm with terms without input gives %v", err)
+	}
+	eps[0].Outcome, eps[0].RewardSource, c.Reward.Source = bags.Unknown, "", contract.RewardLabels
 	o.Out, o.Objective = t.TempDir(), "bc"
 	if _, err := Train(context.Background(), eps, c, o); err != nil {
 		t.Errorf("bc without rewards gives %v", err)

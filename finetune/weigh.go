@@ -44,7 +44,7 @@ func (t *trainer) weigh(ctx context.Context) error {
 		n += s.hi - s.lo
 	}
 	if t.obj.Needs().Rewards && t.rewards.Parts[reward.Nothing] == len(d.train.spans) {
-		return fmt.Errorf("%w, and objective %s tells chunks apart by them: there is none in %s and no outcome, and the contract's reward has no dense term; label the bags, change the reward or use bc", ErrNoReward, t.o.Objective, rewardPlaces(t.contract))
+		return t.noReward()
 	}
 	d.advantage = make([]float64, n)
 	if g := groups[string(reward.Nothing)]; g != nil {
@@ -63,6 +63,23 @@ func (t *trainer) weigh(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noReward says why no chunk has a reward, and what to do.
+func (t *trainer) noReward() error {
+	r := &t.contract.Reward
+	terms := "no dense term"
+	if missing := t.rewards.Missing(); missing != "" {
+		terms = "no dense term that these bags have the input for: " + missing
+	}
+	why := fmt.Sprintf("there is none in %s and no outcome, and the contract's reward has %s; label the bags, change the reward or use bc", rewardPlaces(t.contract), terms)
+	switch r.Source {
+	case contract.RewardTerms:
+		why = fmt.Sprintf("the contract's reward is of dense terms only (source: terms), and has %s; change reward.terms or reward.source, or use bc", terms)
+	case contract.RewardLabels:
+		why = fmt.Sprintf("there is none in %s and no outcome, and the contract's reward is of labels only (source: labels); label the bags, change reward.source or use bc", rewardPlaces(t.contract))
+	}
+	return fmt.Errorf("%w, and objective %s tells chunks apart by them: %s", ErrNoReward, t.o.Objective, why)
 }
 
 // rate finds the rewards of the training spans. Where nothing weighs chunks by
