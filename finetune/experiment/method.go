@@ -70,7 +70,7 @@ func FindMethod(name string) (Method, error) {
 	case name == paperMethod:
 		return one(arfmMethod, "arfm with scale paper, spread gaussian, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
 	case name == gaussMethod:
-		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)}), nil
+		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", gaussian()), nil
 	case slices.Contains(objective.Names(), name):
 		return one(name, "", nil), nil
 	case strings.Contains(name, ":"):
@@ -109,11 +109,20 @@ func relative(lambda float64) objective.Options {
 	return objective.Options{"scale": string(objective.Relative), "lambda": number(lambda)}
 }
 
+func gaussian() objective.Options {
+	return objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)}
+}
+
 func paper(lambda float64) objective.Options {
 	return objective.Options{"scale": string(objective.Paper), "spread": string(objective.Gaussian), "lambda": number(lambda)}
 }
 
 func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
+// lambdaRatio is the ratio of the scales' own lambdas.
+func lambdaRatio() float64 {
+	return objective.RelativeAlpha().Lambda / objective.DefaultAlpha().Lambda
+}
 
 // ablations are arfm's settings beside its own: lambda in both scales, the
 // iterations of its solver, and strengths that do not adapt.
@@ -122,8 +131,7 @@ func ablations() (out []Method) {
 		out = append(out, Method{Name: name, Candidates: []Candidate{{Objective: arfmMethod, Tuning: tuning}}})
 	}
 	lambdas := []float64{5e-2, 1e-2, 5e-3, 5e-4, 1e-4}
-	// The ratio of the scales' own lambdas.
-	unit := objective.RelativeAlpha().Lambda / objective.DefaultAlpha().Lambda
+	unit := lambdaRatio()
 	for _, l := range lambdas {
 		if l == objective.DefaultAlpha().Lambda {
 			continue // arfm itself
@@ -133,7 +141,7 @@ func ablations() (out []Method) {
 	for _, l := range lambdas {
 		add("paper, lambda "+number(l), paper(l))
 	}
-	add("relative, spread gaussian", objective.Options{"scale": string(objective.Relative), "spread": string(objective.Gaussian)})
+	add("relative, spread gaussian", gaussian())
 	for _, m := range []int{5, 10, 20, 30} {
 		if m == objective.DefaultAlpha().Iterations {
 			continue

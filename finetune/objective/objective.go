@@ -96,8 +96,8 @@ type Metrics struct {
 	Figures map[string]float64 `json:"figures,omitempty"`
 }
 
-// PredictedESS is the effective sample size that ARFM's theory gives a batch of B
-// with Gaussian advantages, B e^-X; less than the 1 of a single chunk there is not.
+// PredictedESS is the effective sample size that ARFM solves for in a batch of B,
+// B e^-X; less than the 1 of a single chunk there is not.
 func (m *Metrics) PredictedESS(batch int) float64 { return max(1, float64(batch)*math.Exp(-m.X)) }
 
 func (m *Metrics) fill(loss float64, l, w []float32) {

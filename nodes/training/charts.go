@@ -48,12 +48,12 @@ func Alpha(lines []finetune.Line) report.Lines {
 }
 
 // SampleSize is the effective sample size over the steps of a run; batch, if not
-// 0, adds what Gaussian advantages would give, B e^-x, at least 1.
+// 0, adds what alpha is solved for, B e^-x, at least 1.
 func SampleSize(lines []finetune.Line, batch int) report.Lines {
 	c := report.Lines{Title: "Effective sample size", Note: "1 / sum of squared weights.", XLabel: "step", YLabel: "chunks", Smooth: smooth,
 		Series: []report.Series{series("seen", lines, ess)}}
 	if batch > 0 {
-		c.Note = "1 / sum of squared weights, and B e^-x, but at least 1, which it is for Gaussian advantages."
+		c.Note = "1 / sum of squared weights, and B e^-x, but at least 1, which alpha is solved for."
 		c.Series = append(c.Series, series("predicted", lines, func(l *finetune.Line) float64 { return l.PredictedESS(batch) }))
 	}
 	return c
