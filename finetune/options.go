@@ -78,7 +78,8 @@ type Progress struct {
 }
 
 // Defaults returns options for a run of the given length: ARFM with relative
-// scale on the base preset, batches of 64, a learning rate of 5e-4.
+// scale and advantages standardised within a task, on the base preset, batches
+// of 64, a learning rate of 5e-4.
 func Defaults(steps int64) Options {
 	model, err := vla.Preset("base")
 	if err != nil {
@@ -87,7 +88,7 @@ func Defaults(steps int64) Options {
 	return Options{
 		Settings: Settings{
 			Objective: "arfm", Tuning: objective.Options{}.Complete(),
-			Advantage: advantage.Options{Standardize: advantage.None, GroupBy: advantage.ByTask},
+			Advantage: advantage.Options{Standardize: advantage.ZScore, GroupBy: advantage.ByTask},
 			Success:   reward.EveryFrame,
 			Model:     model, Steps: steps, Batch: 64, Optim: optim.Defaults(5e-4, steps),
 			Tau: "uniform", Workers: runtime.GOMAXPROCS(0), HeldOut: 0.1,

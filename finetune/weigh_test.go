@@ -65,7 +65,7 @@ func TestSourcesAreNotCompared(t *testing.T) {
 		eps[4].RewardSource, eps[4].Outcome = bags.RewardSuccess, bags.Success
 		eps[5].RewardSource, eps[5].Outcome = bags.RewardSuccess, bags.Failure
 		o := testOptions(t, 2)
-		o.HeldOut, o.Advantage.GroupBy = 0, by
+		o.HeldOut, o.Advantage = 0, advantage.Options{GroupBy: by}
 		got := weighed(t, eps, o, contract.RewardLabels)
 		for i, sign := range []float64{-0.1, 0, 0, 0.1, 0.5, -0.5} {
 			// 24 chunks of the topic, 16 of the flag

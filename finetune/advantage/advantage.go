@@ -12,8 +12,11 @@ type Standardize string
 
 // Ways to standardize.
 const (
-	None   Standardize = "none"
-	ZScore Standardize = "zscore" // divided by the group's standard deviation
+	// None leaves advantages as they are. A task whose returns spread more than
+	// others' then takes more of the weight of a batch.
+	None Standardize = "none"
+	// ZScore divides by the group's standard deviation.
+	ZScore Standardize = "zscore"
 )
 
 // GroupBy says which chunks are compared with each other.

@@ -38,6 +38,9 @@ const (
 	gaussMethod = "arfm-gaussian"
 )
 
+// standardizeOption is that of the advantages, beside an objective's own.
+const standardizeOption = "standardize"
+
 // DefaultMethods are those of the paper's tables.
 var DefaultMethods = []string{"bc", "reinbot", rwrMethod, arfmMethod, paperMethod}
 
@@ -52,8 +55,8 @@ func MethodNames() []string { return append(objective.Names(), paperMethod, gaus
 // FindMethod returns the method of that name, or an objective with options:
 // objective:option=value, and more options so.
 func FindMethod(name string) (Method, error) {
-	one := func(objective, about string, tuning objective.Options) Method {
-		return Method{name, about, []Candidate{{Objective: objective, Tuning: tuning}}}
+	one := func(objective, about string, tuning objective.Options, s advantage.Standardize) Method {
+		return Method{name, about, []Candidate{{Objective: objective, Tuning: tuning, Standardize: s}}}
 	}
 	switch {
 	case name == rwrMethod:
@@ -66,13 +69,14 @@ func FindMethod(name string) (Method, error) {
 		m.About = "the best beta of " + strings.Join(said, ", ") + ", chosen for each suite on validation episodes of their own seed over all training seeds, not on those of the table; advantages are standardised within a task"
 		return m, nil
 	case name == arfmMethod:
-		return one(arfmMethod, "scale relative, spread batch, lambda "+number(objective.RelativeAlpha().Lambda), relative(objective.RelativeAlpha().Lambda)), nil
+		lambda := objective.RelativeAlpha().Lambda
+		return one(arfmMethod, "scale relative, spread batch, lambda "+number(lambda)+"; advantages are standardised within a task", relative(lambda), advantage.ZScore), nil
 	case name == paperMethod:
-		return one(arfmMethod, "arfm with scale paper, spread gaussian, lambda 5e-4", paper(objective.DefaultAlpha().Lambda)), nil
+		return one(arfmMethod, "arfm with scale paper, spread gaussian, lambda 5e-4, and advantages as they are", paper(objective.DefaultAlpha().Lambda), advantage.None), nil
 	case name == gaussMethod:
-		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", gaussian()), nil
+		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", gaussian(), advantage.ZScore), nil
 	case slices.Contains(objective.Names(), name):
-		return one(name, "", nil), nil
+		return one(name, "", nil, advantage.None), nil
 	case strings.Contains(name, ":"):
 		return withOptions(name)
 	}
@@ -80,13 +84,21 @@ func FindMethod(name string) (Method, error) {
 }
 
 // withOptions is an objective with options of one's own, such as
-// arfm:lambda=50:spread=gaussian.
+// arfm:lambda=50:spread=gaussian, where standardize is one of every objective:
+// arfm and rwr have zscore unless it says otherwise.
 func withOptions(name string) (Method, error) {
 	words := strings.Split(name, ":")
-	c := Candidate{Objective: words[0], Tuning: objective.Options{}}
+	c := Candidate{Objective: words[0], Tuning: objective.Options{}, Standardize: advantage.None}
+	if c.Objective == rwrMethod || c.Objective == arfmMethod {
+		c.Standardize = advantage.ZScore
+	}
 	own := objective.Own(c.Objective, nil)
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
+		if key == standardizeOption && ok {
+			c.Standardize = advantage.Standardize(value)
+			continue
+		}
 		if _, known := own[key]; !known || !ok {
 			return Method{}, fmt.Errorf("%w: in %.80q, %.40q is no option=value of objective %.40q", ErrOptions, name, w, c.Objective)
 		}
@@ -95,8 +107,8 @@ func withOptions(name string) (Method, error) {
 	if _, err := objective.New(c.Objective, c.Tuning); err != nil {
 		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)
 	}
-	if c.Objective == rwrMethod {
-		c.Standardize = advantage.ZScore
+	if err := (advantage.Options{Standardize: c.Standardize}).Validate(); err != nil {
+		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)
 	}
 	return Method{Name: name, Candidates: []Candidate{c}}, nil
 }
@@ -127,9 +139,10 @@ func lambdaRatio() float64 {
 // ablations are arfm's settings beside its own: lambda in both scales, the
 // iterations of its solver, and strengths that do not adapt.
 func ablations() (out []Method) {
-	add := func(name string, tuning objective.Options) {
-		out = append(out, Method{Name: name, Candidates: []Candidate{{Objective: arfmMethod, Tuning: tuning}}})
+	with := func(name string, tuning objective.Options, s advantage.Standardize) {
+		out = append(out, Method{Name: name, Candidates: []Candidate{{Objective: arfmMethod, Tuning: tuning, Standardize: s}}})
 	}
+	add := func(name string, tuning objective.Options) { with(name, tuning, advantage.ZScore) }
 	lambdas := []float64{5e-2, 1e-2, 5e-3, 5e-4, 1e-4}
 	unit := lambdaRatio()
 	for _, l := range lambdas {
@@ -139,9 +152,10 @@ func ablations() (out []Method) {
 		add("relative, lambda "+number(l*unit), relative(l*unit))
 	}
 	for _, l := range lambdas {
-		add("paper, lambda "+number(l), paper(l))
+		with("paper, lambda "+number(l), paper(l), advantage.None)
 	}
 	add("relative, spread gaussian", gaussian())
+	with("relative, not standardised", relative(objective.RelativeAlpha().Lambda), advantage.None)
 	for _, m := range []int{5, 10, 20, 30} {
 		if m == objective.DefaultAlpha().Iterations {
 			continue

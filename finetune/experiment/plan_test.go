@@ -253,7 +253,12 @@ func TestMethods(t *testing.T) {
 	if m, err := FindMethod("rwr:beta=3"); err != nil || m.Candidates[0].Standardize != advantage.ZScore {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, name := range []string{"arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
+	for name, want := range map[string]advantage.Standardize{"arfm": advantage.ZScore, "arfm-paper": advantage.None, "arfm:lambda=7": advantage.ZScore, "arfm:standardize=none": advantage.None, "arfm-gaussian": advantage.ZScore} {
+		if m, err := FindMethod(name); err != nil || m.Candidates[0].Standardize != want {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
+	for _, name := range []string{"arfm:standardize=loud", "arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
 		if m, err := FindMethod(name); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}

@@ -176,7 +176,7 @@ func (p *Plan) ablation() error {
 	}
 	p.Panels = []Panel{{"", columns}}
 	p.Foot = []string{
-		fmt.Sprintf("relative and paper are arfm's scales, with spread batch and gaussian; where a row says nothing else it has lambda %g, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times %g, the ratio of the scales' defaults.", objective.RelativeAlpha().Lambda, lambdaRatio()),
+		fmt.Sprintf("relative and paper are arfm's scales, with spread batch and gaussian, and advantages standardised within a task and as they are; where a row says nothing else it has lambda %g, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times %g, the ratio of the scales' defaults.", objective.RelativeAlpha().Lambda, lambdaRatio()),
 		"M bounds the bisections only: Newton steps follow, which is why M hardly matters here.",
 		aboutMix, aboutBase,
 	}
