@@ -142,12 +142,12 @@ func unitStats(c *contract.Contract) *contract.Stats {
 	return &contract.Stats{Frames: 1, State: slices.Repeat(one, c.StateDim()), Action: slices.Repeat(one, c.ActionDim())}
 }
 
-// allocations returns the heap allocations of one call of f: the least of a few
-// means over n, as the process is counted and the runtime allocates now and then
-// for itself, for threads and for goroutines that wait.
+// allocations returns the heap allocations of one call of f: the least of up to
+// 40 means over n, as the process is counted and the runtime allocates for
+// itself, for threads and, until its pools are full, for goroutines that wait.
 func allocations(n int, f func() error) (float64, error) {
 	least := math.Inf(1)
-	for range 5 {
+	for i := 0; i < 40 && least > 0; i++ {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range n {
