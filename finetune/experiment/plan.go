@@ -12,25 +12,26 @@ import (
 
 // Budget is how much an experiment spends.
 type Budget struct {
-	Name           string  `json:"name"`
-	Seeds          int     `json:"seeds"`          // of demonstrations, training and evaluation
-	Demonstrations int     `json:"demonstrations"` // of a suite
-	Pretrain       int64   `json:"pretrain_steps"` // of bc from random weights
-	Tune           int64   `json:"tune_steps"`     // of each objective from there
-	Episodes       int     `json:"episodes"`       // of a task, in an evaluation
-	Validation     int     `json:"validation"`     // of a task, where one of several candidates is chosen
-	Shots          []int   `json:"shots"`          // demonstrations of a task, of fewshot
-	Batch          int     `json:"batch"`
-	Preset         string  `json:"preset"`
-	PretrainRate   float64 `json:"pretrain_rate"` // peak learning rates
-	TuneRate       float64 `json:"tune_rate"`
+	Name           string    `json:"name"`
+	Seeds          int       `json:"seeds"`          // of demonstrations, training and evaluation
+	Demonstrations int       `json:"demonstrations"` // of a suite
+	Pretrain       int64     `json:"pretrain_steps"` // of bc from random weights
+	Tune           int64     `json:"tune_steps"`     // of each objective from there
+	Episodes       int       `json:"episodes"`       // of a task, in an evaluation
+	Validation     int       `json:"validation"`     // of a task, where one of several candidates is chosen
+	Shots          []int     `json:"shots"`          // demonstrations of a task, of fewshot
+	Noises         []float64 `json:"noises"`         // standard deviations of perturb, ways of a period; none comes before them
+	Batch          int       `json:"batch"`
+	Preset         string    `json:"preset"`
+	PretrainRate   float64   `json:"pretrain_rate"` // peak learning rates
+	TuneRate       float64   `json:"tune_rate"`
 }
 
 // Budgets are those that have a name. Small takes multitask through in less
 // than an hour on two cores.
 var Budgets = []Budget{
-	{"small", 1, 120, 1200, 600, 10, 5, []int{10, 20, 30}, 64, "nano", 1e-3, 5e-4},
-	{"full", 3, 200, 1500, 800, 50, 20, []int{10, 20, 30}, 64, "nano", 1e-3, 5e-4},
+	{"small", 1, 120, 1200, 600, 10, 5, []int{10, 20, 30}, paperNoises(), 64, "nano", 1e-3, 5e-4},
+	{"full", 3, 200, 1500, 800, 50, 20, []int{10, 20, 30}, paperNoises(), 64, "nano", 1e-3, 5e-4},
 }
 
 // FindBudget returns the budget of that name.
@@ -162,6 +163,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("%w: a budget needs at least one demonstration, step, episode and chunk of each kind", ErrOptions)
 	case len(b.Shots) == 0 || slices.Min(b.Shots) < 1:
 		return fmt.Errorf("%w: fewshot needs numbers of demonstrations, 1 or more", ErrOptions)
+	case !usableNoises(b.Noises):
+		return fmt.Errorf("%w: the noise of perturb is some standard deviations, each once, above 0 and at most %d", ErrOptions, maxNoise)
 	case len(o.Suites) == 0 || len(o.Methods) == 0:
 		return fmt.Errorf("%w: name at least one suite and one objective", ErrOptions)
 	case repeats(o.Suites, names) != "":

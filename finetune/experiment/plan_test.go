@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ func testOptions(name string, methods ...string) Options {
 	return Options{
 		Experiment: name, Methods: methods, Build: "test",
 		Suites: []Suite{{"goal", 3, "long"}, {"long", 3, "goal"}},
-		Budget: Budget{"test", 2, 12, 30, 20, 4, 2, []int{1, 2, 3}, 8, "nano", 1e-3, 5e-4},
+		Budget: Budget{"test", 2, 12, 30, 20, 4, 2, []int{1, 2, 3}, paperNoises(), 8, "nano", 1e-3, 5e-4},
 	}
 }
 
@@ -223,6 +224,10 @@ func TestRefused(t *testing.T) {
 		"no suites":      func(o *Options) { o.Suites = nil },
 		"seeds":          func(o *Options) { o.Budget.Seeds = -1 },
 		"steps":          func(o *Options) { o.Budget.Tune = 0 },
+		"no noise":       func(o *Options) { o.Budget.Noises = nil },
+		"noise of 0":     func(o *Options) { o.Budget.Noises = []float64{0.1, 0} },
+		"same noise":     func(o *Options) { o.Budget.Noises = []float64{0.1, 0.1} },
+		"noise, NaN":     func(o *Options) { o.Budget.Noises = []float64{math.NaN()} },
 		"one task":       func(o *Options) { o.Experiment, o.Suites[0].Tasks = "continual", 1 },
 	} {
 		o := testOptions("multitask")

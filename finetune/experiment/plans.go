@@ -32,14 +32,23 @@ func (p *Plan) multitask() error {
 	return nil
 }
 
-// noises are the standard deviations of the paper's perturbation, and none.
-var noises = []float64{0, 0.1, 0.15, 0.2, 0.25, 0.3}
+// paperNoises are the standard deviations of the paper's perturbation.
+func paperNoises() []float64 { return []float64{0.1, 0.15, 0.2, 0.25, 0.3} }
+
+// maxNoise is half the range of an action, in ways of a period.
+const maxNoise = 16
+
+func usableNoises(sds []float64) bool {
+	distinct := slices.Compact(slices.Sorted(slices.Values(sds)))
+	unusable := func(sd float64) bool { return !(sd > 0 && sd <= maxNoise) }
+	return len(sds) > 0 && len(distinct) == len(sds) && !slices.ContainsFunc(sds, unusable)
+}
 
 func (p *Plan) perturb() error {
 	for _, s := range p.Suites {
 		units := p.tuned(s, p.Budget.Demonstrations, p.base(s))
 		panel := Panel{Name: s.Name}
-		for _, sd := range noises {
+		for _, sd := range append([]float64{0}, slices.Sorted(slices.Values(p.Budget.Noises))...) {
 			c := p.tested(number(sd), sd, s, units, sd)
 			c.Apart = sd == 0
 			panel.Columns = append(panel.Columns, c)

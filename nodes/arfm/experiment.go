@@ -18,6 +18,7 @@ import (
 // experimentFlags are the flags of arfm experiment as they are written.
 type experimentFlags struct {
 	budget string
+	noises []float64
 	seeds  int
 	json   bool
 }
@@ -60,6 +61,10 @@ func experimentCommand(name, summary string) *command {
 	if name != "ablation" {
 		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options, such as arfm:lambda=50:spread=gaussian (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
 	}
+	if name == "perturb" {
+		fs.Float64SliceVar(&f.noises, "noise", nil, "the noise's standard deviations beside none, `numbers` of ways of a period; 16 are half an action's range")
+		fs.Lookup("noise").DefValue = "0.1,0.15,0.2,0.25,0.3" // the budget's; pflag would print [0.100000,...]
+	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return &command{
 		name: name, flags: fs, summary: summary,
@@ -85,6 +90,9 @@ func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 	if f.seeds != 0 {
 		o.Budget.Seeds = f.seeds
 	}
+	if len(f.noises) > 0 {
+		o.Budget.Noises = f.noises
+	}
 	if _, err := o.Plan(); err != nil {
 		return usageError{err}
 	}
@@ -106,6 +114,9 @@ func (f *experimentFlags) command(o *nodes.Options) string {
 	}
 	if len(o.Methods) > 0 {
 		words = append(words, "--objectives", strings.Join(o.Methods, ","))
+	}
+	if len(f.noises) > 0 {
+		words = append(words, "--noise", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(f.noises)), ","), "[]"))
 	}
 	return shell.Join(words...)
 }

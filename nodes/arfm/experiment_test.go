@@ -24,6 +24,7 @@ func TestExperimentUsage(t *testing.T) {
 		"suite":          {[]string{"perturb", "--out", out, "--suites", "kitchen"}, "spatial"},
 		"objective":      {[]string{"continual", "--out", out, "--objectives", "ppo"}, "arfm-paper"},
 		"seeds":          {[]string{"fewshot", "--out", out, "--seeds", "-1"}, "1 to 1000"},
+		"noise":          {[]string{"perturb", "--out", out, "--noise", "0.5,-1"}, "above 0"},
 		"of ablation":    {[]string{"ablation", "--out", out, "--objectives", "bc"}, "unknown flag"},
 		"no experiments": {[]string{"shootout"}, "no command"},
 	} {

@@ -28,7 +28,7 @@ func tiny(t *testing.T, name, out string, methods ...string) (Options, *experime
 		Experiment: name, Build: o.Build, Methods: methods,
 		Suites: []experiment.Suite{{Name: "goal", Tasks: 2, Kin: "long"}},
 		Budget: experiment.Budget{
-			Name: "tiny", Seeds: 1, Demonstrations: 5, Pretrain: 3, Tune: 2, Episodes: 1, Validation: 1, Shots: []int{1, 2, 3},
+			Name: "tiny", Seeds: 1, Demonstrations: 5, Pretrain: 3, Tune: 2, Episodes: 1, Validation: 1, Shots: []int{1, 2, 3}, Noises: []float64{0.1, 0.2},
 			Batch: 4, Preset: "nano", PretrainRate: 1e-3, TuneRate: 5e-4,
 		},
 	})
