@@ -39,9 +39,10 @@ type Record struct {
 
 // Train is a run of training.
 type Train struct {
-	Data      string            `json:"data"`            // the Record job's ID
-	Tasks     []int             `json:"tasks,omitempty"` // of the suite, that are trained on; none: all
-	Init      string            `json:"init,omitempty"`  // the Train job's ID whose weights it starts from; empty: random ones
+	Data      string            `json:"data"`             // the Record job's ID
+	Tasks     []int             `json:"tasks,omitempty"`  // of the suite, that are trained on; none: all
+	Replay    *Replay           `json:"replay,omitempty"` // what of other tasks is trained on beside
+	Init      string            `json:"init,omitempty"`   // the Train job's ID whose weights it starts from; empty: random ones
 	Objective string            `json:"objective"`
 	Tuning    objective.Options `json:"tuning"`
 	Advantage advantage.Options `json:"advantage"`
@@ -51,6 +52,13 @@ type Train struct {
 	Rate      float64           `json:"rate"` // peak learning rate
 	Seed      uint64            `json:"seed"`
 	Workers   int               `json:"workers"` // threads
+}
+
+// Replay is experience replay: the first demonstrations of each of some tasks that
+// were learned before.
+type Replay struct {
+	Tasks    []int `json:"tasks"`
+	Episodes int   `json:"episodes"` // of each
 }
 
 // Choose takes the candidate with the most successes, of equal ones the first.

@@ -123,7 +123,7 @@ func (r *Report) transfers(b *strings.Builder) {
 	if len(r.Transfers) == 0 {
 		return
 	}
-	b.WriteString("\n## Average success and negative backward transfer, %\n\nAverage success is that on all tasks after the last stage. Negative backward transfer is what the success on a task has lost after later stages since the task was learned, on average; less is better.\n\n" +
+	b.WriteString("\n## Average success and negative backward transfer, %\n\nAverage success is that on all tasks after the last stage. Negative backward transfer is what the success on a task has lost after later stages since the task was learned, on average over the tasks that others follow; less is better.\n\n" +
 		"| suite | | average success | negative backward transfer | success minus " + or(r.Reference, "reference") + " | transfer minus " + or(r.Reference, "reference") + " |\n|---|---|---|---|---|---|\n")
 	for _, t := range r.Transfers {
 		final, lost := "–", "–"
@@ -201,7 +201,7 @@ func (r *Report) footnotes(b *strings.Builder) {
 		}
 		notes = append(notes, note)
 		if n := r.Budget.Seeds; n >= 2 && n <= fewSeeds {
-			notes = append(notes, "Bootstrapped intervals over so few seeds hold the truth less often than they say where seeds differ: simulated with 3 seeds whose success has a standard deviation of 0, 5, 10, 20 points between them, in 98, 95, 92, 83 % of cases instead of 95 %.")
+			notes = append(notes, "Bootstrapped intervals over so few seeds hold the truth less often than they say where seeds differ: simulated with 3 seeds of 250 episodes, "+stat.FewClusters+", instead of 95 %.")
 		}
 	}
 	for _, n := range notes {

@@ -53,6 +53,14 @@ type Suite struct {
 	Kin   string // another suite with the same scene
 }
 
+// kin returns the suite whose demonstrations teach the scene: without one, itself.
+func (s Suite) kin() Suite {
+	if s.Kin != "" {
+		s.Name = s.Kin
+	}
+	return s
+}
+
 // Options say what is planned.
 type Options struct {
 	Experiment string   // one of Names
@@ -86,6 +94,7 @@ type Planned struct {
 // Panel is a table with a row for each method.
 type Panel struct {
 	Name    string
+	Again   bool // its columns are the same policies and episodes again, as under more noise
 	Columns []Column
 }
 
@@ -215,16 +224,20 @@ func (p *Plan) record(suite string, episodes int, seed uint64) string {
 }
 
 // train plans a run of training on data, from a checkpoint or, with "", from random weights.
-func (p *Plan) train(data, init string, c Candidate, steps int64, rate float64, seed uint64, tasks ...int) string {
+func (p *Plan) train(data, init string, c Candidate, steps int64, rate float64, seed uint64) string {
+	return p.add(Job{Train: p.training(data, init, c, steps, rate, seed)})
+}
+
+func (p *Plan) training(data, init string, c Candidate, steps int64, rate float64, seed uint64) *Train {
 	standardize := c.Standardize
 	if standardize == "" {
 		standardize = advantage.None
 	}
-	return p.add(Job{Train: &Train{
-		Data: data, Init: init, Tasks: tasks,
+	return &Train{
+		Data: data, Init: init,
 		Objective: c.Objective, Tuning: completed(c), Advantage: advantage.Options{Standardize: standardize, GroupBy: advantage.ByTask},
 		Preset: p.Budget.Preset, Steps: steps, Batch: p.Budget.Batch, Rate: rate, Seed: seed, Workers: 1,
-	}})
+	}
 }
 
 // completed gives a candidate's options with the defaults of its own objective,

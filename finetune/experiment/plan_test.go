@@ -198,12 +198,41 @@ func TestID(t *testing.T) {
 	}
 }
 
+// TestStages: each learns one task and replays the ones before, from a start that
+// has seen none of them.
+func TestStages(t *testing.T) {
+	p := newPlan(t, "continual", "bc")
+	for _, c := range p.Chains {
+		for n, u := range c.Units {
+			order := orders(3)[n%3]
+			before := ""
+			for k, ids := range u.Evaluations {
+				id := p.job(ids[0]).Evaluate.Policies[0]
+				train := p.job(id).Train
+				if !slices.Equal(train.Tasks, order[k:k+1]) || k > 0 && train.Init != before {
+					t.Errorf("order %v, stage %d: trains on %v from %s", order, k, train.Tasks, train.Init)
+				}
+				switch r := train.Replay; {
+				case k == 0:
+					start := p.job(train.Init).Train
+					if suite := p.job(start.Data).Record.Suite; suite == c.Suite || start.Tasks != nil || r != nil {
+						t.Errorf("%s starts from %s and replays %v", c.Suite, suite, r)
+					}
+				case r.Episodes != 1 || !slices.Equal(r.Tasks, slices.Sorted(slices.Values(order[:k]))):
+					t.Errorf("order %v, stage %d: replays %+v", order, k, r)
+				}
+				before = id
+			}
+		}
+	}
+}
+
 func TestOrders(t *testing.T) {
-	for n := 3; n < 7; n++ {
+	for n := 2; n < 7; n++ {
 		all := orders(n)
 		for i, o := range all {
 			sorted := slices.Sorted(slices.Values(o))
-			if len(all) != 3 || !slices.Equal(sorted, all[0]) {
+			if len(all) != min(n, 3) || !slices.Equal(sorted, all[0]) {
 				t.Errorf("%v is no order of %d", o, n)
 			}
 			for _, other := range all[:i] {

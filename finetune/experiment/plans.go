@@ -27,7 +27,7 @@ func (p *Plan) multitask() error {
 		units := p.tuned(s, p.Budget.Demonstrations, p.base(s))
 		columns = append(columns, p.tested(s.Name, none, s, units, 0))
 	}
-	p.Panels = []Panel{{"", columns}}
+	p.Panels = []Panel{{Columns: columns}}
 	p.Foot = []string{aboutMix, aboutBase}
 	return nil
 }
@@ -47,7 +47,7 @@ func usableNoises(sds []float64) bool {
 func (p *Plan) perturb() error {
 	for _, s := range p.Suites {
 		units := p.tuned(s, p.Budget.Demonstrations, p.base(s))
-		panel := Panel{Name: s.Name}
+		panel := Panel{Name: s.Name, Again: true}
 		for _, sd := range append([]float64{0}, slices.Sorted(slices.Values(p.Budget.Noises))...) {
 			c := p.tested(number(sd), sd, s, units, sd)
 			c.Apart = sd == 0
@@ -57,6 +57,7 @@ func (p *Plan) perturb() error {
 	}
 	p.Foot = []string{
 		"Policies are those of multitask.",
+		"The column that pools the levels takes each episode once, with its mean over them: its intervals are those of as many episodes as a level has.",
 		aboutNoise, aboutMix, aboutBase,
 	}
 	return nil
@@ -64,20 +65,22 @@ func (p *Plan) perturb() error {
 
 func (p *Plan) fewshot() error {
 	for _, s := range p.Suites {
-		kin := s
-		if s.Kin != "" {
-			kin.Name = s.Kin
-		}
+		kin := s.kin()
 		panel := Panel{Name: s.Name}
 		for _, n := range p.Budget.Shots {
 			units := p.tuned(s, n*s.Tasks, p.base(kin))
 			panel.Columns = append(panel.Columns, p.tested(fmt.Sprint(n), float64(n), s, units, 0))
 		}
 		p.Panels = append(p.Panels, panel)
-		p.Foot = append(p.Foot, fmt.Sprintf("%s has %d tasks, so columns stand for so many times the demonstrations. All objectives start from bc on %d demonstrations of %s, which has the same scene.", s.Name, s.Tasks, p.Budget.Demonstrations, kin.Name))
+		p.Foot = append(p.Foot, fmt.Sprintf("%s has %d tasks, so columns stand for so many times the demonstrations.", s.Name, s.Tasks), p.aboutKin(s))
 	}
 	p.Foot = append(p.Foot, aboutMix)
 	return nil
+}
+
+// aboutKin says where policies of a suite start.
+func (p *Plan) aboutKin(s Suite) string {
+	return fmt.Sprintf("All objectives start from bc on %d demonstrations of %s, which has the same scene as %s.", p.Budget.Demonstrations, s.kin().Name, s.Name)
 }
 
 // Chain is a method that learns the tasks of a suite one after another.
@@ -91,7 +94,8 @@ type Chain struct {
 // evaluation, after stage k, of the j-th task that was learned, j <= k.
 type Stages struct{ Evaluations [][]string }
 
-// orders are three orders of n tasks: up, down, and shuffled.
+// orders are three orders of n tasks: up, down, and shuffled; of two tasks there
+// are only two.
 func orders(n int) [][]int {
 	up := make([]int, n)
 	for i := range up {
@@ -101,7 +105,11 @@ func orders(n int) [][]int {
 	slices.Reverse(down)
 	mixed := slices.Clone(up)
 	rand.New(rand.NewPCG(3, 3)).Shuffle(n, func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
-	return [][]int{up, down, mixed}
+	all := [][]int{up, down}
+	if n > 2 {
+		all = append(all, mixed)
+	}
+	return all
 }
 
 func (p *Plan) continual() error {
@@ -134,23 +142,32 @@ func (p *Plan) continual() error {
 			p.Chains = append(p.Chains, chain)
 		}
 		p.Panels = append(p.Panels, panel)
+		p.Foot = append(p.Foot, p.aboutKin(s))
 	}
-	p.Foot = []string{
-		fmt.Sprintf("Each stage fine-tunes the policy of the one before on the demonstrations of one task alone, for %s; the first starts from bc on all tasks. Each seed goes through three orders: as the suite lists its tasks, reversed, shuffled.", plural(int(p.stageSteps()), "step")),
+	p.Foot = append(p.Foot,
+		fmt.Sprintf("Each stage fine-tunes the policy of the one before on the demonstrations of one task, for %s, and replays a quarter of those of each earlier task. Each seed goes through the tasks as the suite lists them, reversed, and shuffled.", plural(int(p.stageSteps()), "step")),
 		aboutMix,
-	}
+	)
 	return nil
 }
 
 // stageSteps are the steps of one task.
 func (p *Plan) stageSteps() int64 { return max(1, p.Budget.Tune/2) }
 
+// replayed are the demonstrations of each earlier task that are kept: a quarter.
+func (p *Plan) replayed(s Suite) int { return max(1, p.Budget.Demonstrations/s.Tasks/4) }
+
 // stages plans one pass through the tasks of a suite.
 func (p *Plan) stages(s Suite, c Candidate, seed uint64, order []int) (out Stages, trainings []string) {
 	data := p.record(s.Name, p.Budget.Demonstrations, seed)
-	policy := p.pretrain(data, seed)
+	policy := p.base(s.kin())(seed)
 	for k, task := range order {
-		policy = p.train(data, policy, c, p.stageSteps(), p.Budget.TuneRate, seed, task)
+		t := p.training(data, policy, c, p.stageSteps(), p.Budget.TuneRate, seed)
+		t.Tasks = []int{task}
+		if k > 0 {
+			t.Replay = &Replay{slices.Sorted(slices.Values(order[:k])), p.replayed(s)}
+		}
+		policy = p.add(Job{Train: t})
 		trainings = append(trainings, policy)
 		var ids []string
 		for _, learned := range order[:k+1] {
@@ -183,7 +200,7 @@ func (p *Plan) ablation() error {
 			}
 		}
 	}
-	p.Panels = []Panel{{"", columns}}
+	p.Panels = []Panel{{Columns: columns}}
 	p.Foot = []string{
 		fmt.Sprintf("relative and paper are arfm's scales, with spread batch and gaussian, and advantages standardised within a task and as they are; where a row says nothing else it has lambda %g, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times %g, the ratio of the scales' defaults.", objective.RelativeAlpha().Lambda, lambdaRatio()),
 		"M bounds the bisections only: Newton steps follow, which is why M hardly matters here.",

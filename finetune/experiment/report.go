@@ -53,7 +53,7 @@ type TableCell struct {
 	Successes  int            `json:"successes"`
 	Episodes   int            `json:"episodes"`
 	Rate       float64        `json:"success_rate"`
-	Low        float64        `json:"low"` // Wilson's 95 % interval of the pooled episodes
+	Low        float64        `json:"low"` // Wilson's 95 % interval of the pooled episodes, each once
 	High       float64        `json:"high"`
 	Units      []float64      `json:"units"` // success rates by training seed, or by seed and order
 	Choice     string         `json:"choice,omitempty"`
@@ -178,7 +178,7 @@ func (t *tabulator) table(panel Panel) Table {
 		if !c.Apart {
 			together, pooled = append(together, rows), append(pooled, c.Name)
 		}
-		column := TableColumn{Name: c.Name, Cells: t.cells(rows)}
+		column := TableColumn{Name: c.Name, Cells: t.cells(rows, 1)}
 		if !math.IsNaN(c.X) {
 			column.X = &panel.Columns[k].X
 		}
@@ -188,18 +188,22 @@ func (t *tabulator) table(panel Panel) Table {
 		out.Columns = append(out.Columns, column)
 	}
 	if len(together) > 1 && len(t.p.Chains) == 0 {
+		all, times := pool(together), 1
+		if panel.Again {
+			all, times = average(together), len(together)
+		}
 		name := allColumns
 		if len(together) < len(panel.Columns) {
 			name = pooled[0] + " to " + pooled[len(pooled)-1]
 		}
-		out.Columns = append(out.Columns, TableColumn{Name: name, All: true, Cells: t.cells(pool(together))})
+		out.Columns = append(out.Columns, TableColumn{Name: name, All: true, Cells: t.cells(all, times)})
 	}
 	return out
 }
 
 // pooled is the table of all panels together; their columns are alike.
 func (t *tabulator) pooled() Table {
-	var panel Panel
+	panel := Panel{Again: t.p.Panels[0].Again}
 	for k, c := range t.p.Panels[0].Columns {
 		all := Column{Name: c.Name, X: c.X, Apart: c.Apart, Cells: make([]Cell, len(c.Cells))}
 		for _, other := range t.p.Panels {
@@ -237,21 +241,42 @@ func pool(columns [][][][]float64) (out [][][]float64) {
 	return out
 }
 
-// cells describes the outcomes of each method.
-func (t *tabulator) cells(outcomes [][][]float64) (out []TableCell) {
+// average takes each episode's mean over the columns, by method and unit: however
+// often it was done again, it is one episode to an interval.
+func average(columns [][][][]float64) (out [][][]float64) {
+	for i := range columns[0] {
+		units := make([][]float64, len(columns[0][i]))
+		for k := range units {
+			units[k] = make([]float64, len(columns[0][i][k]))
+			for _, c := range columns {
+				for e, v := range c[i][k] {
+					units[k][e] += v / float64(len(columns))
+				}
+			}
+		}
+		out = append(out, units)
+	}
+	return out
+}
+
+// cells describes the outcomes of each method, of episodes that were each done so
+// many times.
+func (t *tabulator) cells(outcomes [][][]float64, times int) (out []TableCell) {
 	reference := t.reference()
 	for i, units := range outcomes {
 		var c TableCell
+		total, n := 0.0, 0
 		for _, u := range units {
 			sum := 0.0
 			for _, v := range u {
 				sum += v
 			}
-			c.Successes, c.Episodes = c.Successes+int(sum), c.Episodes+len(u)
+			total, n = total+sum, n+len(u)
 			c.Units = append(c.Units, sum/float64(len(u)))
 		}
+		c.Successes, c.Episodes = int(math.Round(total*float64(times))), n*times
 		c.Rate = float64(c.Successes) / float64(c.Episodes)
-		c.Low, c.High = stat.Wilson(c.Successes, c.Episodes)
+		c.Low, c.High = stat.Wilson(int(math.Round(total)), n)
 		if reference >= 0 && i != reference {
 			d := t.bootstrap(minus(units, outcomes[reference]))
 			c.Difference = &d
@@ -293,7 +318,8 @@ func (t *tabulator) choice(i int, c Cell) string {
 
 // transfers sums up each chain. With c_kj the success on the j-th task after stage
 // k, each after n stages, the negative backward transfer is the mean over j < n of the
-// mean over k > j of c_jj - c_kj (LIBERO, arXiv 2306.03310, section 3.2).
+// mean over k > j of c_jj - c_kj (LIBERO, arXiv 2306.03310, section 3.2; the last task,
+// of which nothing can be lost, counts neither above nor below the line).
 func (t *tabulator) transfers() (out []Transfer) {
 	type values struct{ final, lost [][]float64 }
 	bySuite := map[string][]values{}
@@ -356,8 +382,10 @@ func (t *tabulator) data() (out []DataSet) {
 // several candidates in those of the one that was taken.
 func (t *tabulator) alphas() (out []AlphaRow) {
 	for _, panel := range t.p.Panels {
-		seen := map[string]bool{} // perturb's columns share their runs
-		for _, c := range panel.Columns {
+		for k, c := range panel.Columns {
+			if panel.Again && k > 0 {
+				break // of the same runs
+			}
 			for i, cell := range c.Cells {
 				row := AlphaRow{Panel: panel.Name, Column: c.Name, Method: t.p.Methods[i].Name}
 				for _, u := range cell.Units {
@@ -366,8 +394,7 @@ func (t *tabulator) alphas() (out []AlphaRow) {
 						of = of[t.done(u.Choice).Chosen.Best:][:1]
 					}
 					for _, id := range of {
-						if a := t.done(id).Trained.Alpha; a != nil && !seen[id] {
-							seen[id] = true
+						if a := t.done(id).Trained.Alpha; a != nil {
 							row.add(a)
 						}
 					}

@@ -166,6 +166,35 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestAgain: the same episodes under several levels of noise make the interval of
+// their mean no narrower than that of one level.
+func TestAgain(t *testing.T) {
+	o := testOptions("perturb", "bc", "arfm")
+	o.Budget.Seeds = 3
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := p.make(func(_ string, e *Evaluate, i int) bool {
+		return (7*i+int(e.Seed))%10 < 3 || i%2 == 0 && p.job(e.Policies[0]).Train.Objective == "arfm"
+	})
+	for _, panel := range p.Tabulate(m, Made{}).Panels {
+		one, all := panel.Columns[1], panel.Columns[len(panel.Columns)-1]
+		if !all.All {
+			t.Fatalf("%s: the last column is %s", panel.Name, all.Name)
+		}
+		for i := range one.Cells {
+			a, b := one.Cells[i], all.Cells[i]
+			if b.Episodes != 5*a.Episodes || b.Successes != 5*a.Successes || b.Low != a.Low || b.High != a.High {
+				t.Errorf("%s, %s: one level %+v, five %+v", panel.Name, p.Methods[i].Name, a, b)
+			}
+			if i == 0 && (math.Abs(a.Difference.Low-b.Difference.Low) > 1e-12 || math.Abs(a.Difference.High-b.Difference.High) > 1e-12 || a.Difference.Low == a.Difference.High) {
+				t.Errorf("%s: difference %+v, of five levels %+v", panel.Name, a.Difference, b.Difference)
+			}
+		}
+	}
+}
+
 // TestChoose takes the best, of equal ones the first.
 func TestChoose(t *testing.T) {
 	done := made{}

@@ -123,10 +123,8 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 	if err != nil {
 		return nil, err
 	}
-	if len(t.Tasks) > 0 {
-		if episodes, err = only(episodes, needs.Done(t.Data).Job.Record.Suite, t.Tasks); err != nil {
-			return nil, err
-		}
+	if episodes, err = chosen(episodes, needs.Done(t.Data).Job.Record.Suite, t); err != nil {
+		return nil, err
 	}
 	o, err := options(t, filepath.Join(dir, trainDir))
 	if err != nil {
@@ -175,21 +173,34 @@ func options(t *experiment.Train, out string) (finetune.Options, error) {
 	return o, nil
 }
 
-// only returns the episodes of a suite's tasks, by number.
-func only(episodes []bags.Episode, name string, tasks []int) (out []bags.Episode, err error) {
+// chosen returns the episodes of a suite that a run trains on.
+func chosen(episodes []bags.Episode, name string, t *experiment.Train) (out []bags.Episode, err error) {
+	if len(t.Tasks) == 0 {
+		return episodes, nil
+	}
 	suite, err := sim.FindSuite(name)
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range tasks {
+	of := func(task int) (all []bags.Episode) {
 		for _, e := range episodes {
-			if e.Task == suite.Tasks[k].Instruction {
-				out = append(out, e)
+			if e.Task == suite.Tasks[task].Instruction {
+				all = append(all, e)
 			}
 		}
+		return all
+	}
+	for _, k := range t.Tasks {
+		out = append(out, of(k)...)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("none of %d demonstrations of %s is of tasks %v", len(episodes), name, tasks)
+		return nil, fmt.Errorf("none of %d demonstrations of %s is of tasks %v", len(episodes), name, t.Tasks)
+	}
+	if r := t.Replay; r != nil {
+		for _, k := range r.Tasks {
+			old := of(k)
+			out = append(out, old[:min(r.Episodes, len(old))]...)
+		}
 	}
 	return out, nil
 }

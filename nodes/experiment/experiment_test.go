@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"arfm/bags"
 	"arfm/finetune/experiment"
 	"arfm/nodes/sim"
 )
@@ -54,7 +55,7 @@ func TestEveryExperiment(t *testing.T) {
 		{"multitask", []string{"bc", "reinbot", "rwr", "arfm", "arfm-paper"}, []string{"multitask.md", "multitask.json", "multitask.svg"}, 0},
 		{"perturb", []string{"bc", "rwr"}, []string{"perturb.md", "perturb.json", "perturb.svg"}, 12}, // record, pre-training, 4 of tuning, 3 validations, choice, 2 tests without noise
 		{"fewshot", []string{"bc"}, []string{"fewshot.md", "fewshot.json", "fewshot.svg"}, 0},
-		{"continual", []string{"bc", "arfm"}, []string{"continual.md", "continual.json", "continual.svg"}, 2},
+		{"continual", []string{"bc", "arfm"}, []string{"continual.md", "continual.json", "continual.svg"}, 3},                               // recordings of both suites, pre-training on the other
 		{"ablation", []string{"bc"}, []string{"ablation.md", "ablation.json", "ablation.svg", "ablation-alpha.svg", "ablation-ess.svg"}, 8}, // bc, arfm, arfm-paper and their tests
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,6 +116,39 @@ func parses(t *testing.T, path string) bool {
 		}
 	}
 	return true
+}
+
+// TestChosen: a stage trains on its own task and some of those before.
+func TestChosen(t *testing.T) {
+	suite, err := sim.FindSuite("goal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []bags.Episode
+	for i := range 9 {
+		all = append(all, bags.Episode{Bag: string(rune('a' + i)), Task: suite.Tasks[i%3].Instruction})
+	}
+	for _, c := range []struct {
+		train experiment.Train
+		want  string
+	}{
+		{experiment.Train{}, "abcdefghi"},
+		{experiment.Train{Tasks: []int{1}}, "beh"},
+		{experiment.Train{Tasks: []int{2}, Replay: &experiment.Replay{Tasks: []int{0, 1}, Episodes: 2}}, "cfiadbe"},
+		{experiment.Train{Tasks: []int{0}, Replay: &experiment.Replay{Tasks: []int{3, 2}, Episodes: 5}}, "adgcfi"},
+	} {
+		got := ""
+		episodes, err := chosen(all, "goal", &c.train)
+		for _, e := range episodes {
+			got += e.Bag
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%+v: %s, %v, want %s", c.train, got, err, c.want)
+		}
+	}
+	if _, err := chosen(all, "goal", &experiment.Train{Tasks: []int{4}}); err == nil {
+		t.Error("no demonstration of the task")
+	}
 }
 
 // TestGone: a checkpoint that a finished job has lost is told, with what to do,

@@ -1,8 +1,11 @@
 package stat_test
 
 import (
+	"flag"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"arfm/finetune/experiment/stat"
@@ -73,6 +76,45 @@ func TestClusters(t *testing.T) {
 	two := stat.Bootstrap([][]float64{ones(10, 100), ones(90, 100)})
 	if half := 1.96 * math.Sqrt(0.1*0.9/200); math.Abs(two.High-0.5-half) > 0.01 {
 		t.Errorf("two clusters give %+v, want 0.5 +- %.3f", two, half)
+	}
+}
+
+var trials = flag.Int("trials", 30, "simulations of TestCoverage for each deviation; 1000 give the figures of FewClusters")
+
+// TestCoverage: how often the interval of three clusters holds the truth falls
+// with what differs between them.
+func TestCoverage(t *testing.T) {
+	const n, rate = 250, 0.5
+	rng := rand.New(rand.NewPCG(1, 2))
+	last := 1.0
+	var said []string
+	for _, sd := range []float64{0, 0.05, 0.1, 0.2} {
+		held := 0
+		for range *trials {
+			var clusters [][]float64
+			for range stat.LeastClusters {
+				p := min(1, max(0, rate+sd*rng.NormFloat64()))
+				k := 0
+				for range n {
+					if rng.Float64() < p {
+						k++
+					}
+				}
+				clusters = append(clusters, ones(k, n))
+			}
+			if !stat.Bootstrap(clusters).Excludes(rate) {
+				held++
+			}
+		}
+		share := float64(held) / float64(*trials)
+		if slack := 2 / math.Sqrt(float64(*trials)); share > last+slack || share < 0.7-slack {
+			t.Errorf("a deviation of %g: %.2f, after %.2f", sd, share, last)
+		}
+		last = share
+		said = append(said, fmt.Sprintf("%.0f", 100*share))
+	}
+	if got := strings.Join(said, ", "); *trials >= 1000 && !strings.Contains(stat.FewClusters, " in "+got+" %") {
+		t.Errorf("in %s %% of cases, want what is said: %s", got, stat.FewClusters)
 	}
 }
 
