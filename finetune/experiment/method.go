@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"arfm/finetune"
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
 )
@@ -76,22 +77,26 @@ func FindMethod(name string) (Method, error) {
 	case name == gaussMethod:
 		return one(arfmMethod, "arfm with spread gaussian: alpha is what it should be for Gaussian advantages", gaussian(), advantage.ZScore), nil
 	case slices.Contains(objective.Names(), name):
-		return one(name, "", nil, advantage.None), nil
+		return one(name, "", nil, standardize(name)), nil
 	case strings.Contains(name, ":"):
 		return withOptions(name)
 	}
 	return Method{}, fmt.Errorf("%w: there is no objective %.40q; use some of %s, or one with options, such as arfm:lambda=50", ErrOptions, name, strings.Join(MethodNames(), ", "))
 }
 
+// standardize is arfm train's default where rewards count.
+func standardize(name string) advantage.Standardize {
+	if o, err := objective.New(name, nil); err == nil && o.Needs().Rewards {
+		return finetune.Defaults(1).Advantage.Standardize
+	}
+	return advantage.None
+}
+
 // withOptions is an objective with options of one's own, such as
-// arfm:lambda=50:spread=gaussian, where standardize is one of every objective:
-// arfm and rwr have zscore unless it says otherwise.
+// arfm:lambda=50:spread=gaussian, where standardize is one of every objective.
 func withOptions(name string) (Method, error) {
 	words := strings.Split(name, ":")
-	c := Candidate{Objective: words[0], Tuning: objective.Options{}, Standardize: advantage.None}
-	if c.Objective == rwrMethod || c.Objective == arfmMethod {
-		c.Standardize = advantage.ZScore
-	}
+	c := Candidate{Objective: words[0], Tuning: objective.Options{}, Standardize: standardize(words[0])}
 	own := objective.Own(c.Objective, nil)
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")

@@ -30,8 +30,14 @@ type Budget struct {
 // Budgets are those that have a name. Small takes multitask through in less
 // than an hour on two cores.
 var Budgets = []Budget{
-	{"small", 1, 120, 1200, 600, 10, 5, []int{10, 20, 30}, paperNoises(), 64, "nano", 1e-3, 5e-4},
-	{"full", 3, 200, 1500, 800, 50, 20, []int{10, 20, 30}, paperNoises(), 64, "nano", 1e-3, 5e-4},
+	{
+		Name: "small", Seeds: 1, Demonstrations: 120, Pretrain: 1200, Tune: 600, Episodes: 10, Validation: 5,
+		Shots: []int{10, 20, 30}, Noises: paperNoises(), Batch: 64, Preset: "nano", PretrainRate: 1e-3, TuneRate: 5e-4,
+	},
+	{
+		Name: "full", Seeds: 3, Demonstrations: 200, Pretrain: 1500, Tune: 800, Episodes: 50, Validation: 20,
+		Shots: []int{10, 20, 30}, Noises: paperNoises(), Batch: 64, Preset: "nano", PretrainRate: 1e-3, TuneRate: 5e-4,
+	},
 }
 
 // FindBudget returns the budget of that name.

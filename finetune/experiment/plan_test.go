@@ -287,7 +287,7 @@ func TestMethods(t *testing.T) {
 	if m, err := FindMethod("rwr:beta=3"); err != nil || m.Candidates[0].Standardize != advantage.ZScore {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for name, want := range map[string]advantage.Standardize{"arfm": advantage.ZScore, "arfm-paper": advantage.None, "arfm:lambda=7": advantage.ZScore, "arfm:standardize=none": advantage.None, "arfm-gaussian": advantage.ZScore} {
+	for name, want := range map[string]advantage.Standardize{"arfm": advantage.ZScore, "arfm-paper": advantage.None, "arfm:lambda=7": advantage.ZScore, "arfm:standardize=none": advantage.None, "arfm-gaussian": advantage.ZScore, "awr-iql": advantage.ZScore, "recap:good-share=0.4": advantage.ZScore, "bc": advantage.None} {
 		if m, err := FindMethod(name); err != nil || m.Candidates[0].Standardize != want {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}

@@ -63,7 +63,7 @@ func experimentCommand(name, summary string) *command {
 	}
 	if name == "perturb" {
 		fs.Float64SliceVar(&f.noises, "noise", nil, "the noise's standard deviations beside none, `numbers` of ways of a period; 16 are half an action's range")
-		fs.Lookup("noise").DefValue = "0.1,0.15,0.2,0.25,0.3" // the budget's; pflag would print [0.100000,...]
+		fs.Lookup("noise").DefValue = numbers(experiment.Budgets[0].Noises) // pflag would print [0.100000,...]
 	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return &command{
@@ -116,9 +116,14 @@ func (f *experimentFlags) command(o *nodes.Options) string {
 		words = append(words, "--objectives", strings.Join(o.Methods, ","))
 	}
 	if len(f.noises) > 0 {
-		words = append(words, "--noise", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(f.noises)), ","), "[]"))
+		words = append(words, "--noise", numbers(f.noises))
 	}
 	return shell.Join(words...)
+}
+
+// numbers writes a list as a flag takes it.
+func numbers(list []float64) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
 }
 
 // build is a hash of this program.

@@ -43,7 +43,11 @@ func weighed(lines []finetune.Line) bool {
 
 // Alpha is the strength of the weights over the steps of a run.
 func Alpha(lines []finetune.Line) report.Lines {
-	return report.Lines{Title: "alpha", Note: "Solved for each batch: how strongly advantage weighs.", XLabel: "step", YLabel: "alpha", Smooth: smooth,
+	note := "Solved for each batch: how strongly advantage weighs."
+	if !slices.ContainsFunc(lines, func(l finetune.Line) bool { return l.Alpha != lines[0].Alpha }) {
+		note = "The same in every batch: how strongly advantage weighs."
+	}
+	return report.Lines{Title: "alpha", Note: note, XLabel: "step", YLabel: "alpha", Smooth: smooth,
 		Series: []report.Series{series("alpha", lines, alpha)}}
 }
 

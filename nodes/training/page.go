@@ -1,8 +1,8 @@
 package training
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 
@@ -40,23 +40,13 @@ func Page(log *finetune.Log, r *finetune.Result, o *finetune.Options, command st
 	return p
 }
 
-// sources says where the rewards came from, most episodes first.
+// sources says where the rewards came from.
 func sources(log *finetune.Log, r *finetune.Result) string {
-	parts := r.Rewards
-	if len(parts) == 0 && log.Rewards != nil {
-		parts = log.Rewards.Parts
+	s := &reward.Summary{Parts: r.Rewards}
+	if len(r.Rewards) == 0 && log.Rewards != nil {
+		s = log.Rewards
 	}
-	out := ""
-	for _, s := range slices.Sorted(maps.Keys(parts)) {
-		if out != "" {
-			out += ", "
-		}
-		out += fmt.Sprintf("%s (%d episodes)", s, parts[s])
-	}
-	if out == "" {
-		return "none"
-	}
-	return out
+	return cmp.Or(s.Sources(), "none")
 }
 
 // keyFigures are the run from its beginning to its end.

@@ -39,18 +39,22 @@ func render(t *testing.T, log *finetune.Log, r *finetune.Result) string {
 func TestPage(t *testing.T) {
 	held := finetune.HeldOut{Step: 100, Frames: 40, Loss: 0.125, Names: []string{"elbow<b>"}, Policy: finetune.ChunkError{RMSE: []float64{0.0625}, Normalised: 0.25}}
 	log := &finetune.Log{Lines: steps(100, 0.5), HeldOut: []finetune.HeldOut{held}, Rewards: &reward.Summary{Returns: []reward.ReturnStats{{Source: "dense", Outcome: "success", Parts: 7, Mean: 0.75}}}}
+	log.Lines[50].Alpha = 0.7
 	log.Lines[50].Figures = map[string]float64{"critic_loss": 0.3}
 	r := &finetune.Result{
-		Step: 100, Frames: 640, HeldOut: 40, Rewards: map[reward.Source]int{"dense": 7}, Advantages: []float64{-1, 0, 1},
+		Step: 100, Frames: 640, HeldOut: 40, Rewards: map[reward.Source]int{"dense": 7, reward.Nothing: 2}, Advantages: []float64{-1, 0, 1},
 		Terms:   []reward.TermStats{{WeightedTerm: contract.WeightedTerm{Name: "scene_ssim", Weight: 0.0077}, Source: "dense", Frames: 640, Share: 0.5}},
 		LeftOut: []reward.LeftOut{{Absent: reward.Absent{Term: "wrist_orb", Reason: "there is no such camera"}, Parts: 7}},
 	}
 	page := render(t, log, r)
 	for _, want := range []string{"Loss of training", "weighted", "Held-out loss", "elbow&lt;b&gt;", "0.0625", "alpha", "Effective sample size", "predicted", "Weights",
-		"critic_loss", "scene_ssim", "50.0 %", "wrist_orb (there is no such camera in 7 episodes)", "Advantages", "0.75", "Learning rate", "--out &lt;here&gt;"} {
+		"dense in 7 episodes", "none in 2 episodes", "Solved for each batch", "critic_loss", "scene_ssim", "50.0 %", "wrist_orb (there is no such camera in 7 episodes)", "Advantages", "0.75", "Learning rate", "--out &lt;here&gt;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if fixed := render(t, &finetune.Log{Lines: steps(100, 0.5)}, r); !strings.Contains(fixed, "The same in every batch") || strings.Contains(fixed, "Solved for each batch") {
+		t.Error("a fixed alpha is said to be solved for")
 	}
 	page = render(t, &finetune.Log{Lines: steps(100, 0)}, &finetune.Result{Step: 100, Frames: 640, Unweighted: true, Advantages: []float64{0, 0}})
 	for _, not := range []string{"Effective sample size", "alpha", "Held-out loss", "Terms", "Advantages", "NaN"} {
