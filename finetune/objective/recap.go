@@ -22,11 +22,12 @@ var _ = register(Definition{"recap", "all alike, the policy is told which are go
 // RECAP conditions the policy on a binary advantage (Physical Intelligence,
 // "pi*0.6: a VLA That Learns From Experience", arXiv 2511.14759): a chunk is
 // good where its advantage exceeds the 1-Share quantile of its group, all chunks
-// weigh alike, and the policy is told good (1, 0), bad (0, 1) or, with
-// probability Dropout and where no reward is known, neither (0, 0). A running
-// policy asks for good, with classifier-free guidance if a weight other than 1
-// is set. The advantages are those of package advantage, where the paper has
-// them from a value function.
+// weigh alike, and the policy is told good (1, 0), bad (0, 1) or neither (0, 0):
+// with probability Dropout, where no reward is known, and where all advantages of
+// a group are equal, for then they are no better than anything. A running policy
+// asks for good, with classifier-free guidance if a weight other than 1 is set.
+// The advantages are those of package advantage, where the paper has them from a
+// value function.
 type RECAP struct {
 	Share   float64 // in (0, 1)
 	Dropout float64 // in [0, 1)
@@ -72,7 +73,10 @@ func (o *RECAP) Prepare(c Chunks) error {
 		}
 	}
 	for _, members := range groups {
-		least := o.threshold(c.Advantages, members)
+		least, ok := o.threshold(c.Advantages, members)
+		if !ok {
+			continue
+		}
 		for _, i := range members {
 			if o.label[i] = bad; c.Advantages[i] >= least {
 				o.label[i] = good
@@ -82,15 +86,18 @@ func (o *RECAP) Prepare(c Chunks) error {
 	return nil
 }
 
-// threshold returns the least advantage of a good member. Of equal advantages
-// all are good or none: where the quantile falls among them they are good only
-// if no advantage is greater.
-func (o *RECAP) threshold(adv []float64, members []int) float64 {
+// threshold returns the least advantage of a good member, or false where all are
+// equal. Of equal advantages all are good or none: where the quantile falls among
+// them they are good only if no advantage is greater.
+func (o *RECAP) threshold(adv []float64, members []int) (least float64, ok bool) {
 	sorted := make([]float64, len(members))
 	for k, i := range members {
 		sorted[k] = adv[i]
 	}
 	slices.Sort(sorted)
+	if sorted[0] == sorted[len(sorted)-1] {
+		return 0, false
+	}
 	at := min(int((1-o.Share)*float64(len(sorted))), len(sorted)-1)
 	if at > 0 && sorted[at] == sorted[at-1] || at == 0 {
 		above, _ := slices.BinarySearchFunc(sorted, sorted[at], func(a, b float64) int {
@@ -100,10 +107,10 @@ func (o *RECAP) threshold(adv []float64, members []int) float64 {
 			return -1
 		})
 		if above < len(sorted) {
-			return sorted[above]
+			return sorted[above], true
 		}
 	}
-	return sorted[at]
+	return sorted[at], true
 }
 
 // Tell fills dst (2).

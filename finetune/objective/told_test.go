@@ -142,17 +142,18 @@ func TestReinBoTTells(t *testing.T) {
 }
 
 // TestRECAPLabels: those above the quantile of their group, and of equal
-// advantages all or none.
+// advantages all or none. Where all are equal none is good, nor bad: a task whose
+// demonstrations all fail has no good ones.
 func TestRECAPLabels(t *testing.T) {
 	for name, c := range map[string]struct {
 		adv  []float64
-		good int // the last ones
+		good int // the last ones; -1: the policy is told nothing
 	}{
 		"ten":            {[]float64{-5, -4, -3, -2, -1, 0, 1, 2, 3, 4}, 3},
 		"most succeed":   {[]float64{-6, -6, -6, -6, 4, 4, 4, 4, 4, 4}, 6},
 		"few succeed":    {[]float64{-2, -2, -2, -2, -2, -2, -2, -2, 8, 8}, 2},
-		"all alike":      {make([]float64, 10), 10},
-		"one":            {[]float64{0}, 1},
+		"all alike":      {make([]float64, 10), -1},
+		"one":            {[]float64{0}, -1},
 		"some in middle": {[]float64{-3, -3, -3, 0, 0, 0, 0, 0, 4, 5}, 2},
 	} {
 		chunks := Chunks{Returns: make([]float64, len(c.adv)+2), Advantages: append(slices.Clone(c.adv), 0, 100), Groups: make([]string, len(c.adv)+2)}
@@ -165,8 +166,14 @@ func TestRECAPLabels(t *testing.T) {
 		for i := range c.adv {
 			var told [2]float32
 			o.Tell(told[:], i, rand.New(rand.NewPCG(1, 1)))
-			if want := i >= len(c.adv)-c.good; told != [2]float32{0, 1} && !want || told != [2]float32{1, 0} && want {
-				t.Errorf("%s: of chunk %d, advantage %v, the policy is told %v", name, i, c.adv[i], told)
+			want := [2]float32{0, 1}
+			if c.good < 0 {
+				want = [2]float32{}
+			} else if i >= len(c.adv)-c.good {
+				want = [2]float32{1, 0}
+			}
+			if told != want {
+				t.Errorf("%s: of chunk %d, advantage %v, the policy is told %v, want %v", name, i, c.adv[i], told, want)
 			}
 		}
 		var told [2]float32
