@@ -28,9 +28,9 @@ const mseScale = 0.01
 // joint_velocity is -|dq|² and joint_acceleration -|ddq|², of the joints' first
 // and second backward differences, in rad a period as the action's are: in rad/s
 // and rad/s² accelerations would make up nearly all of the reward. They are 0
-// where there is no frame to take them from. action_rate is -|a_(t-1) - a_t|², action_smoothness
-// -|a_(t-2) - 2 a_(t-1) + a_t|², of consecutive frames, in the action's unit.
-// completion is the success flag's 1, where the placement says so.
+// where there is no frame to take them from. action_rate is -|a_(t-1) - a_t|²,
+// action_smoothness -|a_(t-2) - 2 a_(t-1) + a_t|², of consecutive frames, in the
+// action's unit. completion is the success flag's 1, where the placement says so.
 //
 // Pictures are those that the episode carries: rewards are found before any
 // frozen backbone turns pictures into features, and do not depend on it.
@@ -155,9 +155,10 @@ func (d *densely) acceleration(i int) float64 {
 	if i < 2 {
 		return 0
 	}
-	sum := 0.0
+	// A mean velocity is that of the middle of its interval.
+	sum, apart := 0.0, (d.periods(i-1)+d.periods(i))/2
 	for _, j := range d.r.in.Joints {
-		a := (d.speed(i, j) - d.speed(i-1, j)) / d.periods(i)
+		a := (d.speed(i, j) - d.speed(i-1, j)) / apart
 		sum -= float64(a * a)
 	}
 	return sum

@@ -3,6 +3,7 @@ package reward
 import (
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +205,33 @@ func TestGapsAreNoJumps(t *testing.T) {
 	for i, v := range terms[contract.TermJointVelocity] {
 		if want := byName(&a)[contract.TermJointVelocity][i]; math.Abs(v-want) > 1e-6 || terms[contract.TermJointAcceleration][i] < -1e-6 {
 			t.Errorf("frame %d: velocity %v, acceleration %v after a gap, want %v and 0", i, v, terms[contract.TermJointAcceleration][i], want)
+		}
+	}
+}
+
+// TestAccelerationAcrossGaps: one that is constant is the same wherever frames
+// were dropped.
+func TestAccelerationAcrossGaps(t *testing.T) {
+	r := rater(t, "{source: terms, terms: {joint_acceleration: 1}}", EveryFrame)
+	ep := episode("", bags.Unknown, make([]float64, 14)...)
+	for i := range ep.Frames {
+		ep.Frames[i].State[0] = float32(i * i)
+	}
+	for _, drop := range [][]int{{}, {4, 5}, {4, 5, 7, 8, 9}, {1}} {
+		var frames []bags.Frame
+		for i, f := range ep.Frames {
+			if !slices.Contains(drop, i) {
+				frames = append(frames, f)
+			}
+		}
+		got, err := r.Of(all(&bags.Episode{Frames: frames}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got.Terms[0].Values {
+			if want := -4.0; i > 1 && math.Abs(v-want) > 1e-9 {
+				t.Errorf("without frames %v: acceleration term %v at frame %d of those left, want %v", drop, v, i, want)
+			}
 		}
 	}
 }
