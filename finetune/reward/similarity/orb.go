@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 )
 
 // Parameters of ORB, with the meaning that they have in OpenCV.
 type Parameters struct {
-	Features      int     // most keypoints of a picture (nfeatures); ties may add some
+	Features      int     // most keypoints of a picture (nfeatures); ties may make them mostTied times as many
 	Scale         float32 // of a level of the pyramid to the next (scaleFactor)
 	Levels        int     // of the pyramid (nlevels)
 	EdgeThreshold int     // pixels at the border of each level that have no keypoint
@@ -173,23 +174,28 @@ func (o *ORB) make(i int, g *Gray) bool {
 	return true
 }
 
+// mostTied bounds the keypoints of a level, in quotas: a picture of a regular
+// pattern has thousands of corners that tie, and matching is quadratic in them.
+const mostTied = 4
+
 // detect appends the keypoints of a level, with positions in its pixels: of the
 // FAST corners twice the quota with the highest scores, of these the quota with
-// the highest response of Harris' detector. Corners that tie with the last stay.
+// the highest response of Harris' detector. Corners that tie with the last stay,
+// of keypoints up to mostTied quotas in their order.
 func (o *ORB) detect(l *level, octave, quota int) {
 	o.found = l.corners(o.found[:0], o.p.FASTThreshold, o.p.EdgeThreshold)
-	o.found = best(o.found, 2*quota, func(c corner) float32 { return float32(c.score) })
+	o.found = best(o.found, 2*quota, len(o.found), func(c corner) float32 { return float32(c.score) })
 	first := len(o.points)
 	for _, c := range o.found {
 		o.points = append(o.points, Keypoint{X: float32(c.x), Y: float32(c.y), Octave: octave, Response: l.harris(c.x, c.y)})
 	}
-	kept := best(o.points[first:], quota, func(k Keypoint) float32 { return k.Response })
+	kept := best(o.points[first:], quota, mostTied*quota, func(k Keypoint) float32 { return k.Response })
 	o.points = o.points[:first+len(kept)]
 }
 
 // best keeps the n items with the highest values, and those that are as good as
-// the last of them, in their order.
-func best[T any](items []T, n int, value func(T) float32) []T {
+// the last of them, the first of these up to most items in all, in their order.
+func best[T any](items []T, n, most int, value func(T) float32) []T {
 	if len(items) <= n || n < 1 {
 		return items[:min(n, len(items))]
 	}
@@ -199,7 +205,15 @@ func best[T any](items []T, n int, value func(T) float32) []T {
 	}
 	slices.Sort(values)
 	least := values[len(values)-n]
-	return slices.DeleteFunc(items, func(x T) bool { return value(x) < least })
+	better := len(values) - sort.Search(len(values), func(i int) bool { return values[i] > least })
+	tied := most - better
+	return slices.DeleteFunc(items, func(x T) bool {
+		v := value(x)
+		if v == least {
+			tied--
+		}
+		return v < least || v == least && tied < 0
+	})
 }
 
 // harris returns the response of Harris' corner detector in the block around a

@@ -255,6 +255,33 @@ func TestOddPictures(t *testing.T) {
 	}
 }
 
+// TestTiesAreBounded: of a regular pattern, whose corners are all alike, there are
+// few keypoints, whatever its size; those that are better than the rest stay.
+func TestTiesAreBounded(t *testing.T) {
+	o, err := NewORB(Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, side := range []int{224, 512} {
+		g := &Gray{Width: side, Height: side, Pix: make([]uint8, side*side)}
+		for y := 2; y < side; y += 4 {
+			for x := 2; x < side; x += 4 {
+				g.Pix[y*side+x] = 200
+			}
+		}
+		k, d, err := o.Describe(g)
+		if err != nil || len(k) != len(d) || len(k) > 600 || len(k) < 150 {
+			t.Errorf("%d dots have %d keypoints and %d descriptors, want 150 to 600 (%v)", side*side/16, len(k), len(d), err)
+		}
+	}
+	value := func(x float32) float32 { return x }
+	for most, want := range map[int][]float32{9: {2, 2, 2, 2, 3, 2}, 4: {2, 2, 2, 3}, 3: {2, 2, 3}} {
+		if got := best([]float32{1, 2, 2, 2, 2, 3, 2, 0}, 3, most, value); !slices.Equal(got, want) {
+			t.Errorf("the best three, at most %d, are %v, want %v", most, got, want)
+		}
+	}
+}
+
 func ExampleMatched() {
 	a := []Descriptor{{0b1111}, {0b0000}}
 	b := []Descriptor{{0b0111}, {0b1111 << 60}, {0b0001}}
