@@ -109,15 +109,16 @@ type Part struct {
 // Of returns the rewards of a part: those of its source in that source's unit.
 // Success gives 1 where the placement says so and 0 elsewhere; dense terms see
 // no frame outside the part. Where nothing is known all rewards are 0 and the
-// source is Nothing. A reward beyond MaxReward or NaN is an error.
-func (r *Rater) Of(p Part) (Rewards, error) {
+// source is Nothing. A reward beyond MaxReward or NaN is an error; that of a ctx
+// that ends, which is asked for each picture, wraps its own.
+func (r *Rater) Of(ctx context.Context, p Part) (Rewards, error) {
 	ep, frames := p.Episode, p.Episode.Frames[p.Lo:p.Hi]
 	source, mode := Source(ep.RewardSource), r.c.Reward.Source
 	switch {
 	case !slices.Contains([]Source{Topic, File, Success, Nothing}, source):
 		return Rewards{}, fmt.Errorf("episode %d of %s: reward source %q is unknown", ep.Index, ep.Bag, source)
 	case mode == contract.RewardTerms:
-		return r.dense(p)
+		return r.dense(ctx, p)
 	case source == Topic || source == File:
 		v := make([]float64, len(frames))
 		for i := range frames {
@@ -129,7 +130,7 @@ func (r *Rater) Of(p Part) (Rewards, error) {
 	case mode == contract.RewardLabels:
 		return Rewards{Values: make([]float64, len(frames)), Outcome: ep.Outcome}, nil
 	}
-	return r.dense(p)
+	return r.dense(ctx, p)
 }
 
 // flag is the success flag's reward of each frame.
@@ -180,7 +181,7 @@ func (r *Rater) All(ctx context.Context, parts []Part, workers int, progress fun
 	for range max(1, min(workers, len(parts))) {
 		group.Go(func() {
 			for i := take(); i < len(parts) && ctx.Err() == nil; i = take() {
-				out[i], errs[i] = r.Of(parts[i])
+				out[i], errs[i] = r.Of(ctx, parts[i])
 				mu.Lock()
 				if done++; progress != nil {
 					progress(done, int64(len(parts)))
@@ -195,10 +196,18 @@ func (r *Rater) All(ctx context.Context, parts []Part, workers int, progress fun
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("stopped while rewards were computed: %w", err)
+	if err := stopped(ctx); err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// stopped returns an error if ctx has ended.
+func stopped(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("stopped while rewards were computed: %w", err)
+	}
+	return nil
 }
 
 // ReturnToGo returns G (T), the mean of the rewards that are still to come,

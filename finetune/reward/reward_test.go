@@ -50,7 +50,7 @@ func TestOf(t *testing.T) {
 		{episode("", bags.Unknown, 7, 7), []float64{0, 0}, Nothing},
 		{episode("success", bags.Success), []float64{}, Success},
 	} {
-		got, err := rater(t, "{source: labels}", LastFrame).Of(all(c.e))
+		got, err := rater(t, "{source: labels}", LastFrame).Of(t.Context(), all(c.e))
 		if err != nil || got.Source != c.source || !slices.Equal(got.Values, c.want) {
 			t.Errorf("%q, %v: rewards %v from %q (%v), want %v from %q", c.e.RewardSource, c.e.Outcome, got.Values, got.Source, err, c.want, c.source)
 		}
@@ -58,7 +58,7 @@ func TestOf(t *testing.T) {
 	huge := episode("", bags.Unknown, 0, 0)
 	huge.Frames[1].State[0] = 1e20 // squared it is too much
 	for _, bad := range []*bags.Episode{episode("topic", bags.Unknown, math.NaN()), episode("file", bags.Unknown, -1e308), episode("oracle", bags.Unknown, 1), huge} {
-		if _, err := rater(t, "{}", LastFrame).Of(all(bad)); err == nil {
+		if _, err := rater(t, "{}", LastFrame).Of(t.Context(), all(bad)); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}
 	}
@@ -78,7 +78,7 @@ func TestFirstSourceWins(t *testing.T) {
 		{"", bags.Unknown, Dense, Nothing, Dense},
 	} {
 		for reward, want := range map[string]Source{"{}": c.first, "{source: labels}": c.labels, "{source: terms}": c.terms} {
-			got, err := rater(t, reward, EveryFrame).Of(all(episode(c.source, c.outcome, 1, 2, 3)))
+			got, err := rater(t, reward, EveryFrame).Of(t.Context(), all(episode(c.source, c.outcome, 1, 2, 3)))
 			if err != nil || got.Source != want {
 				t.Errorf("%q with %s: rewards from %q (%v), want %q", c.source, reward, got.Source, err, want)
 			}
@@ -88,12 +88,12 @@ func TestFirstSourceWins(t *testing.T) {
 
 func TestPlacement(t *testing.T) {
 	for outcome, want := range map[bags.Outcome][]float64{bags.Success: {1, 1, 1}, bags.Failure: {0, 0, 0}} {
-		got, err := rater(t, "{}", EveryFrame).Of(all(episode("success", outcome, 0, 0, 0)))
+		got, err := rater(t, "{}", EveryFrame).Of(t.Context(), all(episode("success", outcome, 0, 0, 0)))
 		if err != nil || !slices.Equal(got.Values, want) || !slices.Equal(ReturnToGo(got.Values), want) {
 			t.Errorf("%v: rewards %v (%v), want %v", outcome, got.Values, err, want)
 		}
 	}
-	cut, err := rater(t, "{}", LastFrame).Of(Part{episode("success", bags.Success, 0, 0, 0), 0, 2})
+	cut, err := rater(t, "{}", LastFrame).Of(t.Context(), Part{episode("success", bags.Success, 0, 0, 0), 0, 2})
 	if err != nil || !slices.Equal(cut.Values, []float64{0, 0}) {
 		t.Errorf("a part without the end has rewards %v (%v)", cut.Values, err)
 	}

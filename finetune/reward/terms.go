@@ -2,6 +2,7 @@ package reward
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -34,10 +35,10 @@ const mseScale = 0.01
 //
 // Pictures are those that the episode carries: rewards are found before any
 // frozen backbone turns pictures into features, and do not depend on it.
-func (r *Rater) dense(p Part) (Rewards, error) {
+func (r *Rater) dense(ctx context.Context, p Part) (Rewards, error) {
 	frames := p.Episode.Frames[p.Lo:p.Hi]
 	out := Rewards{Values: make([]float64, len(frames)), Source: Dense, Outcome: p.Episode.Outcome}
-	d := densely{r: r, part: p, frames: frames, pictures: map[string][]float64{}}
+	d := densely{ctx: ctx, r: r, part: p, frames: frames, pictures: map[string][]float64{}}
 	d.aim()
 	for _, t := range r.terms {
 		v, missing := d.term(t.Name)
@@ -50,6 +51,9 @@ func (r *Rater) dense(p Part) (Rewards, error) {
 			out.Values[i] += float64(t.Weight * x)
 		}
 	}
+	if err := stopped(ctx); err != nil {
+		return Rewards{}, err
+	}
 	if len(out.Terms) == 0 {
 		out.Source = Nothing
 	}
@@ -58,6 +62,7 @@ func (r *Rater) dense(p Part) (Rewards, error) {
 
 // densely is the computation of one part's terms.
 type densely struct {
+	ctx      context.Context // of the pictures, which take long
 	r        *Rater
 	part     Part
 	frames   []bags.Frame
@@ -251,6 +256,9 @@ func (c *comparer) run(d *densely, cam int) {
 		c.orb, _ = similarity.NewORB(similarity.Defaults()) // which are valid
 	}
 	for i := range d.frames {
+		if d.ctx.Err() != nil {
+			return // dense says so
+		}
 		im, goal := &d.frames[i].Images[cam], &d.goal(i).Images[cam]
 		turn := i == 0 || d.next[i] != d.next[i-1]
 		if turn {

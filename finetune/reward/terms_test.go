@@ -1,6 +1,8 @@
 package reward
 
 import (
+	"context"
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -123,7 +125,7 @@ func TestDenseTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := r.Of(all(ep))
+	got, err := r.Of(t.Context(), all(ep))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +170,7 @@ func TestTermsTellProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := r.Of(all(ep))
+	got, err := r.Of(t.Context(), all(ep))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,11 +192,11 @@ func TestGapsAreNoJumps(t *testing.T) {
 	for i := range whole.Frames {
 		whole.Frames[i].Action[0] = float32(i * i)
 	}
-	a, err := r.Of(all(whole))
+	a, err := r.Of(t.Context(), all(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.Of(all(cut))
+	b, err := r.Of(t.Context(), all(cut))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +226,7 @@ func TestAccelerationAcrossGaps(t *testing.T) {
 				frames = append(frames, f)
 			}
 		}
-		got, err := r.Of(all(&bags.Episode{Frames: frames}))
+		got, err := r.Of(t.Context(), all(&bags.Episode{Frames: frames}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +280,7 @@ func TestLeftOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := r.Of(all(film(con, play([]leg{{1, 1, 1}}, 0, 1))))
+		got, err := r.Of(t.Context(), all(film(con, play([]leg{{1, 1, 1}}, 0, 1))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,9 +298,41 @@ func TestLeftOut(t *testing.T) {
 		}
 	}
 	r := rater(t, "{terms: {scene_orb: 1}}", EveryFrame)
-	got, err := r.Of(all(episode("", bags.Unknown, 1, 1)))
+	got, err := r.Of(t.Context(), all(episode("", bags.Unknown, 1, 1)))
 	if err != nil || got.Source != Nothing || len(got.LeftOut) != 1 {
 		t.Errorf("no term at all gives %+v (%v)", got, err)
+	}
+}
+
+// short is a context that ends when it has been asked so many times.
+type short struct {
+	context.Context
+	left *int
+}
+
+func (s short) Err() error {
+	if *s.left--; *s.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestStopsAmongPictures: terms of pictures take long, so an end is seen within
+// an episode.
+func TestStopsAmongPictures(t *testing.T) {
+	c := newContract(t, images("96", "96", scene), "{source: terms, terms: {scene_mse: 1}}")
+	ep := film(c, play([]leg{{1, 1, 1}}, 0, 1))
+	r, err := NewRater(c, EveryFrame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := 2 * len(ep.Frames)
+	if _, err := r.Of(short{t.Context(), &left}, all(ep)); err != nil || left < 0 {
+		t.Fatalf("a context that does not end gives %v", err)
+	}
+	left = len(ep.Frames) / 2
+	if _, err := r.Of(short{t.Context(), &left}, all(ep)); !errors.Is(err, context.Canceled) || left < -2 {
+		t.Errorf("a context that ends at half of the frames gives %v, and was asked %d times more", err, -left)
 	}
 }
 
@@ -316,7 +350,7 @@ func BenchmarkDense(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := r.Of(all(ep)); err != nil {
+		if _, err := r.Of(b.Context(), all(ep)); err != nil {
 			b.Fatal(err)
 		}
 	}
