@@ -112,12 +112,24 @@ func (a *arm) episodes(ctx context.Context, id string, needs experiment.Needs) (
 		for _, bag := range needs.Done(id).Recorded.Bags {
 			paths = append(paths, filepath.Join(needs.Dir(id), bag))
 		}
-		r.episodes, _, r.err = training.Read(ctx, paths, a.contract, training.Reading{})
+		var notes []string
+		r.episodes, notes, r.err = training.Read(ctx, paths, a.contract, training.Reading{})
+		switch want := needs.Done(id).Recorded.Episodes; {
+		case ctx.Err() != nil:
+			return
+		case r.err == nil && len(notes) > 0:
+			r.err = errors.New(notes[0])
+		case r.err == nil && len(r.episodes) != want:
+			r.err = fmt.Errorf("it has %d episodes of %d", len(r.episodes), want)
+		}
+		if r.err != nil {
+			r.err = fmt.Errorf("the recording of a finished job is damaged: %w; remove the folder %s to do that job again", r.err, needs.Dir(id))
+		}
 	})
 	return r.episodes, r.err
 }
 
-// train goes on where a killed run has stopped.
+// train goes on where a killed run has stopped, if its state can be used.
 func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs experiment.Needs, tell func(float64)) (*experiment.Trained, error) {
 	episodes, err := a.episodes(ctx, t.Data, needs)
 	if err != nil {
@@ -137,6 +149,11 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 	}
 	o.Progress = func(p finetune.Progress) { tell(float64(p.Step) / float64(p.Steps)) }
 	r, err := finetune.Train(ctx, episodes, a.contract, o)
+	if errors.Is(err, finetune.ErrResume) {
+		if o.Resume, err = false, os.RemoveAll(o.Out); err == nil {
+			r, err = finetune.Train(ctx, episodes, a.contract, o)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +175,8 @@ func trained(id string, needs experiment.Needs) (string, error) {
 	return path, nil
 }
 
-// options of a run of training. Nothing is held out: demonstrations are few, and
+// options of a run of training, which resumes what lies in its folder or clears
+// it. Nothing is held out: demonstrations are few, and
 // policies are judged on the arm.
 func options(t *experiment.Train, out string) (finetune.Options, error) {
 	o := finetune.Defaults(t.Steps)
@@ -168,9 +186,11 @@ func options(t *experiment.Train, out string) (finetune.Options, error) {
 	o.Objective, o.Tuning, o.Advantage = t.Objective, t.Tuning, t.Advantage
 	o.Batch, o.Seed, o.Workers, o.HeldOut = t.Batch, t.Seed, t.Workers, 0
 	o.Out, o.EvalEvery, o.SaveEvery, o.Keep = out, 0, saveEvery, 1
-	_, err := os.Lstat(filepath.Join(out, finetune.StateFile))
-	o.Resume = err == nil
-	return o, nil
+	if _, err := os.Lstat(filepath.Join(out, finetune.StateFile)); err == nil {
+		o.Resume = true
+		return o, nil
+	}
+	return o, os.RemoveAll(out)
 }
 
 // chosen returns the episodes of a suite that a run trains on.

@@ -188,6 +188,58 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// TestDamaged: a recording that was cut is not trained on, and a training state
+// that cannot be used is no hindrance: the job begins anew.
+func TestDamaged(t *testing.T) {
+	o, plan := tiny(t, "multitask", t.TempDir(), "bc")
+	want, err := run(t.Context(), o, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tune := plan.Jobs[slices.IndexFunc(plan.Jobs, func(j experiment.Planned) bool { return j.Train != nil && j.Train.Init != "" })]
+	again := func() {
+		if err := os.RemoveAll(filepath.Join(o.Out, "jobs", tune.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash := weights(t, o.Out, tune.ID)
+	for name, content := range map[string]string{"train_state.safetensors": "no state", "policy-00000001.safetensors": "left without its state"} {
+		again()
+		dir := filepath.Join(o.Out, "jobs", tune.ID, trainDir)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := run(t.Context(), o, plan)
+		if err != nil || !reflect.DeepEqual(got.Panels, want.Panels) || !reflect.DeepEqual(weights(t, o.Out, tune.ID), hash) {
+			t.Errorf("beside %s: %v, %+v, want %+v", name, err, got, want)
+		}
+	}
+	folder := filepath.Join(o.Out, "jobs", tune.Train.Data)
+	files, _ := filepath.Glob(filepath.Join(folder, "bags", "*", "*.mcap"))
+	if len(files) == 0 {
+		t.Fatal("no recording")
+	}
+	again()
+	size, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(files[0], size.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), o, plan); err == nil || !strings.Contains(err.Error(), "remove the folder "+folder+" to do that job again") {
+		t.Errorf("a recording cut in half: %v", err)
+	} else {
+		t.Log(err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), o, plan); err != nil || !reflect.DeepEqual(weights(t, o.Out, tune.ID), hash) {
+		t.Errorf("recorded again: %v", err)
+	}
+}
+
 // TestInterrupted: an experiment that is interrupted again and again ends with
 // the results of an unbroken one, and no second one gets into its folder.
 func TestInterrupted(t *testing.T) {
