@@ -84,9 +84,9 @@ func FindMethod(name string) (Method, error) {
 	return Method{}, fmt.Errorf("%w: there is no objective %.40q; use some of %s, or one with options, such as arfm:lambda=50", ErrOptions, name, strings.Join(MethodNames(), ", "))
 }
 
-// standardize is arfm train's default where rewards count.
+// standardize is arfm train's default where advantages count; reinbot has returns.
 func standardize(name string) advantage.Standardize {
-	if o, err := objective.New(name, nil); err == nil && o.Needs().Rewards {
+	if o, err := objective.New(name, nil); err == nil && o.Needs().Rewards && !o.Needs().Returns {
 		return finetune.Defaults(1).Advantage.Standardize
 	}
 	return advantage.None

@@ -195,7 +195,7 @@ func (p *Plan) ablation() error {
 		units := p.tuned(s, p.Budget.Demonstrations, p.base(s))
 		columns = append(columns, p.tested(s.Name, none, s, units, 0))
 		for i, m := range p.Methods {
-			if m.Name == arfmMethod || m.Name == "paper, lambda 0.0005" {
+			if slices.Contains([]string{arfmMethod, "paper, lambda 0.0005", "relative, spread gaussian"}, m.Name) {
 				p.Curves = append(p.Curves, Curve{s.Name + ", " + m.Name, units[i][0].Trainings[0]})
 			}
 		}

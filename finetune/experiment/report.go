@@ -3,6 +3,7 @@ package experiment
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"arfm/finetune/experiment/stat"
 )
@@ -223,7 +224,11 @@ func (t *tabulator) pooled() Table {
 		panel.Columns = append(panel.Columns, all)
 	}
 	out := t.table(panel)
-	out.Name = "all suites"
+	var names []string
+	for _, p := range t.p.Panels {
+		names = append(names, p.Name)
+	}
+	out.Name = strings.Join(names, ", ") + " together"
 	return out
 }
 

@@ -22,19 +22,26 @@ func Charts(r *experiment.Report) (charts []Chart) {
 	}
 	if len(r.Curves) > 0 {
 		alpha := func(p experiment.Point) float64 { return p.Alpha }
+		predicted := courses(r, ", predicted", func(p experiment.Point) float64 { return p.Predicted })
+		for i := range predicted {
+			predicted[i].Dashed = true
+		}
 		charts = append(charts,
-			Chart{r.Experiment + "-alpha.svg", report.Lines{Title: "Alpha over training", XLabel: "step", YLabel: "alpha", LogY: true, Series: courses(r, "", alpha)}},
+			Chart{r.Experiment + "-alpha.svg", report.Lines{Title: "Alpha over training", XLabel: "step", YLabel: "alpha", LogY: true, Note: aboutCourses, Series: courses(r, "", alpha)}},
 			Chart{r.Experiment + "-ess.svg", report.Lines{
 				Title: "Effective sample size over training", XLabel: "step", YLabel: "samples",
-				Note: "Predicted is B e^-x, but at least 1.",
-				Series: append(courses(r, "", func(p experiment.Point) float64 { return p.Seen }),
-					courses(r, ", predicted", func(p experiment.Point) float64 { return p.Predicted })...),
+				Note:   aboutCourses + " Predicted, dashed, is B e^-x, but at least 1.",
+				Series: append(courses(r, "", func(p experiment.Point) float64 { return p.Seen }), predicted...),
 			}})
 	}
 	return charts
 }
 
-const aboutIntervals = "95 % Wilson intervals of the pooled episodes."
+// Notes under titles.
+const (
+	aboutCourses   = "Runs of seed 1, at most 100 means of a run."
+	aboutIntervals = "95 % Wilson intervals of the pooled episodes."
+)
 
 // panel draws a table: over its columns where these are numbers, else as bars.
 func panel(r *experiment.Report, t *experiment.Table) report.Plot {

@@ -37,13 +37,16 @@ type drawing struct {
 // svg wraps a plot's drawing. Alone it carries its title, colours and
 // background; in a page those come from the page.
 func svg(p Plot, l layout, id string, alone bool) []byte {
-	const pad, titleHeight = 16, 30
+	const pad, titleHeight, noteHeight = 16, 30, 20
 	h, d := p.head(), p.draw(l)
 	w, height := l.width, math.Ceil(d.height)
 	if alone {
 		w, height = w+2*pad, height+2*pad
 		if h.title != "" {
 			height += titleHeight
+		}
+		if h.note != "" {
+			height += noteHeight
 		}
 	}
 	desc := h.desc
@@ -66,6 +69,10 @@ func svg(p Plot, l layout, id string, alone bool) []byte {
 	if h.title != "" {
 		c.text(pad, pad+14, "title", shorten(h.title, l.width, 15))
 		top += titleHeight
+	}
+	if h.note != "" {
+		c.text(pad, top+small-2, "soft", shorten(h.note, l.width, small))
+		top += noteHeight
 	}
 	c.add(`<g transform="translate(%s %s)">`, px(pad), px(top))
 	c.b.Write(d.body)

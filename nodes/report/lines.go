@@ -26,6 +26,7 @@ type Series struct {
 	X         []float64 // nil: 0, 1, 2, ...
 	Y         []float64
 	Low, High []float64 // an interval around Y, shaded; nil: none
+	Dashed    bool
 }
 
 func (p Lines) html(r *renderer) any { return r.plot(p, wide, narrow) }
@@ -143,12 +144,12 @@ func (p Lines) draw(l layout) drawing {
 	}
 	if len(p.Series) > 1 {
 		for i, s := range p.Series {
-			a.keys = append(a.keys, key{or(s.Name, fmt.Sprintf("line %d", i+1)), class(i)})
+			a.keys = append(a.keys, key{or(s.Name, fmt.Sprintf("line %d", i+1)), p.class(i)})
 		}
 	}
 	height := a.behind(&c, l)
 	for i, pts := range all {
-		p.drawSeries(&c, &a, pts, class(i), p.Series[i].Low != nil)
+		p.drawSeries(&c, &a, pts, p.class(i), p.Series[i].Low != nil)
 	}
 	a.front(&c)
 	return drawing{c.b.Bytes(), height}
@@ -179,6 +180,14 @@ func reach(e *extent, marks []Mark, bands []Band) {
 
 // class is that of the colour of the i-th series; they come round after six.
 func class(i int) string { return fmt.Sprintf("s%d", i%6+1) }
+
+// class is that of the i-th series.
+func (p Lines) class(i int) string {
+	if p.Series[i].Dashed {
+		return class(i) + " dashed"
+	}
+	return class(i)
+}
 
 func (p Lines) drawSeries(c *canvas, a *axes, pts []point, class string, banded bool) {
 	if banded {
