@@ -56,8 +56,9 @@ type dataset struct {
 	heldOut  part
 
 	// Of train.chunks, N of them.
-	returns   []float64 // return-to-go; NaN where no reward is known
-	groups    []string  // names of those that are compared
+	returns   []float64            // return-to-go; NaN where no reward is known
+	groups    []string             // names of those that are compared
+	kinds     map[string]*rewarded // those with a reward, by its kind
 	advantage []float64
 	rewards   []reward.Rewards // of train.spans
 }
@@ -115,7 +116,8 @@ func finite(x []float32) bool {
 }
 
 // split holds out whole episodes, drawn at random but never the last of a task
-// with its outcome: advantages need both. Where none can leave, each episode gives its last frames by time.
+// with its outcome: advantages need both. Where none can leave, each episode gives
+// its last frames by time.
 func (d *dataset) split(share float64, s *flow.Stream) {
 	held := d.draw(share, s)
 	inTime := share > 0 && !slices.Contains(held, true)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"reflect"
 	"time"
@@ -281,7 +282,10 @@ func (t *trainer) advance() (Line, error) {
 		if err := t.data.put(t.batch, i, &t.data.train, t.data.train.chunks[k]); err != nil {
 			return Line{}, err
 		}
-		t.step.Advantage[i], t.chunks[i] = float32(t.data.advantage[k]), k
+		t.step.Advantage[i], t.step.Known[i], t.chunks[i] = float32(t.data.advantage[k]), 1, k
+		if math.IsNaN(t.data.returns[k]) {
+			t.step.Known[i] = 0
+		}
 		if n := len(t.step.Told) / t.o.Batch; n > 0 {
 			t.obj.(objective.Teller).Tell(t.step.Told[i*n:(i+1)*n], k, t.streams.Get(streamTell).Rand)
 		}

@@ -31,7 +31,6 @@ type transitions struct {
 	width   int
 	tasks   int
 	task    []int       // (N)
-	first   []int       // chunk that begins each span
 	rewards [][]float64 // of each span
 }
 
@@ -92,20 +91,14 @@ func thumb(dst []float32, im *policy.Image) []float32 {
 
 // standardise brings the rewards of each kind into deviations of its returns.
 func (t *transitions) standardise() {
-	d := t.d
-	kinds, at := map[string][]float64{}, 0
-	for i, s := range d.train.spans {
-		t.first = append(t.first, at)
-		kind := d.rewards[i].Kind()
-		kinds[kind] = append(kinds[kind], d.returns[at:at+s.hi-s.lo]...)
-		at += s.hi - s.lo
-	}
-	for i := range d.train.spans {
-		mean, std := spreadOf(kinds[d.rewards[i].Kind()])
-		if std == 0 {
-			std = 1
+	for i := range t.d.train.spans {
+		r := &t.d.rewards[i]
+		z, mean, std := slices.Clone(r.Values), 0.0, 1.0
+		if of := t.d.kinds[r.Kind()]; of != nil {
+			if mean, std = spreadOf(of.returns); std == 0 {
+				std = 1
+			}
 		}
-		z := slices.Clone(d.rewards[i].Values)
 		for k := range z {
 			z[k] = (z[k] - mean) / std
 		}

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"regexp"
-	"slices"
 
 	"arfm/finetune/advantage"
 	"arfm/finetune/objective"
@@ -27,16 +27,16 @@ func (t *trainer) weigh(ctx context.Context) error {
 		return err
 	}
 	d.rewards, t.rewards = rewards, reward.Summarize(rewards)
-	groups, n := map[string]*rewarded{}, 0
-	d.returns, d.groups = nil, nil
+	n := 0
+	d.returns, d.groups, d.kinds = nil, nil, map[string]*rewarded{}
 	for i, s := range d.train.spans {
 		ep, kind := &d.episodes[s.episode], rewards[i].Kind()
-		if groups[kind] == nil {
-			groups[kind] = &rewarded{}
+		if d.kinds[kind] == nil {
+			d.kinds[kind] = &rewarded{}
 		}
 		from := advantage.Origin{Task: ep.Task, Suite: suiteOf(ep.Bag)}
 		togo := reward.ReturnToGo(rewards[i].Values)
-		groups[kind].add(n, togo, from)
+		d.kinds[kind].add(n, togo, from)
 		d.returns = append(d.returns, togo...)
 		for range togo {
 			d.groups = append(d.groups, kind+"/"+t.o.Advantage.GroupBy.Of(from))
@@ -47,13 +47,13 @@ func (t *trainer) weigh(ctx context.Context) error {
 		return t.noReward()
 	}
 	d.advantage = make([]float64, n)
-	if g := groups[string(reward.Nothing)]; g != nil {
+	if g := d.kinds[string(reward.Nothing)]; g != nil {
 		for _, at := range g.at {
 			d.returns[at] = math.NaN()
 		}
-		delete(groups, string(reward.Nothing))
+		delete(d.kinds, string(reward.Nothing))
 	}
-	for _, g := range groups {
+	for _, g := range d.kinds {
 		adv, err := advantage.Compute(g.returns, g.from, t.o.Advantage)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrOptions, err)
@@ -107,26 +107,62 @@ func (t *trainer) rate(ctx context.Context) ([]reward.Rewards, error) {
 	return all, nil
 }
 
-// prepare shows the objective what is known of the training chunks, where it
-// tells the policy something of them.
+// prepare describes the returns where the objective needs it, and shows it what
+// is known of the training chunks where it tells the policy something of them.
 func (t *trainer) prepare() error {
+	c := objective.Chunks{Returns: t.data.returns, Advantages: t.data.advantage, Groups: t.data.groups}
+	if t.obj.Needs().Returns {
+		moments := t.describe()
+		c.Standard = make([]float64, len(c.Returns)) // NaN where no reward is known
+		for i := range c.Standard {
+			c.Standard[i] = math.NaN()
+		}
+		for kind, g := range t.data.kinds {
+			m := moments[kind]
+			for i, at := range g.at {
+				if c.Standard[at] = 0; m.Std > 0 {
+					c.Standard[at] = (g.returns[i] - m.Mean) / m.Std
+				}
+			}
+		}
+	}
 	teller, ok := t.obj.(objective.Teller)
 	if !ok {
 		return nil
-	}
-	c := objective.Chunks{Returns: t.data.returns, Advantages: t.data.advantage, Groups: t.data.groups}
-	if t.obj.Needs().Returns {
-		if t.stats.Return == nil {
-			known := slices.DeleteFunc(slices.Clone(c.Returns), math.IsNaN)
-			m, with := contract.Describe(known), *t.stats
-			with.Return, t.stats = &m, &with
-		}
-		c.Return = t.stats.Return
 	}
 	if err := teller.Prepare(c); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
 	}
 	return nil
+}
+
+// describe returns the moments of the returns of each kind of reward: those in the
+// statistics of the checkpoint that training started from, else of the training
+// chunks, and then they go into the statistics.
+func (t *trainer) describe() map[string]contract.Moments {
+	moments, with := map[string]contract.Moments{}, *t.stats
+	maps.Copy(moments, with.Returns)
+	for kind, g := range t.data.kinds {
+		if _, ok := moments[kind]; ok {
+			continue
+		}
+		moments[kind] = contract.Describe(g.returns)
+		if len(t.data.kinds) == 1 && with.Return != nil {
+			moments[kind] = *with.Return
+		}
+	}
+	switch len(moments) {
+	case 0:
+		return nil
+	case 1:
+		for _, m := range moments {
+			with.Return, with.Returns = &m, nil
+		}
+	default:
+		with.Return, with.Returns = nil, moments
+	}
+	t.stats = &with
+	return moments
 }
 
 // rewardPlaces names where the rewards of a contract are looked for.

@@ -3,6 +3,7 @@ package finetune
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -74,6 +75,53 @@ func TestSourcesAreNotCompared(t *testing.T) {
 				t.Errorf("by %s: episode %d has advantage %v, want %v", by, i, got[i], sign*k)
 			}
 		}
+	}
+}
+
+// TestReturnsAreToldByKind: the policy is told how good a return is among those of
+// its kind, whatever the unit of others, and the head learns from no chunk without.
+// Training that goes on from there measures each kind as before.
+func TestReturnsAreToldByKind(t *testing.T) {
+	eps := rewardedEpisodes(t, -500, math.NaN(), 700, math.NaN(), math.NaN())
+	for i, outcome := range []bags.Outcome{bags.Success, bags.Failure} {
+		eps[3+i].RewardSource, eps[3+i].Outcome = bags.RewardSuccess, outcome
+	}
+	c := newContract(t, false, true)
+	c.Reward.Source = contract.RewardLabels
+	o := testOptions(t, 2)
+	o.Objective, o.HeldOut, o.Batch = "reinbot", 0, 40 // every chunk
+	tr := newTrainer(t, o, c)
+	if err := errors.Join(tr.begin(nil), tr.setUp(t.Context(), eps)); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.step.Close()
+	line, err := tr.advance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range tr.chunks {
+		want, known := []float32{-1, 0, 1, 1, -1}[k/8], []float32{1, 0, 1, 1, 1}[k/8]
+		if tr.step.Told[i] != want || tr.step.Known[i] != known {
+			t.Errorf("of chunk %d, of episode %d, the policy is told %v, known %v; want %v, %v", k, k/8, tr.step.Told[i], tr.step.Known[i], want, known)
+		}
+	}
+	if below := line.Figures["below_prediction"]; below != 0.5 {
+		t.Errorf("of the chunks with a reward %v lie below the prediction of a new head", below)
+	}
+	first, err := Train(t.Context(), eps, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Out, o.Init = t.TempDir(), first.Checkpoint
+	second, err := Train(t.Context(), eps[2:4], c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := load(t, first.Checkpoint).Stats, load(t, second.Checkpoint).Stats
+	topic, flag := a.Returns[string(reward.Topic)], a.Returns[string(reward.Success)]
+	off := math.Abs(topic.Mean-100) + math.Abs(topic.Std-600) + math.Abs(flag.Mean-0.5) + math.Abs(flag.Std-0.5)
+	if a.Return != nil || off > 1e-9 || !maps.Equal(a.Returns, b.Returns) {
+		t.Errorf("returns are described by %v and %v, then by %v", a.Return, a.Returns, b.Returns)
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"arfm/finetune/critic"
-	"arfm/policy/contract"
 	"arfm/policy/vla"
 )
 
@@ -38,6 +37,7 @@ type Objective interface {
 type Inputs struct {
 	L         *gorgonia.Node // (B) flow matching loss of each sample, in squared normalised actions
 	Advantage *gorgonia.Node // (B) of its chunk
+	Known     *gorgonia.Node // (B) 1 where a reward of its chunk is known, 0 elsewhere
 	// With a condition of K numbers:
 	Told      *gorgonia.Node // (B*K) what the policy is told
 	Predicted *gorgonia.Node // (B*K) what its head predicts; nil without one
@@ -53,7 +53,7 @@ type Needs struct {
 	Condition *vla.Condition
 	// Critic is to be trained on the same chunks; the advantages are its own then.
 	Critic  *critic.Options
-	Returns bool // the moments of the returns go into the checkpoint's statistics
+	Returns bool // they are standardised; their moments go into the checkpoint's statistics
 }
 
 // Teller is an objective with a condition.
@@ -69,9 +69,10 @@ type Chunks struct {
 	Returns    []float64 // (N) return-to-go in the reward's unit; NaN where no reward is known
 	Advantages []float64 // (N) 0 where no reward is known
 	Groups     []string  // (N) name of those that a chunk is compared with
-	// Return describes the returns, those of the checkpoint that training
-	// started from if it has them; nil without Needs.Returns.
-	Return *contract.Moments
+	// Standard is (N) returns in standard deviations from the mean of their kind of
+	// reward, by the moments in the checkpoint that training started from if it has
+	// them; NaN where no reward is known, and nil without Needs.Returns.
+	Standard []float64
 }
 
 // Measurer is an Objective that has figures of its own; Measure adds those of

@@ -50,20 +50,20 @@ func matrix() hm.Type { return gorgonia.TensorType{Dims: 2, Of: tensor.Float32} 
 
 func floats(v gorgonia.Value) []float32 { return v.Data().([]float32) }
 
-// weighOp is a function of losses and advantages that has no gradient.
+// weighOp is a function of two vectors that has no gradient.
 type weighOp struct {
 	base
-	f   func(l, adv, w []float32) error
-	out *tensor.Dense // (B)
+	f   func(x, y, w []float32) error
+	out *tensor.Dense // of the shape of x
 	err error         // of the last run: Gorgonia's own error hides it from errors.Is
 }
 
-// Weigh returns a node of the shape of l that f fills on every run from two
-// vectors, such as the losses l and the advantages adv. No gradient flows
+// Weigh returns a node w of the shape of x that f fills on every run from the
+// vectors x and y, such as the losses and the advantages. No gradient flows
 // through it. f must keep none of the slices.
-func Weigh(name string, l, adv *gorgonia.Node, f func(l, adv, w []float32) error) (*gorgonia.Node, error) {
-	out := tensor.New(tensor.WithShape(l.Shape().Clone()...), tensor.Of(tensor.Float32))
-	return gorgonia.ApplyOp(&weighOp{base: newBase("weigh "+name, 2), f: f, out: out}, l, adv)
+func Weigh(name string, x, y *gorgonia.Node, f func(x, y, w []float32) error) (*gorgonia.Node, error) {
+	out := tensor.New(tensor.WithShape(x.Shape().Clone()...), tensor.Of(tensor.Float32))
+	return gorgonia.ApplyOp(&weighOp{base: newBase("weigh "+name, 2), f: f, out: out}, x, y)
 }
 
 func (op *weighOp) Type() hm.Type { return hm.NewFnType(vector(), vector(), vector()) }

@@ -24,12 +24,12 @@ var _ = register(Definition{"reinbot", "all alike, the policy is told the return
 // all chunks weigh alike. A head learns an expectile of the returns from the
 // context, by asymmetric least squares (Newey and Powell 1987):
 //
-//	E = mean |Expectile - 1(g < p)| (g - p)^2
+//	E = mean |Expectile - 1(g < p)| (g - p)^2, of the chunks with a reward
 //
 // and predicts the return that a running policy asks for. Loss and E are
 // minimised together, as there, so the gradient of E reaches the encoders of
 // the context; it does not reach the action expert, which is told g, not p. A
-// chunk without any reward is told the mean.
+// chunk without any reward is told the mean of those that have one.
 type ReinBoT struct {
 	Expectile  float64 // in (0, 1)
 	HeadWeight float64
@@ -58,15 +58,15 @@ func (o *ReinBoT) Validate() error {
 	return nil
 }
 
-// Prepare standardises the returns.
+// Prepare takes the standardised returns.
 func (o *ReinBoT) Prepare(c Chunks) error {
-	if c.Return == nil {
-		return errors.New("there is nothing that describes the returns")
+	if c.Standard == nil {
+		return errors.New("there are no standardised returns to tell the policy")
 	}
-	o.told = make([]float32, len(c.Returns))
-	for i, g := range c.Returns {
-		if !math.IsNaN(g) && c.Return.Std > 0 {
-			o.told[i] = float32(max(-maxTold, min((g-c.Return.Mean)/c.Return.Std, maxTold)))
+	o.told = make([]float32, len(c.Standard))
+	for i, z := range c.Standard {
+		if !math.IsNaN(z) {
+			o.told[i] = float32(max(-maxTold, min(z, maxTold)))
 		}
 	}
 	return nil
@@ -99,7 +99,11 @@ func (o *ReinBoT) Loss(in Inputs) (loss, weights *gorgonia.Node, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	asymmetry, err := Weigh("expectile", in.Told, in.Predicted, o.asymmetry)
+	returns, err := Weigh("known returns", in.Told, in.Known, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	asymmetry, err := Weigh("expectile", returns, in.Predicted, o.asymmetry)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,11 +115,31 @@ func (o *ReinBoT) Loss(in Inputs) (loss, weights *gorgonia.Node, err error) {
 	return loss, weights, err
 }
 
+// known fills g (B) with the returns that the policy is told, and NaN where there
+// is none.
+func known(told, known, g []float32) error {
+	for i := range g {
+		if g[i] = told[i]; known[i] == 0 {
+			g[i] = float32(math.NaN())
+		}
+	}
+	return nil
+}
+
 // asymmetry fills w (B) with the weights of the squares (g - p)^2.
-func (o *ReinBoT) asymmetry(told, predicted, w []float32) error {
+func (o *ReinBoT) asymmetry(returns, predicted, w []float32) error {
 	o.loss, o.mean, o.asked, o.high = 0, 0, 0, 0
-	n := float64(len(w))
-	for i, g := range told {
+	n := 0.0
+	for _, g := range returns {
+		if g == g {
+			n++
+		}
+	}
+	clear(w)
+	for i, g := range returns {
+		if g != g { // NaN
+			continue
+		}
 		d := float64(g) - float64(predicted[i])
 		a := o.Expectile
 		if d < 0 {
@@ -130,7 +154,8 @@ func (o *ReinBoT) asymmetry(told, predicted, w []float32) error {
 }
 
 // Measure reports E, the means of told and predicted returns, in standard
-// deviations, and the share of chunks below their prediction.
+// deviations, and the share of chunks below their prediction, all of the chunks
+// with a reward.
 func (o *ReinBoT) Measure(m *Metrics) {
 	m.Figures = map[string]float64{"expectile_loss": o.loss, "return_told": o.mean, "return_predicted": o.asked, "below_prediction": o.high}
 }

@@ -3,6 +3,7 @@ package objective
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -31,12 +32,13 @@ type Predictor interface {
 
 // Step is a training step, compiled once and run for every batch: velocities,
 // masked squared errors, the objective's loss and the gradient. Fill Target,
-// Mask, Advantage and Told and load the field's batch, then call Run.
+// Mask, Advantage, Known and Told and load the field's batch, then call Run.
 type Step struct {
 	B, H, A   int
 	Target    []float32 // (B, H, A) u = A - eps
 	Mask      []float32 // (B, H) 1 where the action is of the episode, 0 where it is padding
 	Advantage []float32 // (B)
+	Known     []float32 // (B) 1 where a reward is known, as it is of all at first, 0 elsewhere
 	Told      []float32 // (B, K) condition; nil without one
 	Grad      []float32 // (P) of the last Run
 
@@ -64,11 +66,11 @@ func Compile(field Field, obj Objective, b, h, a int) (*Step, error) {
 		B: b, H: h, A: a, obj: obj, graph: gorgonia.NewGraph(),
 		Target: make([]float32, b*h*a), Mask: make([]float32, b*h), Advantage: make([]float32, b),
 		Grad: make([]float32, len(params)), share: make([]float32, b*h*a),
+		Known: slices.Repeat([]float32{1}, b),
 	}
 	theta := s.input("theta", params, len(params))
 	target, share := s.input("target", s.Target, b, h*a), s.input("share", s.share, b, h*a)
-	adv := s.input("advantage", s.Advantage, b)
-	in := Inputs{Advantage: adv}
+	in := Inputs{Advantage: s.input("advantage", s.Advantage, b), Known: s.input("known", s.Known, b)}
 	if t := obj.Needs().Condition; t != nil {
 		if _, ok := obj.(Teller); !ok {
 			return nil, fmt.Errorf("compile objective %s: it needs a condition and is no Teller", obj.Name())

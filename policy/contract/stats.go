@@ -3,6 +3,7 @@ package contract
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -33,8 +34,10 @@ type Stats struct {
 	Frames int       `json:"frames"`
 	State  []Moments `json:"state"`
 	Action []Moments `json:"action"`
-	// Return is of the chunks' returns-to-go, where a policy was told them.
-	Return *Moments `json:"return,omitempty"`
+	// Return is of the chunks' returns-to-go, where a policy was told them and all
+	// rewards are of one kind; else Returns is, of those of each kind.
+	Return  *Moments           `json:"return,omitempty"`
+	Returns map[string]Moments `json:"returns,omitempty"`
 }
 
 // Describe returns the moments of finite numbers, of which there must be one.
@@ -200,8 +203,14 @@ func NewNormalizer(c *Contract, s *Stats) (*Normalizer, error) {
 			part.out.add(m, c.Normalize)
 		}
 	}
-	if s.Return != nil && !s.Return.valid() {
-		return nil, fmt.Errorf("%w: those of the returns are not finite or not in order", ErrStats)
+	returns := slices.Collect(maps.Values(s.Returns))
+	if s.Return != nil {
+		returns = append(returns, *s.Return)
+	}
+	for _, m := range returns {
+		if !m.valid() {
+			return nil, fmt.Errorf("%w: those of the returns are not finite or not in order", ErrStats)
+		}
 	}
 	return &n, nil
 }
