@@ -311,6 +311,9 @@ func (t *trainer) advance() (Line, error) {
 	lap(&t.spent.Optimiser)
 	t.n++
 	if t.critic != nil {
+		if m.Figures == nil { // of an objective without figures of its own
+			m.Figures = map[string]float64{}
+		}
 		maps.Copy(m.Figures, t.critic.Figures())
 	}
 	return Line{Step: t.n, Metrics: m, LearningRate: info.LearningRate, GradNorm: info.GradNorm}, nil

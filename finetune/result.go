@@ -20,10 +20,10 @@ type Result struct {
 	Rewards    map[reward.Source]int `json:"rewards"`         // episodes of the training split by source
 	Terms      []reward.TermStats    `json:"reward_terms,omitempty"`
 	LeftOut    []reward.LeftOut      `json:"reward_terms_left_out,omitempty"` // dense terms whose input is missing
-	Unweighted bool                  `json:"unweighted"`                      // rewards were to weigh the chunks, but all advantages are equal
+	Unweighted bool                  `json:"unweighted"`                      // rewards were to weigh the chunks, but all Advantages are equal
 	Evaluation *HeldOut              `json:"evaluation,omitempty"`
 	Timing     Timing                `json:"timing"`
-	Advantages []float64             `json:"-"` // of the chunks of the training split, as the objective saw them last
+	Advantages []float64             `json:"-"` // of the chunks of the training split; where a critic learns them, as it ends
 }
 
 // Timing is the mean time of a step, in seconds, by what it was spent on.
@@ -39,9 +39,9 @@ type Timing struct {
 func (t *trainer) result() *Result {
 	r := t.last
 	r.Step, r.Parent = t.n, t.parent
-	r.Advantages = t.data.advantage
+	r.Advantages = t.advantages()
 	r.Rewards, r.Terms, r.LeftOut = t.rewards.Parts, t.rewards.Terms, t.rewards.LeftOut
-	if a := t.data.advantage; t.obj.Needs().Rewards && len(a) > 0 {
+	if a := r.Advantages; t.obj.Needs().Rewards && len(a) > 0 {
 		r.Unweighted = slices.Min(a) == slices.Max(a)
 	}
 	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
@@ -56,6 +56,23 @@ func (t *trainer) result() *Result {
 		}
 	}
 	return &r
+}
+
+// advantages returns those of all training chunks, by the critic if there is one.
+func (t *trainer) advantages() []float64 {
+	if t.critic == nil {
+		return t.data.advantage
+	}
+	all, learned := make([]int, len(t.data.advantage)), make([]float32, len(t.data.advantage))
+	for k := range all {
+		all[k] = k
+	}
+	t.appraise(learned, all)
+	adv := make([]float64, len(learned))
+	for k, a := range learned {
+		adv[k] = float64(a)
+	}
+	return adv
 }
 
 // String says in a few lines what a run did.

@@ -201,11 +201,17 @@ func (t *trainer) judge() error {
 	if err := t.critic.Update(t.streams.Get(streamCritic).Rand); err != nil {
 		return err
 	}
-	t.critic.Advantage(t.step.Advantage, t.chunks)
-	for i, k := range t.chunks {
+	t.appraise(t.step.Advantage, t.chunks)
+	return nil
+}
+
+// appraise fills dst with the critic's advantages of chunks, 0 where no reward is
+// known: neither good nor bad.
+func (t *trainer) appraise(dst []float32, chunks []int) {
+	t.critic.Advantage(dst, chunks)
+	for i, k := range chunks {
 		if math.IsNaN(t.data.returns[k]) {
-			t.step.Advantage[i] = 0 // neither good nor bad
+			dst[i] = 0
 		}
 	}
-	return nil
 }

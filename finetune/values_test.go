@@ -2,12 +2,16 @@ package finetune
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"arfm/bags"
 	"arfm/finetune/critic"
 	"arfm/finetune/objective"
+	"arfm/finetune/optim"
 	"arfm/policy"
 	"arfm/policy/contract"
 )
@@ -102,6 +106,73 @@ func TestUnknownChunksAreNeutral(t *testing.T) {
 	}
 }
 
+// TestCriticsAdvantagesAreReported: those that weighed the chunks, not those of
+// the returns.
+func TestCriticsAdvantagesAreReported(t *testing.T) {
+	eps := rewardedEpisodes(t, 0, 1, math.NaN())
+	o := testOptions(t, 3)
+	o.Objective, o.HeldOut = "awr-iql", 0
+	ct := newContract(t, false, true)
+	ct.Reward.Source = contract.RewardLabels
+	tr := newTrainer(t, o, ct)
+	if err := errors.Join(tr.begin(nil), tr.setUp(t.Context(), eps)); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.step.Close()
+	if _, err := tr.advance(); err != nil {
+		t.Fatal(err)
+	}
+	r := tr.result()
+	for i, k := range tr.chunks {
+		if got, want := r.Advantages[k], float64(tr.step.Advantage[i]); got != want {
+			t.Errorf("chunk %d was weighed by advantage %v, and %v is reported", k, want, got)
+		}
+	}
+	if len(r.Advantages) != 24 || r.Unweighted || slices.Equal(r.Advantages, tr.data.advantage) || slices.Max(r.Advantages[16:]) != 0 {
+		t.Errorf("advantages %v, unweighted: %v", r.Advantages, r.Unweighted)
+	}
+}
+
+// judged is an objective with a critic and no figures of its own, and described
+// one that only has its returns described.
+type (
+	judged    struct{ objective.BC }
+	described struct{ objective.BC }
+)
+
+func (judged) Needs() objective.Needs {
+	o := critic.DefaultOptions()
+	o.Width, o.Batch, o.WarmUp = 16, 8, 3
+	return objective.Needs{Critic: &o}
+}
+func (described) Needs() objective.Needs { return objective.Needs{Returns: true} }
+
+// TestNeedsStandAlone: each of the needs of an objective is met whatever else it
+// is or is not.
+func TestNeedsStandAlone(t *testing.T) {
+	for _, obj := range []objective.Objective{judged{}, described{}} {
+		o := testOptions(t, 2)
+		o.HeldOut = 0
+		tr := newTrainer(t, o, newContract(t, false, true))
+		tr.obj = obj
+		if err := errors.Join(tr.begin(nil), tr.setUp(t.Context(), rewardedEpisodes(t, 0, 1)), tr.learn(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		defer tr.step.Close()
+		line, err := tr.advance()
+		if err != nil {
+			t.Fatal(err)
+		}
+		needs := obj.Needs()
+		if _, ok := line.Figures["q_loss"]; ok != (needs.Critic != nil) {
+			t.Errorf("%T: figures %v", obj, line.Figures)
+		}
+		if m := tr.stats.Return; (m != nil) != needs.Returns || m != nil && m.Std != 0.5 {
+			t.Errorf("%T: returns are described by %v", obj, m)
+		}
+	}
+}
+
 // TestThumb: mean colours of a grid, also of pictures smaller than it.
 func TestThumb(t *testing.T) {
 	im := policy.Image{Width: 16, Height: 8, Pix: make([]uint8, 3*16*8)}
@@ -124,8 +195,8 @@ func TestThumb(t *testing.T) {
 	}
 }
 
-// TestCriticIsBounded: an update of the critic that is not finite ends the run
-// in one sentence.
+// TestCriticIsBounded: the greatest rewards and learning rate leave the critic
+// finite; an update of it that is not ends the run in one sentence.
 func TestCriticIsBounded(t *testing.T) {
 	o := testOptions(t, 3)
 	o.Objective, o.Tuning = "awr-iql", objective.Options{"critic-width": "16", "critic-batch": "8", "critic-warm-up": "200", "critic-lr": "1"}
@@ -139,5 +210,20 @@ func TestCriticIsBounded(t *testing.T) {
 	}
 	if _, err := Train(t.Context(), eps, c, o); err != nil {
 		t.Errorf("large rewards and steps: %v", err)
+	}
+	tr := newTrainer(t, o, c)
+	if err := errors.Join(tr.begin(nil), tr.setUp(t.Context(), eps)); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.step.Close()
+	tr.critic.Vectors()["params"][0] = float32(math.NaN())
+	for name, update := range map[string]func() error{
+		"before the first step": func() error { return tr.learn(t.Context()) },
+		"in a step":             func() error { _, err := tr.advance(); return err },
+	} {
+		err := update()
+		if !errors.Is(err, optim.ErrNotFinite) || !strings.Contains(err.Error(), "critic") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("a critic that is not finite %s gives %v", name, err)
+		}
 	}
 }

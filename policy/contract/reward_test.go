@@ -2,6 +2,7 @@ package contract
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,12 +30,22 @@ func TestRewardTerms(t *testing.T) {
 			t.Errorf("the canonical form does not come back (%v):\n%s", err, c.YAML())
 		}
 	}
-	sum := 0.0
-	for _, term := range DefaultTerms() {
-		sum += term.Weight
+}
+
+// TestDefaultTerms: ARFM's table 8.
+func TestDefaultTerms(t *testing.T) {
+	want := map[string]float64{
+		"scene_mse": 0.1 / 13, "scene_ssim": 0.1 / 13, "scene_orb": 0.1 / 13,
+		"gripper_mse": 0.1 / 13, "gripper_ssim": 0.1 / 13, "gripper_orb": 0.1 / 13,
+		"joint_mse": 0.1 / 13, "progress": 0.1 / 13, "joint_velocity": 0.1 / 13, "joint_acceleration": 0.1 / 13,
+		"action_rate": 0.01 / 13, "action_smoothness": 0.01 / 13, "completion": 0.1 / 13,
 	}
-	if n := len(DefaultTerms()); n != 13 || sum < 0.0861 || sum > 0.0862 { // (11*0.1 + 2*0.01)/13
-		t.Errorf("%d terms by default, of weight %v", n, sum)
+	got := map[string]float64{}
+	for _, term := range DefaultTerms() {
+		got[term.Name] = term.Weight
+	}
+	if !maps.Equal(got, want) || len(DefaultTerms()) != len(want) {
+		t.Errorf("the terms by default are %v, want %v", DefaultTerms(), want)
 	}
 }
 

@@ -116,11 +116,13 @@ func TestStatsErrors(t *testing.T) {
 	}
 	ok := Moments{Q99: 1, Max: 1}
 	for name, s := range map[string]*Stats{
-		"nil":    nil,
-		"dims":   {State: []Moments{ok}, Action: []Moments{ok}},
-		"NaN":    {State: []Moments{ok, {Mean: math.NaN()}}, Action: []Moments{ok}},
-		"order":  {State: []Moments{ok, ok}, Action: []Moments{{Q01: 1, Q99: 0}}},
-		"spread": {State: []Moments{ok, ok}, Action: []Moments{{Std: -1}}},
+		"nil":     nil,
+		"dims":    {State: []Moments{ok}, Action: []Moments{ok}},
+		"NaN":     {State: []Moments{ok, {Mean: math.NaN()}}, Action: []Moments{ok}},
+		"order":   {State: []Moments{ok, ok}, Action: []Moments{{Q01: 1, Q99: 0}}},
+		"spread":  {State: []Moments{ok, ok}, Action: []Moments{{Std: -1}}},
+		"return":  {State: []Moments{ok, ok}, Action: []Moments{ok}, Return: &Moments{Std: math.NaN()}},
+		"returns": {State: []Moments{ok, ok}, Action: []Moments{ok}, Returns: map[string]Moments{"topic": ok, "success": {Std: -1}}},
 	} {
 		if _, err := NewNormalizer(c, s); !errors.Is(err, ErrStats) {
 			t.Errorf("%s: error %v, want ErrStats", name, err)
