@@ -19,6 +19,13 @@ func newARFM(scale Scale, lambda float64) *ARFM {
 	return &ARFM{Options: o, Scale: scale, Spread: Gaussian}
 }
 
+// byBatch is newARFM as arfm train has it by default: alpha is fitted to the batch.
+func byBatch(lambda float64) *ARFM {
+	o := newARFM(Relative, lambda)
+	o.Spread = Batch
+	return o
+}
+
 // newStep compiles obj on a fresh field and fills one random batch in which
 // the last two samples are padded.
 func newStep(t testing.TB, obj Objective) (*Step, *mlp) {
@@ -59,7 +66,7 @@ func run(t testing.TB, s *Step) Metrics {
 // TestGraphGradient compares the graph with the same computation by hand: the
 // masked losses, and Backward of dL/dv = w 2 (v - u) mask / (n A).
 func TestGraphGradient(t *testing.T) {
-	for _, obj := range []Objective{BC{}, RWR{Beta: 0.7}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5)} {
+	for _, obj := range []Objective{BC{}, RWR{Beta: 0.7}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5), byBatch(5)} {
 		s, field := newStep(t, obj)
 		run(t, s)
 		m := run(t, s) // twice: the machine is reset between
@@ -102,7 +109,13 @@ func TestGraphGradient(t *testing.T) {
 // TestGradientByDifferences holds the weights (they are constants in the
 // gradient) and compares a directional derivative with finite differences.
 func TestGradientByDifferences(t *testing.T) {
-	s, field := newStep(t, newARFM(Relative, 0.5))
+	for _, obj := range []*ARFM{newARFM(Relative, 0.5), byBatch(5)} {
+		gradientByDifferences(t, obj)
+	}
+}
+
+func gradientByDifferences(t *testing.T, obj *ARFM) {
+	s, field := newStep(t, obj)
 	run(t, s)
 	w := slices.Clone(s.Weights())
 	grad := slices.Clone(s.Grad)
@@ -125,7 +138,7 @@ func TestGradientByDifferences(t *testing.T) {
 	}
 	along = (at(1e-2) - at(-1e-2)) / 2e-2
 	if math.Abs(along-norm) > 1e-2*norm {
-		t.Errorf("derivative along the gradient is %v, the gradient's norm %v", along, norm)
+		t.Errorf("%s: derivative along the gradient is %v, the gradient's norm %v", obj.Spread, along, norm)
 	}
 }
 
@@ -133,7 +146,7 @@ func TestEqualAdvantagesAreExactlyBC(t *testing.T) {
 	for _, c := range []float32{0, 0.1, -3e7} {
 		bc, _ := newStep(t, BC{})
 		want := run(t, bc)
-		for _, obj := range []Objective{RWR{Beta: 2}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5)} {
+		for _, obj := range []Objective{RWR{Beta: 2}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5), byBatch(5)} {
 			s, _ := newStep(t, obj)
 			for i := range s.Advantage {
 				s.Advantage[i] = c
@@ -150,7 +163,7 @@ func TestEqualAdvantagesAreExactlyBC(t *testing.T) {
 }
 
 func TestConstantsInAdvantagesChangeNothing(t *testing.T) {
-	for _, obj := range []Objective{RWR{Beta: 2}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5)} {
+	for _, obj := range []Objective{RWR{Beta: 2}, newARFM(Paper, 5e-4), newARFM(Relative, 0.5), byBatch(5)} {
 		s, _ := newStep(t, obj)
 		for i := range s.Advantage { // multiples of 1/1024: adding 8 is exact
 			s.Advantage[i] = float32(math.Round(float64(s.Advantage[i])*1024) / 1024)
@@ -176,20 +189,21 @@ func TestConstantsInAdvantagesChangeNothing(t *testing.T) {
 }
 
 func TestRelativeHasNoUnits(t *testing.T) {
-	o := newARFM(Relative, 0.5)
-	l, adv := []float32{1, 2, 4, 8}, []float32{-1, 0.5, 2, -1.5}
-	r, w1, w2 := make([]float64, 4), make([]float32, 4), make([]float32, 4)
-	s1, err := o.weigh(w1, l, adv, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range l {
-		l[i] *= 1.0 / 1024
-		adv[i] *= 64
-	}
-	s2, err := o.weigh(w2, l, adv, r)
-	if err != nil || s1 != s2 || !slices.Equal(w1, w2) {
-		t.Errorf("other units give %+v and %v instead of %+v and %v (%v)", s2, w2, s1, w1, err)
+	for _, o := range []*ARFM{newARFM(Relative, 0.5), byBatch(5)} {
+		l, adv := []float32{1, 2, 4, 8}, []float32{-1, 0.5, 2, -1.5}
+		r, w1, w2 := make([]float64, 4), make([]float32, 4), make([]float32, 4)
+		s1, err := o.weigh(w1, l, adv, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range l {
+			l[i] *= 1.0 / 1024
+			adv[i] *= 64
+		}
+		s2, err := o.weigh(w2, l, adv, r)
+		if err != nil || s1 != s2 || s1.Bound != 0 || !slices.Equal(w1, w2) {
+			t.Errorf("%s: other units give %+v and %v instead of %+v and %v (%v)", o.Spread, s2, w2, s1, w1, err)
+		}
 	}
 }
 
@@ -199,7 +213,7 @@ func TestNotFinite(t *testing.T) {
 	if _, err := s.Run(); !errors.Is(err, ErrNotFinite) {
 		t.Errorf("an advantage of NaN gives %v", err)
 	}
-	for _, obj := range []Objective{BC{}, newARFM(Paper, 5e-4)} {
+	for _, obj := range []Objective{BC{}, newARFM(Paper, 5e-4), byBatch(5)} {
 		s, field := newStep(t, obj)
 		field.x[0] = float32(math.Inf(1))
 		if _, err := s.Run(); !errors.Is(err, ErrNotFinite) {
