@@ -34,13 +34,20 @@ func ReadLog(out string) (*Log, error) {
 		return nil, fileError("open the training log", err)
 	}
 	defer f.Close()
-	log, in := new(Log), bufio.NewReaderSize(f, longestLine)
+	return readLog(f, path, mostLines)
+}
+
+// readLog reads a log of at most so many lines from r, the file at path.
+func readLog(r io.Reader, path string, most int) (*Log, error) {
+	log, in := new(Log), bufio.NewReaderSize(r, longestLine)
 	for n := 1; ; n++ {
 		line, err := in.ReadSlice('\n')
 		switch {
 		case errors.Is(err, io.EOF):
 			return log, nil
-		case errors.Is(err, bufio.ErrBufferFull), n > mostLines:
+		case n > most:
+			return nil, fmt.Errorf("training log %s: it has more than %d lines, which no run writes; is it a run's?", path, most)
+		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("training log %s: line %d is longer than a run writes; is it a run's?", path, n)
 		case err != nil:
 			return nil, fileError("read the training log", err)

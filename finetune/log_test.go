@@ -36,4 +36,10 @@ func TestReadLog(t *testing.T) {
 	if _, err := ReadLog(t.TempDir()); err == nil {
 		t.Error("a folder without a log was read")
 	}
+	for most, says := range map[int]string{2: "", 1: "more than 1 lines"} {
+		_, err := readLog(strings.NewReader(`{"step":1}`+"\n"+`{"step":2}`+"\n"), "train.jsonl", most)
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("two lines, where there may be %d, give %v", most, err)
+		}
+	}
 }
