@@ -57,8 +57,9 @@ type trainer struct {
 	eval    *evaluator
 	log     *runLog
 
-	n, saved  int64 // steps done, and those of the newest state
-	begun     int64 // steps done before this process
+	n, saved  int64                        // steps done, and those of the newest state
+	begun     int64                        // steps done before this process
+	bound     struct{ lower, upper int64 } // steps of this process with alpha there
 	published []published
 	last      Result
 	spent     Timing // sums
@@ -326,6 +327,12 @@ func (t *trainer) report(line Line) error {
 		return err
 	}
 	t.spent.Log += time.Since(start).Seconds()
+	switch line.Bound {
+	case -1:
+		t.bound.lower++
+	case 1:
+		t.bound.upper++
+	}
 	due := func(every int64) bool { return t.n == t.o.Steps || (every > 0 && t.n%every == 0) }
 	p := Progress{Line: line, Steps: t.o.Steps}
 	if t.eval != nil && due(t.o.EvalEvery) {

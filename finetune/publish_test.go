@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"arfm/finetune/objective"
 	"arfm/policy/checkpoint"
 )
 
@@ -82,6 +83,31 @@ func TestTrainPublishes(t *testing.T) {
 	o.Out = t.TempDir()
 	if r, err = Train(t.Context(), eps, c, o); err != nil || !r.Unweighted || !strings.Contains(r.String(), "rewards changed nothing") {
 		t.Errorf("%v, error %v", r, err)
+	}
+}
+
+// TestBounds: a run says when alpha lay on a bound in most of its steps, unless
+// the bounds leave no choice.
+func TestBounds(t *testing.T) {
+	c := newContract(t, false, true)
+	for _, run := range []struct {
+		options      objective.Options
+		lower, upper float64
+		says         string
+	}{
+		{objective.Options{"lambda": "0"}, 1, 0, "lower bound in 100 % of the steps"},
+		{objective.Options{"lambda": "1e9"}, 0, 1, "upper bound in 100 % of the steps"},
+		{objective.Options{"lambda": "1e9", "alpha-min": "2", "alpha-max": "2"}, 0, 0, ""},
+	} {
+		o := testOptions(t, 2)
+		o.Objective, o.Tuning = "arfm", run.options
+		r, err := Train(t.Context(), episodes(c, 4, 20), c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := strings.Join(r.Notes(), "; "); r.AtLower != run.lower || r.AtUpper != run.upper || !strings.Contains(text, run.says) || run.says == "" && strings.Contains(text, "bound") {
+			t.Errorf("%v: %g on the lower, %g on the upper, %s", run.options, r.AtLower, r.AtUpper, text)
+		}
 	}
 }
 

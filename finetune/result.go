@@ -21,6 +21,8 @@ type Result struct {
 	Terms      []reward.TermStats    `json:"reward_terms,omitempty"`
 	LeftOut    []reward.LeftOut      `json:"reward_terms_left_out,omitempty"` // dense terms whose input is missing
 	Unweighted bool                  `json:"unweighted"`                      // rewards were to weigh the chunks, but all Advantages are equal
+	AtLower    float64               `json:"alpha_at_lower_bound,omitempty"`  // share of the steps of this call
+	AtUpper    float64               `json:"alpha_at_upper_bound,omitempty"`
 	Evaluation *HeldOut              `json:"evaluation,omitempty"`
 	Timing     Timing                `json:"timing"`
 	Advantages []float64             `json:"-"` // of the chunks of the training split; where a critic learns them, as it ends
@@ -47,6 +49,7 @@ func (t *trainer) result() *Result {
 	r.Frames, r.HeldOut = len(t.data.train.chunks), len(t.data.heldOut.chunks)
 	if n := float64(t.n - t.begun); n > 0 {
 		s := t.spent
+		r.AtLower, r.AtUpper = float64(t.bound.lower)/n, float64(t.bound.upper)/n
 		r.Timing = Timing{s.Network / n, s.Graph / n, s.Optimiser / n, s.Critic / n, s.Data / n, s.Log / n}
 	}
 	if r.Checkpoint == "" && t.saved == t.n && t.n > 0 { // resumed at its end
@@ -75,6 +78,25 @@ func (t *trainer) advantages() []float64 {
 	return adv
 }
 
+// mostly is the share of steps from which on alpha's bound is told.
+const mostly = 0.5
+
+// Notes are what a user should know of how the objective fared, a sentence each.
+func (r *Result) Notes() (notes []string) {
+	if len(r.Rewards) > 1 {
+		notes = append(notes, "rewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
+	}
+	switch {
+	case r.Unweighted:
+		notes = append(notes, "every chunk has the same advantage, so rewards changed nothing: label good and bad episodes of one task")
+	case r.AtLower > mostly:
+		notes = append(notes, fmt.Sprintf("alpha lay on its lower bound in %.0f %% of the steps, where all chunks count almost alike, as with bc: raise lambda", 100*r.AtLower))
+	case r.AtUpper > mostly:
+		notes = append(notes, fmt.Sprintf("alpha lay on its upper bound in %.0f %% of the steps, where it does not adapt: lower lambda, unless chunks are only good or bad, as of rewards for success alone", 100*r.AtUpper))
+	}
+	return notes
+}
+
 // String says in a few lines what a run did.
 func (r *Result) String() string {
 	var b strings.Builder
@@ -83,11 +105,8 @@ func (r *Result) String() string {
 	if missing := rewards.Missing(); missing != "" {
 		fmt.Fprintf(&b, "\nreward terms left out: %s", missing)
 	}
-	if len(r.Rewards) > 1 {
-		b.WriteString("\nrewards come from several sources: episodes are compared only within theirs, those with none have advantage 0")
-	}
-	if r.Unweighted {
-		b.WriteString("\nevery chunk has the same advantage, so rewards changed nothing: label good and bad episodes of one task")
+	for _, note := range r.Notes() {
+		b.WriteString("\n" + note)
 	}
 	if r.Evaluation != nil {
 		fmt.Fprintf(&b, "\n%s", r.Evaluation)

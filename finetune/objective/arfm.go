@@ -1,6 +1,7 @@
 package objective
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -118,13 +119,19 @@ func (o *ARFM) weigh(w, l, adv []float32, r []float64) (Solution, error) {
 	}
 	s := SolveAlpha(rms, variance, o.Options)
 	if o.Spread == Batch && rms > 0 {
+		solved := s.Bound // x itself may be bounded
 		s.Alpha, s.Bound = FitAlpha(r, float64(len(r))*math.Exp(-s.X), o.Options)
+		s.Bound = cmp.Or(s.Bound, solved)
 	}
 	softmax(w, r, s.Alpha)
 	return s, nil
 }
 
-// Measure reports alpha, x and the residual of F.
+// Measure reports alpha, on which bound it lies unless that leaves no choice, x
+// and the residual of F.
 func (o *ARFM) Measure(m *Metrics) {
 	m.Alpha, m.X, m.Residual = o.last.Alpha, o.last.X, o.last.Residual
+	if o.Options.Min < o.Options.Max {
+		m.Bound = o.last.Bound
+	}
 }

@@ -86,9 +86,10 @@ type Metrics struct {
 	Loss      float64 `json:"loss"`
 	LossMean  float64 `json:"l_mean"` // of the per-sample losses
 	LossStd   float64 `json:"l_std"`
-	Alpha     float64 `json:"alpha"` // strength of the weights; 0 for bc
-	X         float64 `json:"x"`     // alpha^2 s_R^2
-	Residual  float64 `json:"residual"`
+	Alpha     float64 `json:"alpha"`           // strength of the weights; 0 for bc
+	X         float64 `json:"x"`               // alpha^2 s_R^2
+	Residual  float64 `json:"residual"`        // of the equation for X, before alpha's bounds
+	Bound     int     `json:"bound,omitempty"` // where alpha was solved for: -1 it lies on its lower bound, 1 on its upper
 	WeightMin float64 `json:"w_min"`
 	WeightMax float64 `json:"w_max"`
 	ESS       float64 `json:"ess"`     // effective sample size 1 / sum w^2

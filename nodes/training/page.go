@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	"arfm/finetune"
 	"arfm/finetune/reward"
@@ -22,8 +23,8 @@ func Page(log *finetune.Log, r *finetune.Result, o *finetune.Options, command st
 		Made: report.Made{Command: command, Seed: fmt.Sprint(o.Seed), Machine: fmt.Sprintf("%d CPUs, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH),
 			More: []report.Fact{{Name: "Checkpoint", Value: r.Checkpoint}, {Name: "SHA-256", Value: r.Hash}, {Name: "Parent", Value: r.Parent}}},
 	}
-	if r.Unweighted {
-		p.Summary += " Every chunk has the same advantage, so rewards changed nothing: label good and bad episodes of one task."
+	for _, note := range r.Notes() {
+		p.Summary += " " + strings.ToUpper(note[:1]) + note[1:] + "."
 	}
 	p.Sections = append(p.Sections, report.Section{Title: "Loss", Parts: lossParts(log)})
 	if parts := weightParts(log.Lines, o.Batch); len(parts) > 0 {
