@@ -148,8 +148,11 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 		}
 	}
 	o.Progress = func(p finetune.Progress) { tell(float64(p.Step) / float64(p.Steps)) }
-	r, err := finetune.Train(ctx, episodes, a.contract, o)
-	if errors.Is(err, finetune.ErrResume) {
+	var r *finetune.Result
+	if o.Resume {
+		r, err = finetune.Train(ctx, episodes, a.contract, o)
+	}
+	if !o.Resume || errors.Is(err, finetune.ErrResume) { // anew, whatever lies there
 		if o.Resume, err = false, os.RemoveAll(o.Out); err == nil {
 			r, err = finetune.Train(ctx, episodes, a.contract, o)
 		}
@@ -175,8 +178,7 @@ func trained(id string, needs experiment.Needs) (string, error) {
 	return path, nil
 }
 
-// options of a run of training, which resumes what lies in its folder or clears
-// it. Nothing is held out: demonstrations are few, and
+// options of a run of training. Nothing is held out: demonstrations are few, and
 // policies are judged on the arm.
 func options(t *experiment.Train, out string) (finetune.Options, error) {
 	o := finetune.Defaults(t.Steps)
@@ -186,11 +188,9 @@ func options(t *experiment.Train, out string) (finetune.Options, error) {
 	o.Objective, o.Tuning, o.Advantage = t.Objective, t.Tuning, t.Advantage
 	o.Batch, o.Seed, o.Workers, o.HeldOut = t.Batch, t.Seed, t.Workers, 0
 	o.Out, o.EvalEvery, o.SaveEvery, o.Keep = out, 0, saveEvery, 1
-	if _, err := os.Lstat(filepath.Join(out, finetune.StateFile)); err == nil {
-		o.Resume = true
-		return o, nil
-	}
-	return o, os.RemoveAll(out)
+	_, err := os.Lstat(filepath.Join(out, finetune.StateFile))
+	o.Resume = err == nil
+	return o, nil
 }
 
 // chosen returns the episodes of a suite that a run trains on.
