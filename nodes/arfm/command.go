@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -40,6 +41,34 @@ type streams struct{ out, err io.Writer }
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// taken says what flags of a type take; those of others say it themselves.
+var taken = map[string]string{
+	"bool":         "true or false",
+	"int":          "a whole number",
+	"int64":        "a whole number",
+	"uint64":       "a whole number that is not negative",
+	"float64":      "a number",
+	"intSlice":     "whole numbers with commas between",
+	"float64Slice": "numbers with commas between",
+	"stringToInt":  "names and whole numbers, such as batch=1,sequence=16",
+	"duration":     "a time with its unit, such as 1m30s",
+}
+
+// flagError words an error of pflag for those who do not read Go.
+func flagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		what, known := taken[bad.GetFlag().Value.Type()]
+		switch {
+		case known && errors.Is(err, strconv.ErrRange):
+			return usagef("--%s takes %s within the range of 64 bits, not %.40q", bad.GetFlag().Name, what, bad.GetValue())
+		case known:
+			return usagef("--%s takes %s, not %.40q", bad.GetFlag().Name, what, bad.GetValue())
+		}
+	}
+	return usageError{err}
+}
 
 // interruptedError is a signal that ended the work, and what became of it.
 type interruptedError struct {
@@ -90,7 +119,7 @@ func (c *command) dispatch(ctx context.Context, path string, args []string, std 
 		c.help(std.out, path)
 		return exitDone
 	case err != nil:
-		err = usageError{err}
+		err = flagError(err)
 	case c.args == "" && c.flags.NArg() > 0:
 		err = usagef("nothing is expected behind the flags, not %q", c.flags.Arg(0))
 	default:

@@ -253,6 +253,12 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"no command", []string{"fly"}, exitUsage, []string{`"fly"`, "--help"}},
 		{"unknown flag", []string{"bag", "info", "--fast", f.bag}, exitUsage, []string{"--fast"}},
+		{"a seed below 0", train(f.contract, "--seed", "-1"), exitUsage, []string{"--seed takes a whole number that is not negative", `"-1"`}},
+		{"steps as words", train(f.contract, "--steps", "ten"), exitUsage, []string{"--steps takes a whole number", `"ten"`}},
+		{"endless steps", train(f.contract, "--steps", "99999999999999999999"), exitUsage, []string{"--steps", "64 bits"}},
+		{"noise of nothing", []string{"experiment", "perturb", "--out", out, "--noise", ""}, exitUsage, []string{"--noise takes numbers", `""`}},
+		{"a time without unit", []string{"run", "--checkpoints", empty, "--bag", f.bag, "--duration", "5"}, exitUsage, []string{"--duration takes a time with its unit"}},
+		{"a size of no number", []string{"onnx", "run", "--dims", "batch=x", text}, exitUsage, []string{"--dims takes", "batch=1"}},
 		{"no bag named", []string{"bag", "info"}, exitUsage, []string{"bag"}},
 		{"no contract", []string{"bag", "check", f.bag}, exitUsage, []string{"--contract"}},
 		{"wrong path", []string{"bag", "info", f.path("nowhere")}, exitFailed, []string{"nowhere", "check the path"}},
