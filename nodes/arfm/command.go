@@ -85,6 +85,16 @@ func newFlags(name string) *pflag.FlagSet {
 	return fs
 }
 
+// numbers writes a list as a flag takes it.
+func numbers(list []float64) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
+}
+
+// showDefault has --help show list as a flag takes it; pflag would print [0.400000,...].
+func showDefault(fs *pflag.FlagSet, flag string, list []float64) {
+	fs.Lookup(flag).DefValue = numbers(list)
+}
+
 func (c *command) execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
 	status := c.dispatch(ctx, c.name, args, streams{out, stderr})

@@ -63,7 +63,7 @@ func experimentCommand(name, summary string) *command {
 	}
 	if name == "perturb" {
 		fs.Float64SliceVar(&f.noises, "noise", nil, "the noise's standard deviations beside none, `numbers` of ways of a period; 16 are half an action's range")
-		fs.Lookup("noise").DefValue = numbers(experiment.Budgets[0].Noises) // pflag would print [0.100000,...]
+		showDefault(fs, "noise", experiment.Budgets[0].Noises)
 	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return &command{
@@ -119,11 +119,6 @@ func (f *experimentFlags) command(o *nodes.Options) string {
 		words = append(words, "--noise", numbers(f.noises))
 	}
 	return shell.Join(words...)
-}
-
-// numbers writes a list as a flag takes it.
-func numbers(list []float64) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
 }
 
 // build is a hash of this program.
