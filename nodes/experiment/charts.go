@@ -80,9 +80,15 @@ func panel(r *experiment.Report, t *experiment.Table) report.Plot {
 	return p
 }
 
-// lines draws success over the number that the columns differ in.
+// lines draws success over the number that the columns differ in. Only there are
+// ticks: between two numbers of tasks there is none.
 func lines(r *experiment.Report, t *experiment.Table, title string) report.Lines {
 	p := report.Lines{Title: title, Note: aboutIntervals, XLabel: r.Axis, YLabel: "success, %"}
+	for _, c := range t.Columns {
+		if c.X != nil {
+			p.XTicks = append(p.XTicks, *c.X)
+		}
+	}
 	for i, m := range r.Methods {
 		s := report.Series{Name: m}
 		for _, c := range t.Columns {

@@ -13,11 +13,12 @@ type Lines struct {
 	Title, Note    string
 	XLabel, YLabel string
 	Series         []Series
-	LogY           bool   // values that are not positive are left out
-	Smooth         int    // points of a centred mean (geometric if LogY), the raw line pale behind; series up to twice as long stay raw
-	Marks          []Mark // vertical lines at x; the axis reaches to them
-	Levels         []Mark // horizontal lines at y, drawn where the axis has them
-	Bands          []Band // shaded stretches of x; the axis reaches to them
+	XTicks         []float64 // where the horizontal axis has ticks; nil: at round numbers
+	LogY           bool      // values that are not positive are left out
+	Smooth         int       // points of a centred mean (geometric if LogY), the raw line pale behind; series up to twice as long stay raw
+	Marks          []Mark    // vertical lines at x; the axis reaches to them
+	Levels         []Mark    // horizontal lines at y, drawn where the axis has them
+	Bands          []Band    // shaded stretches of x; the axis reaches to them
 }
 
 // Series is one line. A value that is not finite is a gap.
@@ -137,6 +138,9 @@ func (p Lines) draw(l layout) drawing {
 	reach(&ex, p.Marks, p.Bands)
 	a := axes{xLabel: p.XLabel, yLabel: p.YLabel, marks: p.Marks, levels: p.Levels, bands: p.Bands}
 	a.x = linear(ex, xTicks(l), false)
+	if p.XTicks != nil {
+		a.x.put(p.XTicks)
+	}
 	if p.LogY {
 		a.y = logarithmic(ey)
 	} else {

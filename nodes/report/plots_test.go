@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,23 @@ func TestLinesLieWhereTheTicksSay(t *testing.T) {
 		}
 		if n.has("far") || !n.has("bound") || !n.has("swap") || !n.has("warm-up") {
 			t.Error("labels are missing, or one of a level outside is there")
+		}
+	}
+}
+
+func TestGivenTicks(t *testing.T) {
+	p := Lines{Series: []Series{{X: []float64{0, 0.1, 0.25}, Y: []float64{5, 6, 7}}}, XTicks: []float64{0, 0.1, 0.25, 7}}
+	for _, l := range []layout{wide, narrow} {
+		n := drawn(t, p, l)
+		var labels []string
+		for _, tick := range n.find("text", "tick", "mid") {
+			labels = append(labels, tick.Text)
+		}
+		if want := []string{"0", "0.1", "0.25"}; !slices.Equal(labels, want) {
+			t.Errorf("width %v: ticks %v, want %v", l.width, labels, want)
+		}
+		if x := axisAt(t, n, "x", "0", 0, "0.1", 0.1, 0.25); math.Abs(x-n.find("text", "tick", "mid")[2].num(t, "x")) > 12 {
+			t.Errorf("width %v: the tick of 0.25 is not at %v", l.width, x)
 		}
 	}
 }

@@ -95,6 +95,16 @@ func linear(e extent, n int, rounded bool) scale {
 	return s
 }
 
+// put replaces the ticks by those of ats that lie on the scale.
+func (s *scale) put(ats []float64) {
+	s.ticks = nil
+	for _, v := range ats {
+		if v >= s.lo && v <= s.hi {
+			s.ticks = append(s.ticks, tick{v, number(v)})
+		}
+	}
+}
+
 // logarithmic makes a scale with ticks at powers of ten, or at 1, 2 and 5
 // times them where the domain is short.
 func logarithmic(e extent) scale {
