@@ -46,6 +46,7 @@ type Train struct {
 	Objective string            `json:"objective"`
 	Tuning    objective.Options `json:"tuning"`
 	Advantage advantage.Options `json:"advantage"`
+	Rewards   Rewards           `json:"rewards,omitempty"`
 	Preset    string            `json:"preset"` // of the architecture
 	Steps     int64             `json:"steps"`
 	Batch     int               `json:"batch"`
@@ -53,6 +54,16 @@ type Train struct {
 	Seed      uint64            `json:"seed"`
 	Workers   int               `json:"workers"` // threads
 }
+
+// Rewards are where a run's rewards come from.
+type Rewards string
+
+// The choices of Rewards.
+const (
+	RecordedRewards Rewards = ""        // as they were recorded
+	SuccessRewards  Rewards = "success" // the outcome of each demonstration, and nothing else
+	DenseRewards    Rewards = "dense"   // the contract's dense terms
+)
 
 // Replay is experience replay: the first demonstrations of each of some tasks that
 // were learned before.

@@ -29,6 +29,7 @@ type Candidate struct {
 	Objective   string
 	Tuning      objective.Options // those that differ from the defaults
 	Standardize advantage.Standardize
+	Rewards     Rewards
 }
 
 // Names of the methods that are not objectives as they come.
@@ -39,8 +40,11 @@ const (
 	gaussMethod = "arfm-gaussian"
 )
 
-// standardizeOption is that of the advantages, beside an objective's own.
-const standardizeOption = "standardize"
+// Options of every objective, beside its own.
+const (
+	standardizeOption = "standardize" // of advantages
+	rewardsOption     = "rewards"
+)
 
 // DefaultMethods are those of the paper's tables.
 var DefaultMethods = []string{"bc", "reinbot", rwrMethod, arfmMethod, paperMethod}
@@ -93,15 +97,22 @@ func standardize(name string) advantage.Standardize {
 }
 
 // withOptions is an objective with options of one's own, such as
-// arfm:lambda=50:spread=gaussian, where standardize is one of every objective.
+// arfm:lambda=50:spread=gaussian, where standardize and rewards are some of every
+// objective.
 func withOptions(name string) (Method, error) {
 	words := strings.Split(name, ":")
 	c := Candidate{Objective: words[0], Tuning: objective.Options{}, Standardize: standardize(words[0])}
 	own := objective.Own(c.Objective, nil)
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
-		if key == standardizeOption && ok {
+		switch {
+		case key == standardizeOption && ok:
 			c.Standardize = advantage.Standardize(value)
+			continue
+		case key == rewardsOption && ok:
+			if c.Rewards = Rewards(value); c.Rewards != SuccessRewards && c.Rewards != DenseRewards {
+				return Method{}, fmt.Errorf("%w: in %.80q, rewards are %s or %s, not %.40q; left out, they are those that were recorded", ErrOptions, name, SuccessRewards, DenseRewards, value)
+			}
 			continue
 		}
 		if _, known := own[key]; !known || !ok {
@@ -119,7 +130,7 @@ func withOptions(name string) (Method, error) {
 }
 
 func rwr(beta float64) Candidate {
-	return Candidate{"beta " + number(beta), "rwr", objective.Options{"beta": number(beta)}, advantage.ZScore}
+	return Candidate{Name: "beta " + number(beta), Objective: "rwr", Tuning: objective.Options{"beta": number(beta)}, Standardize: advantage.ZScore}
 }
 
 func relative(lambda float64) objective.Options {

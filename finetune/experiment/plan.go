@@ -241,7 +241,7 @@ func (p *Plan) training(data, init string, c Candidate, steps int64, rate float6
 	}
 	return &Train{
 		Data: data, Init: init,
-		Objective: c.Objective, Tuning: completed(c), Advantage: advantage.Options{Standardize: standardize, GroupBy: advantage.ByTask},
+		Objective: c.Objective, Tuning: completed(c), Advantage: advantage.Options{Standardize: standardize, GroupBy: advantage.ByTask}, Rewards: c.Rewards,
 		Preset: p.Budget.Preset, Steps: steps, Batch: p.Budget.Batch, Rate: rate, Seed: seed, Workers: 1,
 	}
 }

@@ -188,7 +188,7 @@ func TestID(t *testing.T) {
 		"data": func(x *Train) { x.Data = "record-2" }, "init": func(x *Train) { x.Init = "" },
 		"tasks": func(x *Train) { x.Tasks = []int{0} }, "beta": func(x *Train) { x.Tuning = map[string]string{"beta": "2"} },
 		"steps": func(x *Train) { x.Steps++ }, "seed": func(x *Train) { x.Seed++ }, "workers": func(x *Train) { x.Workers++ },
-		"standardize": func(x *Train) { x.Advantage.Standardize = "zscore" },
+		"standardize": func(x *Train) { x.Advantage.Standardize = "zscore" }, "rewards": func(x *Train) { x.Rewards = SuccessRewards },
 	} {
 		j := base()
 		change(j.Train)
@@ -292,7 +292,10 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}
 	}
-	for _, name := range []string{"arfm:standardize=loud", "arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
+	if m, err := FindMethod("arfm:rewards=success:lambda=7"); err != nil || m.Candidates[0].Rewards != SuccessRewards || m.Candidates[0].Tuning["lambda"] != "7" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, name := range []string{"arfm:standardize=loud", "arfm:rewards=loud", "arfm:rewards=", "arfm:rewards", "arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
 		if m, err := FindMethod(name); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}

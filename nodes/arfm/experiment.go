@@ -59,7 +59,7 @@ func experimentCommand(name, summary string) *command {
 	fs.IntVar(&f.seeds, "seeds", 0, "seeds of demonstrations and training, 1 to so many (default: the budget's)")
 	fs.StringSliceVar(&o.Suites, "suites", nil, "suites of the simulated arm (default: "+strings.Join(nodes.Suites(name), ",")+")")
 	if name != "ablation" {
-		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options, such as arfm:lambda=50:spread=gaussian (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
+		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options, such as arfm:lambda=50:rewards=success (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
 	}
 	if name == "perturb" {
 		fs.Float64SliceVar(&f.noises, "noise", nil, "the noise's standard deviations beside none, `numbers` of ways of a period; 16 are half an action's range")

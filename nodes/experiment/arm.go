@@ -27,10 +27,16 @@ type arm struct {
 	contract *contract.Contract
 
 	mu   sync.Mutex
-	read map[string]*recording // by the Record job's ID
+	read map[reading]*recording
 }
 
-// recording is read by the first job that trains on it.
+// reading is a Record job's ID, and how its rewards are read.
+type reading struct {
+	id      string
+	rewards experiment.Rewards
+}
+
+// recording is read by the first job that trains on it so.
 type recording struct {
 	once     sync.Once
 	episodes []bags.Episode
@@ -98,13 +104,26 @@ func (a *arm) record(ctx context.Context, r *experiment.Record, dir string, tell
 	return d, nil
 }
 
+// rewarded is the contract as a run has it that takes its rewards from elsewhere.
+func (a *arm) rewarded(r experiment.Rewards) *contract.Contract {
+	c := *a.contract
+	switch r {
+	case experiment.SuccessRewards:
+		c.Reward = contract.Reward{Source: contract.RewardLabels}
+	case experiment.DenseRewards:
+		c.Reward = contract.Reward{Source: contract.RewardTerms}
+	}
+	return &c
+}
+
 // episodes of a Record job. They are kept: many jobs train on them.
-func (a *arm) episodes(ctx context.Context, id string, needs experiment.Needs) ([]bags.Episode, error) {
+func (a *arm) episodes(ctx context.Context, id string, rewards experiment.Rewards, needs experiment.Needs) ([]bags.Episode, error) {
 	a.mu.Lock()
-	r := a.read[id]
+	key := reading{id, rewards}
+	r := a.read[key]
 	if r == nil {
 		r = &recording{}
-		a.read[id] = r
+		a.read[key] = r
 	}
 	a.mu.Unlock()
 	r.once.Do(func() {
@@ -113,7 +132,7 @@ func (a *arm) episodes(ctx context.Context, id string, needs experiment.Needs) (
 			paths = append(paths, filepath.Join(needs.Dir(id), bag))
 		}
 		var notes []string
-		r.episodes, notes, r.err = training.Read(ctx, paths, a.contract, training.Reading{})
+		r.episodes, notes, r.err = training.Read(ctx, paths, a.rewarded(rewards), training.Reading{})
 		switch want := needs.Done(id).Recorded.Episodes; {
 		case ctx.Err() != nil:
 			return
@@ -131,7 +150,8 @@ func (a *arm) episodes(ctx context.Context, id string, needs experiment.Needs) (
 
 // train goes on where a killed run has stopped, if its state can be used.
 func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs experiment.Needs, tell func(float64)) (*experiment.Trained, error) {
-	episodes, err := a.episodes(ctx, t.Data, needs)
+	c := a.rewarded(t.Rewards)
+	episodes, err := a.episodes(ctx, t.Data, t.Rewards, needs)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +170,11 @@ func (a *arm) train(ctx context.Context, t *experiment.Train, dir string, needs 
 	o.Progress = func(p finetune.Progress) { tell(float64(p.Step) / float64(p.Steps)) }
 	var r *finetune.Result
 	if o.Resume {
-		r, err = finetune.Train(ctx, episodes, a.contract, o)
+		r, err = finetune.Train(ctx, episodes, c, o)
 	}
 	if !o.Resume || errors.Is(err, finetune.ErrResume) { // anew, whatever lies there
 		if o.Resume, err = false, os.RemoveAll(o.Out); err == nil {
-			r, err = finetune.Train(ctx, episodes, a.contract, o)
+			r, err = finetune.Train(ctx, episodes, c, o)
 		}
 	}
 	if err != nil {

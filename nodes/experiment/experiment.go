@@ -113,7 +113,7 @@ func run(ctx context.Context, o Options, plan *experiment.Plan) (*experiment.Rep
 		return nil, err
 	}
 	runner := experiment.Runner{
-		Dir: o.Out, Worker: &arm{contract: c, read: map[string]*recording{}}, Cores: runtime.GOMAXPROCS(0),
+		Dir: o.Out, Worker: &arm{contract: c, read: map[reading]*recording{}}, Cores: runtime.GOMAXPROCS(0),
 		Before: o.Before, Progress: o.Progress,
 	}
 	results, err := runner.Run(ctx, plan)

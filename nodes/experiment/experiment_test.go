@@ -14,7 +14,9 @@ import (
 	"testing"
 
 	"arfm/bags"
+	"arfm/finetune"
 	"arfm/finetune/experiment"
+	"arfm/finetune/reward"
 	"arfm/nodes/sim"
 )
 
@@ -148,6 +150,31 @@ func TestChosen(t *testing.T) {
 	}
 	if _, err := chosen(all, "goal", &experiment.Train{Tasks: []int{4}}); err == nil {
 		t.Error("no demonstration of the task")
+	}
+}
+
+// TestRewards: each run learns from the rewards that its method names.
+func TestRewards(t *testing.T) {
+	o, plan := tiny(t, "multitask", t.TempDir(), "arfm", "arfm:rewards=success", "arfm:rewards=dense")
+	if _, err := run(t.Context(), o, plan); err != nil {
+		t.Fatal(err)
+	}
+	want := map[experiment.Rewards]reward.Source{experiment.RecordedRewards: "topic", experiment.SuccessRewards: "success", experiment.DenseRewards: "dense"}
+	for _, j := range plan.Jobs {
+		if j.Train == nil || j.Train.Init == "" {
+			continue
+		}
+		log, err := finetune.ReadLog(filepath.Join(o.Out, "jobs", j.ID, trainDir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := log.Rewards.Parts; len(n) != 1 || n[want[j.Train.Rewards]] != 5 {
+			t.Errorf("rewards %q: taken from %v, want %s of all 5", j.Train.Rewards, n, want[j.Train.Rewards])
+		}
+		delete(want, j.Train.Rewards)
+	}
+	if len(want) > 0 {
+		t.Errorf("not trained with: %v", want)
 	}
 }
 
