@@ -105,20 +105,19 @@ func withOptions(name string) (Method, error) {
 	own := objective.Own(c.Objective, nil)
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
+		_, known := own[key]
 		switch {
 		case key == standardizeOption && ok:
 			c.Standardize = advantage.Standardize(value)
-			continue
 		case key == rewardsOption && ok:
 			if c.Rewards = Rewards(value); c.Rewards != SuccessRewards && c.Rewards != DenseRewards {
 				return Method{}, fmt.Errorf("%w: in %.80q, rewards are %s or %s, not %.40q; left out, they are those that were recorded", ErrOptions, name, SuccessRewards, DenseRewards, value)
 			}
-			continue
-		}
-		if _, known := own[key]; !known || !ok {
+		case known && ok:
+			c.Tuning[key] = value
+		default:
 			return Method{}, fmt.Errorf("%w: in %.80q, %.40q is no option=value of objective %.40q", ErrOptions, name, w, c.Objective)
 		}
-		c.Tuning[key] = value
 	}
 	if _, err := objective.New(c.Objective, c.Tuning); err != nil {
 		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)

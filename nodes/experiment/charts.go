@@ -84,11 +84,6 @@ func panel(r *experiment.Report, t *experiment.Table) report.Plot {
 // ticks: between two numbers of tasks there is none.
 func lines(r *experiment.Report, t *experiment.Table, title string) report.Lines {
 	p := report.Lines{Title: title, Note: aboutIntervals, XLabel: r.Axis, YLabel: "success, %"}
-	for _, c := range t.Columns {
-		if c.X != nil {
-			p.XTicks = append(p.XTicks, *c.X)
-		}
-	}
 	for i, m := range r.Methods {
 		s := report.Series{Name: m}
 		for _, c := range t.Columns {
@@ -99,7 +94,7 @@ func lines(r *experiment.Report, t *experiment.Table, title string) report.Lines
 			s.X, s.Y = append(s.X, *c.X), append(s.Y, 100*cell.Rate)
 			s.Low, s.High = append(s.Low, 100*cell.Low), append(s.High, 100*cell.High)
 		}
-		p.Series = append(p.Series, s)
+		p.Series, p.XTicks = append(p.Series, s), s.X
 	}
 	return p
 }

@@ -73,7 +73,7 @@ func TestCharts(t *testing.T) {
 				t.Errorf("%s: bars %+v", name, p)
 			}
 		case report.Lines:
-			if s := p.Series[2]; c.rows != 0 || s.Name != "arfm" || len(s.X) != 3 || s.Y[1] != 34 || !(s.Low[1] < s.Y[1] && s.Y[1] < s.High[1]) || strings.Contains(p.Title, "%!") {
+			if s := p.Series[2]; c.rows != 0 || s.Name != "arfm" || len(s.X) != 3 || !reflect.DeepEqual(p.XTicks, s.X) || s.Y[1] != 34 || !(s.Low[1] < s.Y[1] && s.Y[1] < s.High[1]) || strings.Contains(p.Title, "%!") {
 				t.Errorf("%s: lines %+v", name, p)
 			}
 		}
