@@ -123,14 +123,14 @@ func (r *Report) transfers(b *strings.Builder) {
 	if len(r.Transfers) == 0 {
 		return
 	}
-	b.WriteString("\n## Average success and negative backward transfer, %\n\nAverage success is that on all tasks after the last stage. Negative backward transfer is what the success on a task has lost after later stages since the task was learned, on average over the tasks that others follow; less is better.\n\n" +
-		"| suite | | average success | negative backward transfer | success minus " + or(r.Reference, "reference") + " | transfer minus " + or(r.Reference, "reference") + " |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n## Average success and negative backward transfer, %\n\nAverage success is that on all tasks after the last stage. When learned is the success on each task right after its own stage, and negative backward transfer what it has lost since, on average over later stages; less is better. Both are over the tasks that others follow; LIBERO divides the latter by all tasks.\n\n" +
+		"| suite | | average success | when learned | negative backward transfer | success minus " + or(r.Reference, "reference") + " | transfer minus " + or(r.Reference, "reference") + " |\n|---|---|---|---|---|---|---|\n")
 	for _, t := range r.Transfers {
 		final, lost := "–", "–"
 		if t.FinalTo != nil {
 			final, lost = points(*t.FinalTo), points(*t.LostTo)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", t.Suite, t.Method, percentages(t.Final), percentages(t.Backward), final, lost)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", t.Suite, t.Method, percentages(t.Final), percentages(t.Learned), percentages(t.Backward), final, lost)
 	}
 }
 
@@ -155,7 +155,7 @@ func (r *Report) alphas(b *strings.Builder) {
 	if len(r.Alphas) == 0 {
 		return
 	}
-	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median, and the effective sample size, as B e^-x predicts it (at least 1) and as it was. Alpha that is given, such as rwr's beta, has no bounds.\n\n" +
+	b.WriteString("\n## Alpha\n\nOver the steps of all runs of a cell: the share in which alpha lay on a bound, its median (the mean of the runs'), and the effective sample size, as B e^-x predicts it (at least 1) and as it was. Alpha that is given, such as rwr's beta, has no bounds.\n\n" +
 		"| | | runs | at lower bound | at upper bound | median alpha | predicted | seen | of |\n|---|---|---|---|---|---|---|---|---|\n")
 	var low, equal []string
 	for _, a := range r.Alphas {
@@ -193,11 +193,15 @@ func (r *Report) alphas(b *strings.Builder) {
 func (r *Report) footnotes(b *strings.Builder) {
 	b.WriteString("\n## How it was done\n\n")
 	notes := slices.Clone(r.Foot)
-	notes = append(notes, "Intervals of rates are Wilson's of the pooled episodes, which leave out what differs between training seeds.")
+	other := "Intervals"
+	if len(r.Transfers) == 0 {
+		notes = append(notes, "Intervals of rates are Wilson's of the pooled episodes, which leave out what differs between training seeds.")
+		other = "Other intervals"
+	}
 	if r.Reference != "" || len(r.Transfers) > 0 {
-		note := fmt.Sprintf("Other intervals are bootstrapped, 4000 resamples of the episodes of each seed; with less than %d seeds they leave out what differs between training seeds.", stat.LeastClusters)
+		note := fmt.Sprintf("%s are bootstrapped, 4000 resamples of the episodes of each seed; with less than %d seeds they leave out what differs between training seeds.", other, stat.LeastClusters)
 		if r.Budget.Seeds >= stat.LeastClusters {
-			note = fmt.Sprintf("Other intervals are bootstrapped, 4000 resamples: the %d seeds are drawn first, then episodes of each.", r.Budget.Seeds)
+			note = fmt.Sprintf("%s are bootstrapped, 4000 resamples: the %d seeds are drawn first, then episodes of each.", other, r.Budget.Seeds)
 		}
 		notes = append(notes, note)
 		if n := r.Budget.Seeds; n >= 2 && n <= fewSeeds {

@@ -102,12 +102,18 @@ func standardize(name string) advantage.Standardize {
 func withOptions(name string) (Method, error) {
 	words := strings.Split(name, ":")
 	c := Candidate{Objective: words[0], Tuning: objective.Options{}, Standardize: standardize(words[0])}
-	own := objective.Own(c.Objective, nil)
+	own, seen := objective.Own(c.Objective, nil), map[string]bool{}
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
 		_, known := own[key]
+		if seen[key] {
+			return Method{}, fmt.Errorf("%w: %.80q has the option %.40q twice", ErrOptions, name, key)
+		}
+		seen[key] = true
 		switch {
-		case key == standardizeOption && ok:
+		case key == standardizeOption && value == "":
+			return Method{}, fmt.Errorf("%w: in %.80q, standardize has no value; use %s or %s", ErrOptions, name, advantage.None, advantage.ZScore)
+		case key == standardizeOption:
 			c.Standardize = advantage.Standardize(value)
 		case key == rewardsOption && ok:
 			if c.Rewards = Rewards(value); c.Rewards != SuccessRewards && c.Rewards != DenseRewards {

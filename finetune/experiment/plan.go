@@ -100,7 +100,7 @@ type Planned struct {
 // Panel is a table with a row for each method.
 type Panel struct {
 	Name    string
-	Again   bool // its columns are the same policies and episodes again, as under more noise
+	Again   bool // its columns are the same episodes again, as under more noise
 	Columns []Column
 }
 

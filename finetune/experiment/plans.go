@@ -10,8 +10,9 @@ import (
 
 // Feet of tables.
 const (
-	aboutBase = "All objectives start from the same policy, bc on the same demonstrations from random weights, and do the same number of steps; bc goes on as it began."
-	aboutMix  = "Demonstrations are 40 % expert, 25 % sloppy, 35 % failing by their demonstrators' intent."
+	aboutBase  = "All objectives start from the same policy, bc on the same demonstrations from random weights, and do the same number of steps; bc goes on as it began."
+	aboutAgain = "The column that pools the %s takes each episode once, with its mean over them: its intervals are those of as many episodes as one of them has."
+	aboutMix   = "Demonstrations are 40 % expert, 25 % sloppy, 35 % failing by their demonstrators' intent."
 )
 
 // base is the policy that all objectives of a suite start from.
@@ -57,8 +58,7 @@ func (p *Plan) perturb() error {
 	}
 	p.Foot = []string{
 		"Policies are those of multitask.",
-		"The column that pools the levels takes each episode once, with its mean over them: its intervals are those of as many episodes as a level has.",
-		aboutNoise, aboutMix, aboutBase,
+		fmt.Sprintf(aboutAgain, "levels"), aboutNoise, aboutMix, aboutBase,
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (p *Plan) perturb() error {
 func (p *Plan) fewshot() error {
 	for _, s := range p.Suites {
 		kin := s.kin()
-		panel := Panel{Name: s.Name}
+		panel := Panel{Name: s.Name, Again: true}
 		for _, n := range p.Budget.Shots {
 			units := p.tuned(s, n*s.Tasks, p.base(kin))
 			panel.Columns = append(panel.Columns, p.tested(fmt.Sprint(n), float64(n), s, units, 0))
@@ -74,7 +74,7 @@ func (p *Plan) fewshot() error {
 		p.Panels = append(p.Panels, panel)
 		p.Foot = append(p.Foot, fmt.Sprintf("%s has %d tasks, so columns stand for so many times the demonstrations.", s.Name, s.Tasks), p.aboutKin(s))
 	}
-	p.Foot = append(p.Foot, aboutMix)
+	p.Foot = append(p.Foot, fmt.Sprintf(aboutAgain, "numbers"), aboutMix)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (p *Plan) ablation() error {
 	p.Panels = []Panel{{Columns: columns}}
 	p.Foot = []string{
 		fmt.Sprintf("relative and paper are arfm's scales, with spread batch and gaussian, and advantages standardised within a task and as they are; where a row says nothing else it has lambda %g, M 20 and alpha within [0.01, 5]. The lambdas of scale relative are the paper's times %g, the ratio of the scales' defaults.", objective.RelativeAlpha().Lambda, lambdaRatio()),
-		"M bounds the bisections only: Newton steps follow, which is why M hardly matters here.",
+		"M bounds the bisections only: Newton steps follow, so that nothing can be seen of it here.",
 		aboutMix, aboutBase,
 	}
 	return nil

@@ -54,7 +54,7 @@ type TableCell struct {
 	Successes  int            `json:"successes"`
 	Episodes   int            `json:"episodes"`
 	Rate       float64        `json:"success_rate"`
-	Low        float64        `json:"low"` // Wilson's 95 % interval of the pooled episodes, each once
+	Low        float64        `json:"low"` // 95 % interval: Wilson's of the episodes, each once; continual's by bootstrap
 	High       float64        `json:"high"`
 	Units      []float64      `json:"units"` // success rates by training seed, or by seed and order
 	Choice     string         `json:"choice,omitempty"`
@@ -66,6 +66,7 @@ type Transfer struct {
 	Suite    string         `json:"suite"`
 	Method   string         `json:"method"`
 	Final    stat.Interval  `json:"final_success"`              // mean over tasks after the last stage
+	Learned  stat.Interval  `json:"learned_success"`            // of each task just after its own stage, but the last one
 	Backward stat.Interval  `json:"negative_backward_transfer"` // lost since learned
 	FinalTo  *stat.Interval `json:"final_difference,omitempty"` // to the reference
 	LostTo   *stat.Interval `json:"backward_difference,omitempty"`
@@ -281,7 +282,12 @@ func (t *tabulator) cells(outcomes [][][]float64, times int) (out []TableCell) {
 		}
 		c.Successes, c.Episodes = int(math.Round(total*float64(times))), n*times
 		c.Rate = float64(c.Successes) / float64(c.Episodes)
-		c.Low, c.High = stat.Wilson(int(math.Round(total)), n)
+		if len(t.p.Chains) == 0 {
+			c.Low, c.High = stat.Wilson(int(math.Round(total)), n)
+		} else { // orders of a seed test in the same episodes
+			i := t.bootstrap(units)
+			c.Low, c.High = i.Low, i.High
+		}
 		if reference >= 0 && i != reference {
 			d := t.bootstrap(minus(units, outcomes[reference]))
 			c.Difference = &d
@@ -323,16 +329,16 @@ func (t *tabulator) choice(i int, c Cell) string {
 
 // transfers sums up each chain. With c_kj the success on the j-th task after stage
 // k, each after n stages, the negative backward transfer is the mean over j < n of the
-// mean over k > j of c_jj - c_kj (LIBERO, arXiv 2306.03310, section 3.2; the last task,
-// of which nothing can be lost, counts neither above nor below the line).
+// mean over k > j of c_jj - c_kj. The last task, of which nothing can be lost, is left
+// out; LIBERO (arXiv 2306.03310) divides by all n.
 func (t *tabulator) transfers() (out []Transfer) {
-	type values struct{ final, lost [][]float64 }
+	type values struct{ final, learned, lost [][]float64 }
 	bySuite := map[string][]values{}
 	for _, c := range t.p.Chains {
 		var v values
 		for _, s := range c.Units {
-			final, lost := t.unit(s)
-			v.final, v.lost = append(v.final, final), append(v.lost, lost)
+			final, learned, lost := t.unit(s)
+			v.final, v.learned, v.lost = append(v.final, final), append(v.learned, learned), append(v.lost, lost)
 		}
 		bySuite[c.Suite] = append(bySuite[c.Suite], v)
 	}
@@ -340,7 +346,10 @@ func (t *tabulator) transfers() (out []Transfer) {
 	for _, c := range t.p.Chains {
 		all := bySuite[c.Suite]
 		v := all[c.Method]
-		row := Transfer{Suite: c.Suite, Method: t.p.Methods[c.Method].Name, Final: t.bootstrap(v.final), Backward: t.bootstrap(v.lost)}
+		row := Transfer{
+			Suite: c.Suite, Method: t.p.Methods[c.Method].Name,
+			Final: t.bootstrap(v.final), Learned: t.bootstrap(v.learned), Backward: t.bootstrap(v.lost),
+		}
 		if reference >= 0 && c.Method != reference {
 			final, lost := t.bootstrap(minus(v.final, all[reference].final)), t.bootstrap(minus(v.lost, all[reference].lost))
 			row.FinalTo, row.LostTo = &final, &lost
@@ -351,25 +360,25 @@ func (t *tabulator) transfers() (out []Transfer) {
 }
 
 // unit returns, for one pass through the tasks, the outcome of each episode at
-// the end, and how much less often each was a success after later stages than
-// when its task had just been learned.
-func (t *tabulator) unit(s Stages) (final, lost []float64) {
+// the end and, but for the last task, when its task had just been learned, and
+// how much less often it was a success after later stages than then.
+func (t *tabulator) unit(s Stages) (final, learned, lost []float64) {
 	last := len(s.Evaluations) - 1
 	for j := range s.Evaluations[last] {
 		final = append(final, t.successes(s.Evaluations[last][j])...)
 		if j == last {
 			break
 		}
-		learned := t.successes(s.Evaluations[j][j])
-		since := make([]float64, len(learned))
+		then := t.successes(s.Evaluations[j][j])
+		since := make([]float64, len(then))
 		for k := j + 1; k <= last; k++ {
 			for e, v := range t.successes(s.Evaluations[k][j]) {
-				since[e] += (learned[e] - v) / float64(last-j)
+				since[e] += (then[e] - v) / float64(last-j)
 			}
 		}
-		lost = append(lost, since...)
+		learned, lost = append(learned, then...), append(lost, since...)
 	}
-	return final, lost
+	return final, learned, lost
 }
 
 // data lists what was recorded.
@@ -388,10 +397,10 @@ func (t *tabulator) data() (out []DataSet) {
 func (t *tabulator) alphas() (out []AlphaRow) {
 	for _, panel := range t.p.Panels {
 		for k, c := range panel.Columns {
-			if panel.Again && k > 0 {
-				break // of the same runs
-			}
 			for i, cell := range c.Cells {
+				if k > 0 && slices.Equal(cell.Units[0].Trainings, panel.Columns[0].Cells[i].Units[0].Trainings) {
+					continue // the same runs again, as under more noise
+				}
 				row := AlphaRow{Panel: panel.Name, Column: c.Name, Method: t.p.Methods[i].Name}
 				for _, u := range cell.Units {
 					of := u.Trainings

@@ -136,6 +136,9 @@ func TestTransfer(t *testing.T) {
 	if arfm.Backward != (stat.Interval{}) || arfm.Final.Mean != 1 || arfm.FinalTo != nil {
 		t.Errorf("arfm: %+v", arfm)
 	}
+	if bc.Learned.Mean != 1 || arfm.Learned.Mean != 1 {
+		t.Errorf("when learned: bc %+v, arfm %+v, want 1", bc.Learned, arfm.Learned)
+	}
 	if math.Abs(bc.FinalTo.Mean+0.5) > 1e-12 || math.Abs(bc.LostTo.Mean-0.625) > 1e-12 || !bc.LostTo.Excludes(0) {
 		t.Errorf("bc to arfm: %+v, %+v", bc.FinalTo, bc.LostTo)
 	}
@@ -166,10 +169,17 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestAgain: the same episodes under several levels of noise make the interval of
-// their mean no narrower than that of one level.
+// TestAgain: the same episodes under several levels of noise, or after several
+// numbers of demonstrations, make the interval of their mean no narrower than that
+// of one.
 func TestAgain(t *testing.T) {
-	o := testOptions("perturb", "bc", "arfm")
+	for name, columns := range map[string]int{"perturb": 5, "fewshot": 3} {
+		t.Run(name, func(t *testing.T) { again(t, name, columns) })
+	}
+}
+
+func again(t *testing.T, name string, columns int) {
+	o := testOptions(name, "bc", "arfm")
 	o.Budget.Seeds = 3
 	p, err := New(o)
 	if err != nil {
@@ -178,18 +188,26 @@ func TestAgain(t *testing.T) {
 	m := p.make(func(_ string, e *Evaluate, i int) bool {
 		return (7*i+int(e.Seed))%10 < 3 || i%2 == 0 && p.job(e.Policies[0]).Train.Objective == "arfm"
 	})
-	for _, panel := range p.Tabulate(m, Made{}).Panels {
+	r := p.Tabulate(m, Made{})
+	runs := len(p.Suites) // perturb's columns are the same runs
+	if name == "fewshot" {
+		runs *= columns
+	}
+	if len(r.Alphas) != runs {
+		t.Errorf("alphas of %d, want %d", len(r.Alphas), runs)
+	}
+	for _, panel := range r.Panels {
 		one, all := panel.Columns[1], panel.Columns[len(panel.Columns)-1]
 		if !all.All {
 			t.Fatalf("%s: the last column is %s", panel.Name, all.Name)
 		}
 		for i := range one.Cells {
 			a, b := one.Cells[i], all.Cells[i]
-			if b.Episodes != 5*a.Episodes || b.Successes != 5*a.Successes || b.Low != a.Low || b.High != a.High {
-				t.Errorf("%s, %s: one level %+v, five %+v", panel.Name, p.Methods[i].Name, a, b)
+			if b.Episodes != columns*a.Episodes || b.Successes != columns*a.Successes || b.Low != a.Low || b.High != a.High {
+				t.Errorf("%s, %s: one %+v, all %+v", panel.Name, p.Methods[i].Name, a, b)
 			}
 			if i == 0 && (math.Abs(a.Difference.Low-b.Difference.Low) > 1e-12 || math.Abs(a.Difference.High-b.Difference.High) > 1e-12 || a.Difference.Low == a.Difference.High) {
-				t.Errorf("%s: difference %+v, of five levels %+v", panel.Name, a.Difference, b.Difference)
+				t.Errorf("%s: difference %+v, of all %+v", panel.Name, a.Difference, b.Difference)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 var _ = register(Definition{"arfm", "weighed by advantage, with a strength that is solved for in each batch", func(fs *flag.FlagSet) Objective {
 	o, d := &ARFM{}, RelativeAlpha()
 	fs.StringVar((*string)(&o.Scale), "scale", string(Relative), "units in which alpha is solved for: relative (one --lambda fits every network and reward), paper")
-	fs.StringVar((*string)(&o.Spread), "spread", string(Batch), "how alpha follows from x: batch (the batch's own effective sample size is B e^-x, whatever its outliers), gaussian (sqrt(x) / s_R, the paper's)")
+	fs.StringVar((*string)(&o.Spread), "spread", string(Batch), "how alpha follows from x: batch (the batch's own effective sample size is B e^-x, whatever its outliers, within alpha's bounds), gaussian (sqrt(x) / s_R, the paper's)")
 	fs.Float64Var(&o.Options.Lambda, "lambda", d.Lambda, "weight of the advantage signal against gradient variance; more of it gives a greater alpha (the paper has 5e-4, with --scale paper)")
 	fs.Float64Var(&o.Options.Min, "alpha-min", d.Min, "least alpha")
 	fs.Float64Var(&o.Options.Max, "alpha-max", d.Max, "greatest alpha")

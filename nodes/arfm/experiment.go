@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"arfm/finetune/experiment"
@@ -24,12 +25,12 @@ type experimentFlags struct {
 }
 
 const experimentDetail = `Each experiment is a set of jobs: record demonstrations of mixed quality, train,
-evaluate in closed loop. Results lie in DIR/jobs; the same command goes on where a
+evaluate in closed loop. DIR is --out, NAME --name. Results lie in DIR/jobs; the same command goes on where a
 run was interrupted or killed, and experiments in one folder share what is equal,
 as long as they are done by the same build of arfm. Everything that is compared has
 the same data, seeds, steps and episodes. Jobs take one core each, as many at a time
-as there are, and give the same results on any number of them. DIR then has
-%[1]s.md, %[1]s.json and %[1]s.svg.
+as there are, and give the same results on any number of them. DIR then has NAME.md,
+NAME.json and NAME.svg, and further charts NAME-*.svg, in place of an earlier run's.
 
 Budgets: small takes one seed and less than an hour for multitask on two cores;
 full takes three seeds and 50 episodes a task, and about twenty hours of two cores for all five.
@@ -55,20 +56,21 @@ func experimentCommand(name, summary string) *command {
 	o := nodes.Options{Experiment: name}
 	var f experimentFlags
 	fs.StringVar(&o.Out, "out", "", "folder for jobs, tables and charts, shared by experiments")
+	fs.StringVar(&o.Name, "name", "", "what files of tables and charts begin with (default: "+name+")")
 	fs.StringVar(&f.budget, "budget", "small", "how much to spend: small, full")
-	fs.IntVar(&f.seeds, "seeds", 0, "seeds of demonstrations and training, 1 to so many (default: the budget's)")
+	fs.IntVar(&f.seeds, "seeds", 0, "how many seeds of demonstrations and training (default: the budget's)")
 	fs.StringSliceVar(&o.Suites, "suites", nil, "suites of the simulated arm (default: "+strings.Join(nodes.Suites(name), ",")+")")
 	if name != "ablation" {
-		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options, such as arfm:lambda=50:rewards=success (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
+		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options: its own, standardize, and rewards (success, dense), such as rwr:beta=2 or arfm:lambda=50:rewards=success (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
 	}
 	if name == "perturb" {
-		fs.Float64SliceVar(&f.noises, "noise", nil, "the noise's standard deviations beside none, `numbers` of ways of a period; 16 are half an action's range")
+		fs.Float64SliceVar(&f.noises, "noise", nil, "standard deviations of the noise, `numbers`; 1 is 1/16 of half an action's range, the way of one period")
 		showDefault(fs, "noise", experiment.Budgets[0].Noises)
 	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 	return &command{
 		name: name, flags: fs, summary: summary,
-		detail:  fmt.Sprintf(experimentDetail, name),
+		detail:  experimentDetail,
 		example: "arfm experiment " + name + " --out experiments --budget small",
 		run: func(ctx context.Context, std streams, _ []string) error {
 			if err := f.apply(&o); err != nil {
@@ -83,6 +85,9 @@ func experimentCommand(name, summary string) *command {
 func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 	if o.Out == "" {
 		return usagef("--out is missing: name a folder for jobs and tables")
+	}
+	if o.Name != "" && (o.Name != filepath.Base(o.Name) || strings.HasPrefix(o.Name, ".")) {
+		return usagef("--name %.40q is no name of a file in the folder of --out", o.Name)
 	}
 	if o.Budget, err = experiment.FindBudget(f.budget); err != nil {
 		return usageError{err}
@@ -106,6 +111,9 @@ func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 // command is what does the same again.
 func (f *experimentFlags) command(o *nodes.Options) string {
 	words := []string{"arfm", "experiment", o.Experiment, "--out", o.Out, "--budget", f.budget}
+	if o.Name != "" {
+		words = append(words, "--name", o.Name)
+	}
 	if f.seeds != 0 {
 		words = append(words, "--seeds", fmt.Sprint(f.seeds))
 	}

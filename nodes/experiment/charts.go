@@ -1,34 +1,37 @@
 package experiment
 
 import (
+	"slices"
+	"strings"
+
 	"arfm/finetune/experiment"
 	"arfm/nodes/report"
 )
 
-// Chart is a picture of a report, and its file's name.
+// Chart is a picture of a report, and what its file's name has behind the report's.
 type Chart struct {
-	Name string
-	Plot report.Plot
+	Suffix string
+	Plot   report.Plot
 }
 
 // Charts returns the pictures of a report; the first is the one of all.
 func Charts(r *experiment.Report) (charts []Chart) {
 	for i := range r.Panels {
-		name := r.Experiment
+		suffix := ""
 		if i > 0 {
-			name += "-" + r.Panels[i].Name
+			suffix = "-" + r.Panels[i].Name
 		}
-		charts = append(charts, Chart{name + ".svg", panel(r, &r.Panels[i])})
+		charts = append(charts, Chart{suffix, panel(r, &r.Panels[i])})
 	}
 	if len(r.Curves) > 0 {
 		alpha := func(p experiment.Point) float64 { return p.Alpha }
 		predicted := courses(r, ", predicted", func(p experiment.Point) float64 { return p.Predicted })
 		for i := range predicted {
-			predicted[i].Dashed = true
+			predicted[i].Dashed, predicted[i].Color = true, i+1
 		}
 		charts = append(charts,
-			Chart{r.Experiment + "-alpha.svg", report.Lines{Title: "Alpha over training", XLabel: "step", YLabel: "alpha", LogY: true, Note: aboutCourses, Series: courses(r, "", alpha)}},
-			Chart{r.Experiment + "-ess.svg", report.Lines{
+			Chart{"-alpha", report.Lines{Title: "Alpha over training", XLabel: "step", YLabel: "alpha", LogY: true, Note: aboutCourses, Series: courses(r, "", alpha)}},
+			Chart{"-ess", report.Lines{
 				Title: "Effective sample size over training", XLabel: "step", YLabel: "samples",
 				Note:   aboutCourses + " Predicted, dashed, is B e^-x, but at least 1.",
 				Series: append(courses(r, "", func(p experiment.Point) float64 { return p.Seen }), predicted...),
@@ -41,7 +44,35 @@ func Charts(r *experiment.Report) (charts []Chart) {
 const (
 	aboutCourses   = "Runs of seed 1, at most 100 means of a run."
 	aboutIntervals = "95 % Wilson intervals of the pooled episodes."
+	aboutBootstrap = "95 % intervals, bootstrapped over seeds and episodes."
 )
+
+// notes says what the intervals of a table's rates are.
+func notes(r *experiment.Report) string {
+	if len(r.Transfers) > 0 {
+		return aboutBootstrap
+	}
+	return aboutIntervals
+}
+
+// colors are those of the paper's methods in every chart over numbers, as success by
+// suite has them; others take what is left.
+var colors = map[string]int{"bc": report.Grey, "reinbot": 1, "rwr": 2, "arfm": 3}
+
+// color is that of the i-th method.
+func color(methods []string, i int) int {
+	key := func(m string) string { name, _, _ := strings.Cut(m, ":"); return name }
+	if c, ok := colors[key(methods[i])]; ok && !slices.ContainsFunc(methods[:i], func(m string) bool { return key(m) == key(methods[i]) }) {
+		return c
+	}
+	next := len(colors)
+	for k := range i {
+		if c := color(methods, k); c >= next {
+			next = c + 1
+		}
+	}
+	return next
+}
 
 // panel draws a table: over its columns where these are numbers, else as bars.
 func panel(r *experiment.Report, t *experiment.Table) report.Plot {
@@ -55,7 +86,7 @@ func panel(r *experiment.Report, t *experiment.Table) report.Plot {
 	rate := func(c experiment.TableCell) report.Rate {
 		return report.Rate{Rate: c.Rate, Low: c.Low, High: c.High, N: c.Episodes}
 	}
-	p := report.Success{Title: title, Note: aboutIntervals}
+	p := report.Success{Title: title, Note: notes(r)}
 	if len(r.Methods) > len(t.Columns)*2 { // many settings: a row each
 		for _, c := range t.Columns {
 			p.Groups = append(p.Groups, c.Name)
@@ -83,9 +114,9 @@ func panel(r *experiment.Report, t *experiment.Table) report.Plot {
 // lines draws success over the number that the columns differ in. Only there are
 // ticks: between two numbers of tasks there is none.
 func lines(r *experiment.Report, t *experiment.Table, title string) report.Lines {
-	p := report.Lines{Title: title, Note: aboutIntervals, XLabel: r.Axis, YLabel: "success, %"}
+	p := report.Lines{Title: title, Note: notes(r), XLabel: r.Axis, YLabel: "success, %"}
 	for i, m := range r.Methods {
-		s := report.Series{Name: m}
+		s := report.Series{Name: m, Color: color(r.Methods, i)}
 		for _, c := range t.Columns {
 			if c.X == nil {
 				continue

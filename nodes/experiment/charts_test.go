@@ -55,13 +55,14 @@ func TestCharts(t *testing.T) {
 		c.r.Experiment, c.r.Title, c.r.Axis = name, "Title of "+name, "axis"
 		var files []string
 		for _, chart := range Charts(&c.r) {
-			files = append(files, chart.Name)
-			path := filepath.Join(t.TempDir(), chart.Name)
+			file := name + chart.Suffix + ".svg"
+			files = append(files, file)
+			path := filepath.Join(t.TempDir(), file)
 			if err := os.WriteFile(path, chart.Plot.SVG(), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if !parses(t, path) {
-				t.Errorf("%s is no SVG", chart.Name)
+				t.Errorf("%s is no SVG", file)
 			}
 		}
 		if !reflect.DeepEqual(files, c.files) {
@@ -73,7 +74,7 @@ func TestCharts(t *testing.T) {
 				t.Errorf("%s: bars %+v", name, p)
 			}
 		case report.Lines:
-			if s := p.Series[2]; c.rows != 0 || s.Name != "arfm" || len(s.X) != 3 || !reflect.DeepEqual(p.XTicks, s.X) || s.Y[1] != 34 || !(s.Low[1] < s.Y[1] && s.Y[1] < s.High[1]) || strings.Contains(p.Title, "%!") {
+			if s := p.Series[2]; c.rows != 0 || p.Series[0].Color != report.Grey || s.Color != 3 || s.Name != "arfm" || len(s.X) != 3 || !reflect.DeepEqual(p.XTicks, s.X) || s.Y[1] != 34 || !(s.Low[1] < s.Y[1] && s.Y[1] < s.High[1]) || strings.Contains(p.Title, "%!") {
 				t.Errorf("%s: lines %+v", name, p)
 			}
 		}

@@ -4,7 +4,7 @@
 package experiment
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"syscall"
 
 	"arfm/finetune/experiment"
@@ -34,6 +33,7 @@ type Options struct {
 	Budget     experiment.Budget //
 	Suites     []string          // empty: those that the experiment is about
 	Methods    []string          // empty: experiment.DefaultMethods
+	Name       string            // of the files of tables and charts; empty: the experiment's
 	Out        string            // folder of results, tables and charts, shared by experiments
 	Program    string            // what the program was built from, for people
 	Build      string            // the same to the bit: results of another build are not taken
@@ -82,7 +82,8 @@ func (o *Options) Plan() (*experiment.Plan, error) {
 }
 
 // Run does an experiment, or what is left of it, and writes <name>.md, .json and
-// .svg into the folder; charts of more than one subject get a name behind that.
+// .svg into the folder, in place of those that are there; further charts have more
+// behind the name.
 // When ctx ends, what is done stays, and the next Run goes on from there.
 func Run(ctx context.Context, o Options) (*experiment.Report, error) {
 	plan, err := o.Plan()
@@ -121,7 +122,7 @@ func run(ctx context.Context, o Options, plan *experiment.Plan) (*experiment.Rep
 		return nil, err
 	}
 	r := plan.Tabulate(results, experiment.Made{Command: o.Command, Program: o.Program, Machine: machine()})
-	files, err := write(o.Out, r)
+	files, err := write(filepath.Join(o.Out, cmp.Or(o.Name, o.Experiment)), r)
 	if err == nil && o.Wrote != nil {
 		o.Wrote(r, files)
 	}
@@ -146,27 +147,31 @@ func lock(path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// write puts tables and charts into a folder and returns their paths.
-func write(dir string, r *experiment.Report) (files []string, err error) {
+// write puts tables and charts into files that begin with base and returns their
+// paths.
+func write(base string, r *experiment.Report) (files []string, err error) {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	content := map[string][]byte{r.Experiment + ".md": []byte(r.Markdown()), r.Experiment + ".json": append(data, '\n')}
-	names := []string{r.Experiment + ".md", r.Experiment + ".json"}
-	for _, c := range Charts(r) {
-		content[c.Name], names = c.Plot.SVG(), append(names, c.Name)
-	}
-	for _, name := range slices.Compact(names) {
-		path := filepath.Join(dir, name)
-		err := userfile.Replace(path, func(w io.Writer) error {
-			_, err := io.Copy(w, bytes.NewReader(content[name]))
+	add := func(path string, content []byte) {
+		if err != nil {
+			return
+		}
+		err = userfile.Replace(path, func(w io.Writer) error {
+			_, err := w.Write(content)
 			return err
 		})
 		if err != nil {
-			return files, fmt.Errorf("cannot write %s: %w", path, err)
+			err = fmt.Errorf("cannot write %s: %w", path, err)
+			return
 		}
 		files = append(files, path)
 	}
-	return files, nil
+	add(base+".md", []byte(r.Markdown()))
+	add(base+".json", append(data, '\n'))
+	for _, c := range Charts(r) {
+		add(base+c.Suffix+".svg", c.Plot.SVG())
+	}
+	return files, err
 }

@@ -55,13 +55,16 @@ func TestEveryExperiment(t *testing.T) {
 		shared  int // jobs that an experiment before has done: one recording, pre-training, ...
 	}{
 		{"multitask", []string{"bc", "reinbot", "rwr", "arfm", "arfm-paper"}, []string{"multitask.md", "multitask.json", "multitask.svg"}, 0},
-		{"perturb", []string{"bc", "rwr"}, []string{"perturb.md", "perturb.json", "perturb.svg"}, 12}, // record, pre-training, 4 of tuning, 3 validations, choice, 2 tests without noise
+		{"perturb", []string{"bc", "rwr"}, []string{"noise.md", "noise.json", "noise.svg"}, 12}, // record, pre-training, 4 of tuning, 3 validations, choice, 2 tests without noise
 		{"fewshot", []string{"bc"}, []string{"fewshot.md", "fewshot.json", "fewshot.svg"}, 0},
 		{"continual", []string{"bc", "arfm"}, []string{"continual.md", "continual.json", "continual.svg"}, 3},                               // recordings of both suites, pre-training on the other
 		{"ablation", []string{"bc"}, []string{"ablation.md", "ablation.json", "ablation.svg", "ablation-alpha.svg", "ablation-ess.svg"}, 8}, // bc, arfm, arfm-paper and their tests
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, plan := tiny(t, c.name, out, c.methods...)
+			if c.name == "perturb" {
+				o.Name = "noise"
+			}
 			var before experiment.Estimate
 			var wrote []string
 			o.Before = func(e experiment.Estimate) { before = e }

@@ -125,7 +125,12 @@ func (c *canvas) legend(l layout, y float64, keys []key) float64 {
 		if x > 0 && x+w > l.width {
 			x, y = 0, y+row
 		}
-		c.rect(x, y+4, swatch, 4, "fill "+k.class)
+		if strings.HasSuffix(k.class, " dashed") {
+			c.rect(x, y+4, 5, 4, "fill "+k.class)
+			c.rect(x+swatch-5, y+4, 5, 4, "fill "+k.class)
+		} else {
+			c.rect(x, y+4, swatch, 4, "fill "+k.class)
+		}
 		c.text(x+swatch+7, y+10.5, "", name)
 		x += w + gap
 	}

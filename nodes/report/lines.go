@@ -28,7 +28,11 @@ type Series struct {
 	Y         []float64
 	Low, High []float64 // an interval around Y, shaded; nil: none
 	Dashed    bool
+	Color     int // 1 to 6, or Grey; 0: by its place among the series
 }
+
+// Grey is the colour of a baseline.
+const Grey = -1
 
 func (p Lines) html(r *renderer) any { return r.plot(p, wide, narrow) }
 
@@ -187,10 +191,17 @@ func class(i int) string { return fmt.Sprintf("s%d", i%6+1) }
 
 // class is that of the i-th series.
 func (p Lines) class(i int) string {
-	if p.Series[i].Dashed {
-		return class(i) + " dashed"
+	s := class(i)
+	switch c := p.Series[i].Color; {
+	case c == Grey:
+		s = "s0"
+	case c > 0:
+		s = class(c - 1)
 	}
-	return class(i)
+	if p.Series[i].Dashed {
+		s += " dashed"
+	}
+	return s
 }
 
 func (p Lines) drawSeries(c *canvas, a *axes, pts []point, class string, banded bool) {
