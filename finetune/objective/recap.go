@@ -12,7 +12,7 @@ import (
 	"arfm/policy/vla"
 )
 
-var _ = register(Definition{"recap", "all alike, the policy is told which are good, and asks for good ones when it runs", func(fs *flag.FlagSet) Objective {
+var _ = register(Definition{"recap", "all chunks alike; the policy is told which are good, and asks for good ones when it runs", func(fs *flag.FlagSet) Objective {
 	o := &RECAP{}
 	fs.Float64Var(&o.Share, "good-share", 0.3, "share of the chunks of a group that count as good, those of the greatest advantages")
 	fs.Float64Var(&o.Dropout, "told-dropout", 0.3, "probability that the policy is not told whether a chunk is good, so that it can be guided when it runs")

@@ -12,7 +12,7 @@ import (
 	"arfm/policy/vla"
 )
 
-var _ = register(Definition{"reinbot", "all alike, the policy is told the return that a chunk leads to, and asks for a high one when it runs", func(fs *flag.FlagSet) Objective {
+var _ = register(Definition{"reinbot", "all chunks alike; the policy is told the return that a chunk leads to, and asks for a high one when it runs", func(fs *flag.FlagSet) Objective {
 	o := &ReinBoT{}
 	fs.Float64Var(&o.Expectile, "return-expectile", 0.9, "of the returns seen from a place, the one that the policy asks for when it runs: 0.5 is their mean, towards 1 the best")
 	fs.Float64Var(&o.HeadWeight, "return-weight", 1, "weight of the loss of predicting returns, beside that of the actions")

@@ -25,15 +25,17 @@ type experimentFlags struct {
 }
 
 const experimentDetail = `Each experiment is a set of jobs: record demonstrations of mixed quality, train,
-evaluate in closed loop. DIR is --out, NAME --name. Results lie in DIR/jobs; the same command goes on where a
-run was interrupted or killed, and experiments in one folder share what is equal,
-as long as they are done by the same build of arfm. Everything that is compared has
-the same data, seeds, steps and episodes. Jobs take one core each, as many at a time
-as there are, and give the same results on any number of them. DIR then has NAME.md,
-NAME.json and NAME.svg, and further charts NAME-*.svg, in place of an earlier run's.
+evaluate in closed loop. Results lie in DIR/jobs (DIR is --out); the same command
+goes on where a run was interrupted or killed, and experiments in one folder share
+what is equal, as long as they are done by the same build of arfm. Everything that is
+compared has the same data, seeds, steps and episodes. Jobs take one core each, as
+many at a time as there are, and give the same results on any number of them.
+DIR then has NAME.md, .json and .svg (NAME is --name), and further charts NAME-*.svg,
+in place of those of an earlier command of that name.
 
 Budgets: small takes one seed and less than an hour for multitask on two cores;
-full takes three seeds and 50 episodes a task, and about twenty hours of two cores for all five.
+full takes three seeds and 50 episodes a task, and about twenty hours of two cores
+for all five.
 `
 
 // experimentCommands are the subcommands of arfm experiment.
@@ -64,7 +66,7 @@ func experimentCommand(name, summary string) *command {
 		fs.StringSliceVar(&o.Methods, "objectives", nil, "what to compare, of "+strings.Join(experiment.MethodNames(), ", ")+", or one with options: its own, standardize, and rewards (success, dense), such as rwr:beta=2 or arfm:lambda=50:rewards=success (default: "+strings.Join(experiment.DefaultMethods, ",")+")")
 	}
 	if name == "perturb" {
-		fs.Float64SliceVar(&f.noises, "noise", nil, "standard deviations of the noise, `numbers`; 1 is 1/16 of half an action's range, the way of one period")
+		fs.Float64SliceVar(&f.noises, "noise", nil, "standard deviations of the noise, as `numbers`; 1 is the way of one period, a sixteenth of half an action's range")
 		showDefault(fs, "noise", experiment.Budgets[0].Noises)
 	}
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")

@@ -176,7 +176,7 @@ func (f *trainFlags) define(fs *pflag.FlagSet, o *finetune.Options) {
 	fs.IntVar(&o.KeepPublished, "keep-published", o.KeepPublished, "newest of this run's checkpoints to keep in --publish, 0 for all")
 	fs.Int64Var(&f.evalEvery, "eval-every", f.evalEvery, "steps between held-out evaluations, 0 for the last step only (default: a tenth of --steps)")
 	fs.IntVar(&o.EvalChunks, "eval-chunks", o.EvalChunks, "held-out chunks of an evaluation")
-	fs.Float64Var(&o.NoiseScale, "noise-scale", o.NoiseScale, "noise that held-out samples start from: 1 samples, 0 is deterministic")
+	fs.Float64Var(&o.NoiseScale, "noise-scale", o.NoiseScale, "scale of the noise that held-out actions are sampled from: 1 as trained, 0 always the same action")
 	fs.StringVar(&o.Features, "features", o.Features, "folder where the features of a frozen vision backbone are kept between runs (default: arfm/features in the user's folder for caches)")
 	fs.IntVar(&o.Workers, "workers", o.Workers, "threads; the same number gives the same weights to the bit")
 	fs.BoolVar(&f.report, "report", false, "write report.html into --out: losses, rewards, advantages, weights, alpha")
