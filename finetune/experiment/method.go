@@ -125,8 +125,12 @@ func withOptions(name string) (Method, error) {
 			return Method{}, fmt.Errorf("%w: in %.80q, %.40q is no option=value of objective %.40q", ErrOptions, name, w, c.Objective)
 		}
 	}
-	if _, err := objective.New(c.Objective, c.Tuning); err != nil {
+	o, err := objective.New(c.Objective, c.Tuning)
+	if err != nil {
 		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)
+	}
+	if (seen[standardizeOption] || seen[rewardsOption]) && !o.Needs().Rewards {
+		return Method{}, fmt.Errorf("%w: in %.80q, %s learns from no rewards, so that it takes no %s and no %s", ErrOptions, name, c.Objective, standardizeOption, rewardsOption)
 	}
 	if err := (advantage.Options{Standardize: c.Standardize}).Validate(); err != nil {
 		return Method{}, fmt.Errorf("%w: %.80q: %w", ErrOptions, name, err)

@@ -295,7 +295,7 @@ func TestMethods(t *testing.T) {
 	if m, err := FindMethod("arfm:rewards=success:lambda=7"); err != nil || m.Candidates[0].Rewards != SuccessRewards || m.Candidates[0].Tuning["lambda"] != "7" {
 		t.Errorf("%+v, %v", m, err)
 	}
-	for _, name := range []string{"arfm:standardize=loud", "arfm:standardize=", "arfm:standardize", "arfm:lambda=1:lambda=2", "arfm:rewards=loud", "arfm:rewards=", "arfm:rewards", "arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
+	for _, name := range []string{"arfm:standardize=loud", "arfm:standardize=", "bc:rewards=success", "bc:standardize=none", "arfm:standardize", "arfm:lambda=1:lambda=2", "arfm:rewards=loud", "arfm:rewards=", "arfm:rewards", "arfm:beta=1", "arfm:lambda", "arfm:lambda=-1", "arfm:", "none:lambda=1", ":"} {
 		if m, err := FindMethod(name); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %+v, %v", name, m, err)
 		}

@@ -24,6 +24,9 @@ type experimentFlags struct {
 	json   bool
 }
 
+// maxName leaves room for what files have behind their name.
+const maxName = 200
+
 const experimentDetail = `Each experiment is a set of jobs: record demonstrations of mixed quality, train,
 evaluate in closed loop. Results lie in DIR/jobs (DIR is --out); the same command
 goes on where a run was interrupted or killed, and experiments in one folder share
@@ -88,7 +91,7 @@ func (f *experimentFlags) apply(o *nodes.Options) (err error) {
 	if o.Out == "" {
 		return usagef("--out is missing: name a folder for jobs and tables")
 	}
-	if o.Name != "" && (o.Name != filepath.Base(o.Name) || strings.HasPrefix(o.Name, ".")) {
+	if o.Name != "" && (o.Name != filepath.Base(o.Name) || strings.HasPrefix(o.Name, ".") || len(o.Name) > maxName) {
 		return usagef("--name %.40q is no name of a file in the folder of --out", o.Name)
 	}
 	if o.Budget, err = experiment.FindBudget(f.budget); err != nil {

@@ -26,6 +26,7 @@ func TestExperimentUsage(t *testing.T) {
 		"seeds":          {[]string{"fewshot", "--out", out, "--seeds", "-1"}, "1 to 1000"},
 		"noise":          {[]string{"perturb", "--out", out, "--noise", "0.5,-1"}, "above 0"},
 		"name":           {[]string{"multitask", "--out", out, "--name", "../x"}, "no name of a file"},
+		"long name":      {[]string{"multitask", "--out", out, "--name", strings.Repeat("n", 201)}, "no name of a file"},
 		"option twice":   {[]string{"multitask", "--out", out, "--objectives", "arfm:lambda=1:lambda=2"}, "twice"},
 		"of ablation":    {[]string{"ablation", "--out", out, "--objectives", "bc"}, "unknown flag"},
 		"no experiments": {[]string{"shootout"}, "no command"},
