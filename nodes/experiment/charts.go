@@ -55,23 +55,22 @@ func notes(r *experiment.Report) string {
 	return aboutIntervals
 }
 
-// colors are those of the paper's methods in every chart over numbers, as success by
-// suite has them; others take what is left.
-var colors = map[string]int{"bc": report.Grey, "reinbot": 1, "rwr": 2, "arfm": 3}
+// own are the colours of the paper's objectives, as success by suite has them.
+var own = map[string]int{"bc": report.Grey, "reinbot": 1, "rwr": 2, "arfm": 3}
 
-// color is that of the i-th method.
-func color(methods []string, i int) int {
-	key := func(m string) string { name, _, _ := strings.Cut(m, ":"); return name }
-	if c, ok := colors[key(methods[i])]; ok && !slices.ContainsFunc(methods[:i], func(m string) bool { return key(m) == key(methods[i]) }) {
-		return c
-	}
-	next := len(colors)
-	for k := range i {
-		if c := color(methods, k); c >= next {
-			next = c + 1
+// colors gives each objective its own colour in every chart over numbers; others,
+// and one that is there again with other options, take those that are left.
+func colors(methods []string) (out []int) {
+	next := len(own)
+	for _, m := range methods {
+		objective, _, _ := strings.Cut(m, ":")
+		c, known := own[objective]
+		if !known || slices.Contains(out, c) {
+			c, next = next, next+1
 		}
+		out = append(out, c)
 	}
-	return next
+	return out
 }
 
 // panel draws a table: over its columns where these are numbers, else as bars.
@@ -115,8 +114,9 @@ func panel(r *experiment.Report, t *experiment.Table) report.Plot {
 // ticks: between two numbers of tasks there is none.
 func lines(r *experiment.Report, t *experiment.Table, title string) report.Lines {
 	p := report.Lines{Title: title, Note: notes(r), XLabel: r.Axis, YLabel: "success, %"}
+	colors := colors(r.Methods)
 	for i, m := range r.Methods {
-		s := report.Series{Name: m, Color: color(r.Methods, i)}
+		s := report.Series{Name: m, Color: colors[i]}
 		for _, c := range t.Columns {
 			if c.X == nil {
 				continue
